@@ -1,0 +1,134 @@
+"""From an ``nn.Module`` to a graph of ATen calls, and from a rewritten graph to an ``ExportedProgram``."""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from mobilevit_deploy.catalog import Task
+from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.graph import Graph
+
+INPUT_NAME = "input"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name and shape of an input or output of an artifact; float32 at the border."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph of a model as its author wrote it, and the names of what goes in and out."""
+
+    graph: Graph
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+
+def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
+    """Traces a model for one input shape.
+
+    Args:
+        module: in evaluation mode.
+        sample: (B, C, H, W) float32.
+        task: names the outputs that have no name of their own.
+
+    Raises:
+        CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced.
+    """
+    outputs = _run_once(module, sample, task)
+    try:
+        with torch.no_grad(), quiet_torch():
+            program = torch.export.export(module, (sample,), strict=False)
+    except Exception as error:
+        raise CaptureError(
+            f"torch.export cannot trace the model: {_reason(error)}{_user_line(error)}",
+            "mvd needs one graph without control flow that depends on the image's values",
+        ) from error
+    captured = program.module()
+    for node in list(captured.graph.nodes):
+        if node.op == "call_module":  # the guard on input shapes, which are fixed here
+            captured.graph.erase_node(node)
+    return Captured(Graph(captured), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+
+
+def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
+    """Returns a rewritten graph as the program that converters take; module paths are kept."""
+    with torch.no_grad(), quiet_torch():
+        return torch.export.export(graph.module, (sample,), strict=False)
+
+
+def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:
+    try:
+        with torch.no_grad():
+            result = module(sample)
+    except Exception as error:
+        raise CaptureError(
+            f"the model does not run on an input of shape {tuple(sample.shape)}: {_reason(error)}",
+            "it must take one image tensor (N, C, H, W); give its size with --input-size N, HxW or CxHxW",
+        ) from error
+    leaves = pytree.tree_flatten_with_path(result)[0]
+    if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):
+        kinds = sorted({type(leaf).__name__ for _, leaf in leaves})
+        raise CaptureError(
+            f"the model returns {', '.join(kinds) or 'nothing'}; an exported graph returns tensors only",
+            "wrap it in a module that returns a tensor, a tuple or a dictionary of tensors",
+        )
+    return tuple(
+        TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(_names(leaves, task), leaves, strict=True)
+    )
+
+
+def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[str]:
+    """Returns dictionary keys and field names where there are any, else logits, features0, features1, ..."""
+    names = []
+    for i, (path, leaf) in enumerate(leaves):
+        keys = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+        own = "_".join(re.sub(r"\W", "_", key) for key in keys if key)
+        if len(leaves) == 1 and not own:
+            own = "logits" if task == "classify" and leaf.ndim == 2 else "features" if task == "features" else "output"
+        names.append(own or f"{'features' if task == 'features' else 'output'}{i}")
+    taken = {INPUT_NAME}
+    for i, name in enumerate(names):
+        names[i] = name if name not in taken else f"{name}_{i}"
+        taken.add(names[i])
+    return names
+
+
+@contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Keeps torch.export's and the ONNX exporter's own warnings from the user, who can do nothing about them."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _user_line(error: Exception) -> str:
+    """Returns where in the model's own code tracing stopped, as far as torch.export tells."""
+    found = re.findall(r'File "([^"]+)", line (\d+)', str(error))
+    own = [(file, line) for file, line in found if "site-packages" not in file]
+    return f" (line {own[-1][1]} of {own[-1][0]})" if own else ""

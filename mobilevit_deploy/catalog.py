@@ -1,0 +1,257 @@
+"""The data folders as typed cards; the only module that knows where the data lies.
+
+``models/<family>.toml`` holds one family and its variants, ``export_recipes/<name>.toml`` a way to a
+target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mobilevit_deploy.errors import CatalogError
+
+DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
+
+Task = Literal["classify", "features"]
+Target = Literal["onnx", "coreml"]
+Precision = Literal["fp32", "fp16"]
+
+
+class Card(BaseModel):
+    """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRule(Card):
+    """Which image sizes a family takes, in pixels."""
+
+    default_size: int
+    multiple_of: int
+
+    def check(self, model: str, height: int, width: int) -> None:
+        """Raises CatalogError, naming the nearest sizes that fit, when a side does not fit."""
+        for side in (height, width):
+            if side < self.multiple_of or side % self.multiple_of:
+                below = max(side // self.multiple_of, 1) * self.multiple_of
+                raise CatalogError(
+                    f"{model} takes sides divisible by {self.multiple_of}; {height}x{width} has {side}",
+                    f"the nearest are --input-size {below} and --input-size {below + self.multiple_of}",
+                )
+
+
+class Preprocessing(Card):
+    """How the family's authors prepare an image; mean and std per RGB channel of values in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bicubic", "bilinear"]
+    description: str
+
+
+class CheckpointRule(Card):
+    """What a family's checkpoint decides about the architecture, by the keys that it holds."""
+
+    class_count: str
+    options: Mapping[str, str] = {}
+
+
+class PublishedAccuracy(Card):
+    """ImageNet-1K top-1 accuracy as the authors published it."""
+
+    input_size: int
+    top1_percent: float
+
+
+class Variant(Card):
+    """One size of a family; MACs at 224 px, convolutions and matrix products only."""
+
+    parameters: int = Field(gt=0)
+    macs: int = Field(gt=0)
+    published: tuple[PublishedAccuracy, ...] = ()
+    architecture: Mapping[str, Any]
+
+
+class Family(Card):
+    """One file of ``models/``."""
+
+    family: str
+    title: str
+    paper: str
+    repository: str | None
+    commit: str | None
+    licence: str | None
+    reconstruction: bool
+    tasks: tuple[Task, ...]
+    num_classes: int
+    input: InputRule
+    preprocessing: Preprocessing
+    checkpoint: CheckpointRule
+    variants: Mapping[str, Variant]
+
+
+class ModelCard(Card):
+    """One model that can be named on the command line: a family and one of its variants."""
+
+    name: str
+    family: Family
+    variant: Variant
+
+
+class Tolerance(Card):
+    """How far an artifact may be from PyTorch, and why that far.
+
+    ``max_rel`` is the largest difference over the largest reference value; ``snr_db`` the power of the
+    reference, centred over the samples, over the power of the difference; ``top1_agreement`` a share.
+    """
+
+    max_rel: float
+    snr_db: float
+    top1_agreement: float
+    reason: str
+
+
+class VersionRange(Card):
+    """The ONNX opset or the iOS floor that a recipe writes."""
+
+    default: int
+    minimum: int
+    maximum: int
+    reason: str
+
+    def choose(self, given: int | None, what: str) -> int:
+        """Returns the given version or the default; raises CatalogError outside the range."""
+        version = self.default if given is None else given
+        if not self.minimum <= version <= self.maximum:
+            raise CatalogError(
+                f"{what} {version} is outside {self.minimum} to {self.maximum}", f"the default is {self.default}"
+            )
+        return version
+
+
+class RecipeRewrite(Card):
+    """A rewrite that a recipe applies, and why this target wants it."""
+
+    name: str
+    reason: str
+
+
+class Recipe(Card):
+    """One file of ``export_recipes/``: everything that differs between targets."""
+
+    name: str
+    description: str
+    target: Target
+    default_precision: Precision
+    version: VersionRange
+    rewrites: tuple[RecipeRewrite, ...]
+    tolerances: Mapping[Precision, Tolerance]
+
+    @model_validator(mode="after")
+    def _default_has_tolerance(self) -> "Recipe":
+        if self.default_precision not in self.tolerances:
+            raise ValueError(f"no tolerances for the default precision {self.default_precision}")
+        return self
+
+    def choose_precision(self, given: str | None) -> Precision:
+        """Returns the given precision or the default; raises CatalogError when the recipe has no such one."""
+        if given is None:
+            return self.default_precision
+        for precision in self.tolerances:
+            if precision == given:
+                return precision
+        raise CatalogError(
+            f"recipe {self.name} writes {' and '.join(self.tolerances)}, not {given}",
+            f"leave --precision out for {self.default_precision}",
+        )
+
+
+class Device(Card):
+    """One file of ``devices/``: a machine that latency is measured on."""
+
+    name: str
+    title: str
+    kind: Literal["host"]
+    backends: tuple[str, ...]
+
+
+CardT = TypeVar("CardT", bound=Card)
+
+
+def _folder(name: str) -> Path:
+    package = Path(__file__).parent
+    installed = package / "_data" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+def _read(path: Path, card: type[CardT]) -> CardT:
+    try:
+        return card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CatalogError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
+        )
+        raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
+
+
+def _find(cards: Mapping[str, CardT], name: str, what: str, where: str) -> CardT:
+    if name in cards:
+        return cards[name]
+    near = get_close_matches(name, cards, n=1)
+    raise CatalogError(
+        f"there is no {what} named {name!r}", f"did you mean {near[0]!r}?" if near else f"{where}: {', '.join(cards)}"
+    )
+
+
+@cache
+def models() -> Mapping[str, ModelCard]:
+    """Returns every model card by name, in the order of the files and of the variants in them."""
+    cards = {}
+    for path in sorted(_folder("models").glob("*.toml")):
+        family = _read(path, Family)
+        for key, variant in family.variants.items():
+            name = f"{family.family}_{key}"
+            cards[name] = ModelCard(name=name, family=family, variant=variant)
+    return cards
+
+
+@cache
+def recipes() -> Mapping[str, Recipe]:
+    """Returns every recipe by name."""
+    cards = (_read(path, Recipe) for path in sorted(_folder("export_recipes").glob("*.toml")))
+    return {recipe.name: recipe for recipe in cards}
+
+
+@cache
+def devices() -> Mapping[str, Device]:
+    """Returns every device profile by name."""
+    cards = (_read(path, Device) for path in sorted(_folder("devices").glob("*.toml")))
+    return {device.name: device for device in cards}
+
+
+def model(name: str) -> ModelCard:
+    """Returns a model card; raises CatalogError with the nearest name when there is none."""
+    return _find(
+        models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own"
+    )
+
+
+def recipe(name: str) -> Recipe:
+    """Returns a recipe by name, or from a TOML file of the user's own; raises CatalogError."""
+    if name.endswith(".toml"):
+        return _read(Path(name), Recipe)
+    return _find(recipes(), name, "recipe", "the recipes are")
+
+
+def device(name: str) -> Device:
+    """Returns a device profile; raises CatalogError with the nearest name when there is none."""
+    return _find(devices(), name, "device", "the devices are")

@@ -1,0 +1,73 @@
+"""Every error that a user is meant to read.
+
+::
+
+    MvdError                  exit 1   the user's input or environment
+    ├── CatalogError                   no such model, recipe or device; a card that does not parse
+    ├── CheckpointError                unreadable, unsafe, or not this model's weights
+    ├── ModelCodeError                 the user's ``file.py:function`` failed or returned no module
+    ├── CaptureError                   ``torch.export`` cannot trace the model
+    ├── ConversionError                a converter refused the graph
+    ├── OutputError                    the output folder cannot be written
+    ├── MeasurementError               a latency run failed or its backend is missing
+    ├── UsageError            exit 2   options that contradict each other
+    └── CheckFailedError      exit 3   parity failed
+
+Anything else that escapes is a bug of ours: exit 4, with the traceback kept in a file.
+"""
+
+
+class MvdError(Exception):
+    """Something the user can mend.
+
+    Args:
+        message: what was expected and what was found.
+        hint: the next step, often a command to type.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class CatalogError(MvdError):
+    """A name that no card has, or a card that does not parse."""
+
+
+class CheckpointError(MvdError):
+    """A checkpoint that cannot be read safely, or that holds other weights than the model needs."""
+
+
+class ModelCodeError(MvdError):
+    """The user's own model code failed, or did not return an ``nn.Module``."""
+
+
+class CaptureError(MvdError):
+    """``torch.export`` cannot turn the model into a graph."""
+
+
+class ConversionError(MvdError):
+    """A converter refused the graph."""
+
+
+class OutputError(MvdError):
+    """The output folder cannot be written."""
+
+
+class MeasurementError(MvdError):
+    """A latency measurement that failed, or a backend that this machine lacks."""
+
+
+class UsageError(MvdError):
+    """Options that contradict each other."""
+
+    exit_code = 2
+
+
+class CheckFailedError(MvdError):
+    """A check that ran and failed; nothing was published."""
+
+    exit_code = 3

@@ -1,0 +1,209 @@
+"""The captured graph as rewrites see it: ATen calls to match, weights to read, nodes to put in their place."""
+
+import copy
+import operator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+Packet = torch._ops.OpOverloadPacket
+
+
+class Graph:
+    """A plain graph of ATen calls with its weights; one image input (B, C, H, W).
+
+    ``node.meta["val"]`` of every node holds its shape and dtype as a tensor on the meta device.
+    """
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        """Takes over a module; it is rebuilt with only the weights that its graph reads."""
+        self.module = fx.GraphModule(module, module.graph)
+        for node in self.nodes:
+            if "val" in node.meta:
+                node.meta["val"] = pytree.tree_map_only(Tensor, _to_meta, node.meta["val"])
+
+    def copy(self) -> "Graph":
+        """Returns a graph that can be edited alone; the weights' memory is shared, and never written to."""
+        return Graph(fx.GraphModule(self.module, copy.deepcopy(self.module.graph)))
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Returns the nodes in order, as a list that survives editing."""
+        return list(self.module.graph.nodes)
+
+    def calls(self, *ops: Packet) -> Iterator[Node]:
+        """Yields the calls of the given ops that are still in the graph, in order, while it is being edited."""
+        for node in self.nodes:
+            if is_call(node, *ops) and not node._erased:
+                yield node
+
+    def histogram(self) -> dict[str, int]:
+        """Returns how often each ATen op is called, the most frequent first."""
+        names = [
+            node.target._schema.name.removeprefix("aten::")
+            for node in self.nodes
+            if isinstance(node.target, torch._ops.OpOverload)
+        ]
+        return dict(Counter(names).most_common())
+
+    def weight(self, node: object) -> Tensor | None:
+        """Returns the tensor that a node reads from the module, or None when it is computed or absent."""
+        if not isinstance(node, Node) or node.op != "get_attr":
+            return None
+        value = operator.attrgetter(str(node.target))(self.module)
+        return value.detach() if isinstance(value, Tensor) else None
+
+    @contextmanager
+    def before(self, node: Node) -> Iterator[None]:
+        """Inserts what is created inside the block in front of a node."""
+        with self.module.graph.inserting_before(node):
+            yield
+
+    def add_weight(self, name: str, value: Tensor) -> Node:
+        """Adds a tensor under a dotted name, made unique, and returns the node that reads it."""
+        *path, leaf = name.split(".")
+        owner: nn.Module = self.module
+        for part in path:
+            if not isinstance(getattr(owner, part, None), nn.Module):
+                owner.add_module(part, nn.Module())
+            owner = owner.get_submodule(part)
+        unique, count = leaf, 1
+        while hasattr(owner, unique):
+            count += 1
+            unique = f"{leaf}_{count}"
+        owner.register_buffer(unique, value.detach().contiguous())
+        node = self.module.graph.get_attr(".".join([*path, unique]))
+        node.meta["val"] = _to_meta(value)
+        return node
+
+    def set_weights(self, node: Node, weight: Tensor, bias: Tensor | None) -> None:
+        """Gives a convolution or linear call other weights, under the old ones' names where nothing else reads them."""
+        given = arguments(node)
+        old_weight, old_bias = given["weight"], given["bias"]
+        weight_name = str(old_weight.target)
+        bias_name = str(old_bias.target) if old_bias is not None else f"{weight_name.rpartition('.')[0]}.bias".lstrip(".")
+        node.args = (given["input"], None, None, *node.args[3:])
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key not in ("weight", "bias")}
+        for old in (old_weight, old_bias):
+            if old is not None:
+                self._release(old)
+        with self.before(node):
+            new_weight = self.add_weight(weight_name, weight)
+            new_bias = None if bias is None else self.add_weight(bias_name, bias)
+        node.args = (given["input"], new_weight, new_bias, *node.args[3:])
+
+    def _release(self, weight: Node) -> None:
+        """Frees the name of a weight that nothing reads any more."""
+        if weight.users:
+            return
+        target = str(weight.target)
+        self.module.graph.erase_node(weight)
+        if not any(node.op == "get_attr" and node.target == target for node in self.nodes):
+            owner, _, leaf = target.rpartition(".")
+            delattr(self.module.get_submodule(owner), leaf)
+
+    def call(self, op: torch._ops.OpOverload, *args: Any, like: Node) -> Node:
+        """Adds a call whose shape is inferred and whose module path is that of the node it replaces."""
+        node = self.module.graph.call_function(op, args)
+        for key in ("nn_module_stack", "stack_trace", "custom"):
+            if key in like.meta:
+                node.meta[key] = like.meta[key]
+        node.meta["val"] = op(*pytree.tree_map_only(Node, lambda item: item.meta["val"], args))
+        return node
+
+    def replace(self, old: Node, new: Node) -> None:
+        """Lets every reader of a node read another one, and removes what nothing reads any more."""
+        old.replace_all_uses_with(new)
+        self.remove_unread(old)
+
+    def remove_unread(self, node: Node) -> None:
+        """Removes a node that nothing reads, and then its inputs likewise."""
+        if node.users or node.op in ("placeholder", "output"):
+            return
+        inputs = node.all_input_nodes
+        self.module.graph.erase_node(node)
+        for item in inputs:
+            if not item._erased:
+                self.remove_unread(item)
+
+    def finish(self) -> None:
+        """Checks the edited graph, drops weights that nothing reads, and generates its code anew."""
+        self.module.graph.lint()
+        self.module = fx.GraphModule(self.module, self.module.graph)
+
+    def cast(self, source: torch.dtype, target: torch.dtype) -> None:
+        """Turns weights, and dtypes that calls name, from one floating-point type into another."""
+        for node in self.nodes:
+            value = self.weight(node)
+            if value is not None and value.dtype == source:
+                owner, _, leaf = str(node.target).rpartition(".")
+                _replace_tensor(self.module.get_submodule(owner), leaf, value.to(target))
+            node.args, node.kwargs = pytree.tree_map_only(
+                torch.dtype, lambda dtype: target if dtype == source else dtype, (node.args, node.kwargs)
+            )
+            node.meta["val"] = pytree.tree_map_only(
+                Tensor, lambda item: item.to(target) if item.dtype == source else item, node.meta.get("val")
+            )
+        self.module.recompile()
+
+
+def _to_meta(value: Tensor) -> Tensor:
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+
+
+def _replace_tensor(owner: nn.Module, name: str, value: Tensor) -> None:
+    delattr(owner, name)
+    owner.register_buffer(name, value)
+
+
+def is_call(node: object, *ops: Packet) -> bool:
+    """Tells whether a node calls one of the ops, in any overload."""
+    return (
+        isinstance(node, Node)
+        and node.op == "call_function"
+        and isinstance(node.target, torch._ops.OpOverload)
+        and node.target.overloadpacket in ops
+    )
+
+
+def arguments(node: Node) -> dict[str, Any]:
+    """Returns a call's arguments by the names of its schema, defaults included."""
+    assert isinstance(node.target, torch._ops.OpOverload), node  # callers match with is_call first
+    values = {}
+    for i, parameter in enumerate(node.target._schema.arguments):
+        if i < len(node.args):
+            values[parameter.name] = node.args[i]
+        else:
+            values[parameter.name] = node.kwargs.get(parameter.name, parameter.default_value)
+    return values
+
+
+def shape(node: Node) -> tuple[int, ...]:
+    """Returns the shape of a node's tensor."""
+    return tuple(node.meta["val"].shape)
+
+
+def readers(node: Node) -> list[Node]:
+    """Returns the nodes that read a node's output."""
+    return list(node.users)
+
+
+def module_path(node: Node) -> str:
+    """Returns the path of the module that made the call, such as ``network.0.1.attn``; empty at the top."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return ""
+    path, _ = list(stack.values())[-1]
+    return str(path)
+
+
+def as_pair(value: int | Iterable[int]) -> tuple[int, int]:
+    """Returns a convolution or pooling setting as (vertical, horizontal)."""
+    items = (value,) if isinstance(value, int) else tuple(value)
+    return (items[0], items[-1])

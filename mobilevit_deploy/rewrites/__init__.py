@@ -1,0 +1,39 @@
+"""All rewrites, in the order in which they run; a recipe chooses among them.
+
+One file each, named like the rewrite: what it matches, what it writes, why, and where that was measured.
+"""
+
+from mobilevit_deploy.catalog import Recipe
+from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
+from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
+from mobilevit_deploy.rewrites.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
+from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
+from mobilevit_deploy.rewriting import Rewrite
+
+REWRITES: tuple[Rewrite, ...] = (
+    RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    FuseGelu(),
+    DecomposeTanhGelu(),
+    FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
+    MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
+    FoldBatchNorm(),
+    SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    ReplaceBatchNorm(),  # last: only what could not be folded
+)
+
+
+def chosen_rewrites(recipe: Recipe) -> tuple[Rewrite, ...]:
+    """Returns a recipe's rewrites in the order of ``REWRITES``; raises CatalogError for a name that none has."""
+    wanted = {item.name for item in recipe.rewrites}
+    unknown = wanted - {rewrite.name for rewrite in REWRITES}
+    if unknown:
+        raise CatalogError(
+            f"recipe {recipe.name} names rewrites that do not exist: {', '.join(sorted(unknown))}",
+            f"there are: {', '.join(rewrite.name for rewrite in REWRITES)}",
+        )
+    return tuple(rewrite for rewrite in REWRITES if rewrite.name in wanted)
