@@ -60,13 +60,13 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
     for node in list(captured.graph.nodes):
         if node.op == "call_module":  # the guard on input shapes, which are fixed here
             captured.graph.erase_node(node)
-    return Captured(Graph(captured), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+    return Captured(Graph.from_module(captured), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
 
 
 def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
     """Returns a rewritten graph as the program that converters take; module paths are kept."""
     with torch.no_grad(), quiet_torch():
-        return torch.export.export(graph.module, (sample,), strict=False)
+        return torch.export.export(graph.to_module(), (sample,), strict=False)
 
 
 def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:

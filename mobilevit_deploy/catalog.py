@@ -18,7 +18,6 @@ from mobilevit_deploy.errors import CatalogError
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-Target = Literal["onnx", "coreml"]
 Precision = Literal["fp32", "fp16"]
 
 
@@ -146,7 +145,7 @@ class Recipe(Card):
 
     name: str
     description: str
-    target: Target
+    target: str
     default_precision: Precision
     version: VersionRange
     rewrites: tuple[RecipeRewrite, ...]

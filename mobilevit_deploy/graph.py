@@ -1,9 +1,8 @@
 """The captured graph as rewrites see it: ATen calls to match, weights to read, nodes to put in their place."""
 
-import copy
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,26 +15,59 @@ Packet = torch._ops.OpOverloadPacket
 
 
 class Graph:
-    """A plain graph of ATen calls with its weights; one image input (B, C, H, W).
+    """A plain graph of ATen calls and its weights by name; one image input (B, C, H, W).
 
-    ``node.meta["val"]`` of every node holds its shape and dtype as a tensor on the meta device.
+    ``node.meta["val"]`` of every node holds its shape and dtype as a tensor on the meta device. The weights'
+    memory may be shared with other graphs and is never written to.
     """
 
-    def __init__(self, module: fx.GraphModule) -> None:
-        """Takes over a module; it is rebuilt with only the weights that its graph reads."""
-        self.module = fx.GraphModule(module, module.graph)
-        for node in self.nodes:
+    def __init__(self, graph: fx.Graph, weights: Mapping[str, Tensor]) -> None:
+        """Takes over a graph whose ``get_attr`` nodes name entries of ``weights``."""
+        self.graph = graph
+        self.weights = dict(weights)
+
+    @classmethod
+    def from_module(cls, module: fx.GraphModule) -> "Graph":
+        """Reads a captured module: its graph, and the weights that the graph reads."""
+        weights = {}
+        for node in module.graph.nodes:
+            if node.op == "get_attr":
+                weights[str(node.target)] = operator.attrgetter(str(node.target))(module).detach()
             if "val" in node.meta:
                 node.meta["val"] = pytree.tree_map_only(Tensor, _to_meta, node.meta["val"])
+        return cls(module.graph, weights)
+
+    def to_module(self) -> fx.GraphModule:
+        """Returns a module that computes the graph, as ``torch.export`` takes it."""
+        root = nn.Module()
+        for name, value in self.weights.items():
+            owner: nn.Module = root
+            *path, leaf = name.split(".")
+            for part in path:
+                if part not in owner._modules:
+                    owner.add_module(part, nn.Module())
+                owner = owner.get_submodule(part)
+            owner.register_buffer(leaf, value)
+        return fx.GraphModule(root, self.graph)
 
     def copy(self) -> "Graph":
-        """Returns a graph that can be edited alone; the weights' memory is shared, and never written to."""
-        return Graph(fx.GraphModule(self.module, copy.deepcopy(self.module.graph)))
+        """Returns a graph that can be edited alone."""
+        graph = fx.Graph()
+        end = graph.output(graph.graph_copy(self.graph, val_map={}))
+        end.meta = dict(self.graph.output_node().meta)
+        graph.set_codegen(self.graph._codegen)  # how inputs and outputs are packed, which no rewrite changes
+        return Graph(graph, self.weights)
+
+    def run(self, sample: Tensor) -> list[Tensor]:
+        """Returns the outputs for one input, flattened to a list."""
+        with torch.no_grad():
+            outputs = _Interpreter(self).run(sample)
+        return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
     @property
     def nodes(self) -> list[Node]:
         """Returns the nodes in order, as a list that survives editing."""
-        return list(self.module.graph.nodes)
+        return list(self.graph.nodes)
 
     def calls(self, *ops: Packet) -> Iterator[Node]:
         """Yields the calls of the given ops that are still in the graph, in order, while it is being edited."""
@@ -45,40 +77,28 @@ class Graph:
 
     def histogram(self) -> dict[str, int]:
         """Returns how often each ATen op is called, the most frequent first."""
-        names = [
-            node.target._schema.name.removeprefix("aten::")
-            for node in self.nodes
-            if isinstance(node.target, torch._ops.OpOverload)
-        ]
-        return dict(Counter(names).most_common())
+        return dict(Counter(op_name(node) for node in self.nodes if op_name(node)).most_common())
 
     def weight(self, node: object) -> Tensor | None:
-        """Returns the tensor that a node reads from the module, or None when it is computed or absent."""
+        """Returns the tensor that a node reads from the weights, or None when it is computed or absent."""
         if not isinstance(node, Node) or node.op != "get_attr":
             return None
-        value = operator.attrgetter(str(node.target))(self.module)
-        return value.detach() if isinstance(value, Tensor) else None
+        return self.weights[str(node.target)]
 
     @contextmanager
     def before(self, node: Node) -> Iterator[None]:
         """Inserts what is created inside the block in front of a node."""
-        with self.module.graph.inserting_before(node):
+        with self.graph.inserting_before(node):
             yield
 
     def add_weight(self, name: str, value: Tensor) -> Node:
         """Adds a tensor under a dotted name, made unique, and returns the node that reads it."""
-        *path, leaf = name.split(".")
-        owner: nn.Module = self.module
-        for part in path:
-            if not isinstance(getattr(owner, part, None), nn.Module):
-                owner.add_module(part, nn.Module())
-            owner = owner.get_submodule(part)
-        unique, count = leaf, 1
-        while hasattr(owner, unique):
+        unique, count = name, 1
+        while unique in self.weights:
             count += 1
-            unique = f"{leaf}_{count}"
-        owner.register_buffer(unique, value.detach().contiguous())
-        node = self.module.graph.get_attr(".".join([*path, unique]))
+            unique = f"{name}_{count}"
+        self.weights[unique] = value.detach().contiguous()
+        node = self.graph.create_node("get_attr", unique)
         node.meta["val"] = _to_meta(value)
         return node
 
@@ -92,25 +112,16 @@ class Graph:
         node.kwargs = {key: value for key, value in node.kwargs.items() if key not in ("weight", "bias")}
         for old in (old_weight, old_bias):
             if old is not None:
-                self._release(old)
+                self.remove_unread(old)
+        self.drop_unread_weights()
         with self.before(node):
             new_weight = self.add_weight(weight_name, weight)
             new_bias = None if bias is None else self.add_weight(bias_name, bias)
         node.args = (given["input"], new_weight, new_bias, *node.args[3:])
 
-    def _release(self, weight: Node) -> None:
-        """Frees the name of a weight that nothing reads any more."""
-        if weight.users:
-            return
-        target = str(weight.target)
-        self.module.graph.erase_node(weight)
-        if not any(node.op == "get_attr" and node.target == target for node in self.nodes):
-            owner, _, leaf = target.rpartition(".")
-            delattr(self.module.get_submodule(owner), leaf)
-
     def call(self, op: torch._ops.OpOverload, *args: Any, like: Node) -> Node:
         """Adds a call whose shape is inferred and whose module path is that of the node it replaces."""
-        node = self.module.graph.call_function(op, args)
+        node = self.graph.call_function(op, args)
         for key in ("nn_module_stack", "stack_trace", "custom"):
             if key in like.meta:
                 node.meta[key] = like.meta[key]
@@ -127,39 +138,47 @@ class Graph:
         if node.users or node.op in ("placeholder", "output"):
             return
         inputs = node.all_input_nodes
-        self.module.graph.erase_node(node)
+        self.graph.erase_node(node)
         for item in inputs:
             if not item._erased:
                 self.remove_unread(item)
 
-    def finish(self) -> None:
-        """Checks the edited graph, drops weights that nothing reads, and generates its code anew."""
-        self.module.graph.lint()
-        self.module = fx.GraphModule(self.module, self.module.graph)
+    def drop_unread_weights(self) -> None:
+        """Drops weights that no node reads."""
+        read = {str(node.target) for node in self.graph.find_nodes(op="get_attr")}
+        self.weights = {name: value for name, value in self.weights.items() if name in read}
 
     def cast(self, source: torch.dtype, target: torch.dtype) -> None:
         """Turns weights, and dtypes that calls name, from one floating-point type into another."""
+        for name, value in self.weights.items():
+            self.weights[name] = value.to(target) if value.dtype == source else value
         for node in self.nodes:
-            value = self.weight(node)
-            if value is not None and value.dtype == source:
-                owner, _, leaf = str(node.target).rpartition(".")
-                _replace_tensor(self.module.get_submodule(owner), leaf, value.to(target))
             node.args, node.kwargs = pytree.tree_map_only(
                 torch.dtype, lambda dtype: target if dtype == source else dtype, (node.args, node.kwargs)
             )
             node.meta["val"] = pytree.tree_map_only(
                 Tensor, lambda item: item.to(target) if item.dtype == source else item, node.meta.get("val")
             )
-        self.module.recompile()
+
+
+class _Interpreter(fx.Interpreter):
+    """Runs a graph call by call, with the weights from a dictionary: no code is generated for one run."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(nn.Module(), garbage_collect_values=True, graph=graph.graph)
+        self._weights = graph.weights
+
+    def fetch_attr(self, target: str) -> Tensor:
+        return self._weights[target]
 
 
 def _to_meta(value: Tensor) -> Tensor:
     return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
 
 
-def _replace_tensor(owner: nn.Module, name: str, value: Tensor) -> None:
-    delattr(owner, name)
-    owner.register_buffer(name, value)
+def op_name(node: Node) -> str:
+    """Returns the ATen op that a node calls, such as ``conv2d``; empty when it calls none."""
+    return node.target._schema.name.removeprefix("aten::") if isinstance(node.target, torch._ops.OpOverload) else ""
 
 
 def is_call(node: object, *ops: Packet) -> bool:

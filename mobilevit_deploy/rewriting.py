@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torch.fx import Node
-from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph import Graph, module_path
 
@@ -78,7 +77,8 @@ class Rewrite(ABC):
             except Refusal as refusal:
                 refused.append(Refused(at, str(refusal)))
         if applied:
-            graph.finish()
+            graph.graph.lint()
+            graph.drop_unread_weights()
         return tuple(applied), tuple(refused)
 
 
@@ -104,14 +104,17 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
     current = graph.copy()
     current.cast(torch.float32, torch.float64)
     sample = sample.double()
-    reference = _run(current, sample)
+    reference = current.run(sample)
     results = []
     for rewrite in rewrites:
+        if not any(True for _ in rewrite.candidates(current)):
+            results.append(RewriteResult(rewrite.name, (), (), None, None))
+            continue
         attempt = current.copy()
         applied, refused = rewrite.apply(attempt)
         absolute = relative = None
         if applied:
-            absolute, relative = largest_difference(reference, _run(attempt, sample))
+            absolute, relative = largest_difference(reference, attempt.run(sample))
             if relative <= PROOF_LIMIT:
                 current = attempt
             else:
@@ -121,11 +124,6 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
         results.append(RewriteResult(rewrite.name, applied, refused, absolute, relative))
     current.cast(torch.float64, torch.float32)
     return Rewritten(current, tuple(results))
-
-
-def _run(graph: Graph, sample: Tensor) -> list[Tensor]:
-    with torch.no_grad():
-        return [leaf for leaf in pytree.tree_leaves(graph.module(sample)) if isinstance(leaf, Tensor)]
 
 
 def largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
+from mobilevit_deploy.graph import Graph, arguments, is_call, op_name, readers, shape
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
@@ -118,16 +118,10 @@ def _layers_after(graph: Graph, node: Node) -> list[Node]:
         elif _averages_maps(reader) or _drops_unit_axes(reader, node):
             layers += _layers_after(graph, reader)
         else:
-            kind = reader.target._schema.name.removeprefix("aten::") if is_call_any(reader) else "the graph's output"
-            raise Refusal(f"it is read by {kind}")
+            raise Refusal(f"it is read by {op_name(reader) or 'the output'}")
     if not layers:
         raise Refusal("nothing reads it")
     return layers
-
-
-def is_call_any(node: Node) -> bool:
-    """Tells whether a node calls an op at all, rather than being the output."""
-    return isinstance(node.target, torch._ops.OpOverload)
 
 
 def _pads(convolution: Node) -> bool:

@@ -61,5 +61,5 @@ class SplitConvolution(Rewrite):
                     convolution.target, convolution.args[0], part_weight, part_bias, *rest, like=convolution  # type: ignore[arg-type]
                 )
             part.replace_all_uses_with(new)
-            graph.module.graph.erase_node(part)
+            graph.graph.erase_node(part)
         graph.remove_unread(node)

@@ -1,0 +1,52 @@
+"""What produced a figure or a file: versions of the tools, and the machine."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("mobilevit-deploy", "torch", "onnxscript", "onnx", "onnxruntime", "onnxsim", "coremltools", "numpy")
+
+
+def tool_versions() -> dict[str, str | None]:
+    """Returns the versions of Python and of every package that takes part in an export; None where absent."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine() -> dict[str, Any]:
+    """Returns the machine as a latency depends on it; load averages over 1, 5 and 15 minutes, where the OS has them."""
+    import psutil
+
+    return {
+        "cpu": _cpu_name(),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(),
+        "cores_available": available_cores(),
+        "load_average": [round(value, 2) for value in psutil.getloadavg()],
+        "memory_total_mb": round(psutil.virtual_memory().total / 2**20),
+        "os": platform.platform(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

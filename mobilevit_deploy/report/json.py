@@ -1,0 +1,113 @@
+"""Reports as JSON; the keys are a contract with scripts and CI: add to them, do not change them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+    from mobilevit_deploy.export import ExportReport
+    from mobilevit_deploy.parity import Leg, ParityReport
+    from mobilevit_deploy.rewriting import RewriteResult
+
+SCHEMA = 1
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """Returns a document as JSON text; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_finite(document), indent=2, ensure_ascii=False)
+
+
+def write_report(report: ExportReport, folder: Path) -> Path:
+    """Writes ``<stem>.<target>.json`` into a folder and returns its path."""
+    path = folder / report_name(report.artifact.path, report.artifact.target)
+    path.write_text(dumps(export_document(report)) + "\n", encoding="utf-8")
+    return path
+
+
+def report_name(artifact: Path, target: str) -> str:
+    """Returns the name of the report that stands beside an artifact."""
+    return f"{artifact.name.removesuffix(artifact.suffix)}.{target}.json"
+
+
+def export_document(report: ExportReport) -> dict[str, Any]:
+    """Returns one artifact's report."""
+    artifact, weights = report.artifact, report.weights
+    return {
+        "schema": SCHEMA,
+        "model": report.model,
+        "task": report.task,
+        "reconstruction": report.reconstruction,
+        "weights": {
+            "trained": weights.trained,
+            "path": weights.path,
+            "sha256": weights.sha256,
+            "key": weights.key,
+            "not_loaded": list(weights.not_loaded),
+        },
+        "input": {"name": report.input.name, "shape": list(report.input.shape)},
+        "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
+        "target": artifact.target,
+        "recipe": report.recipe,
+        "precision": report.precision,
+        "version": dict(report.version),
+        "path": str(artifact.path),
+        "sha256": artifact.sha256,
+        "bytes": artifact.bytes,
+        "ops": dict(artifact.ops),
+        "ops_before": dict(report.ops_before),
+        "ops_rewritten": dict(report.ops_rewritten),
+        "rewrites": [_rewrite(result) for result in report.rewrites],
+        "parity": _parity(report.parity),
+        "warnings": list(report.warnings),
+        "seconds": dict(report.seconds),
+        "tool_versions": dict(report.tool_versions),
+    }
+
+
+def _rewrite(result: RewriteResult) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "applied": len(result.applied),
+        "applied_at": list(result.applied),
+        "refused": [{"at": refused.at, "reason": refused.reason} for refused in result.refused],
+        "max_abs_difference": result.max_abs_difference,
+        "max_rel_difference": result.max_rel_difference,
+    }
+
+
+def _parity(parity: ParityReport) -> dict[str, Any]:
+    return {"status": parity.status, "reason": parity.reason, "legs": [_leg(leg) for leg in parity.legs]}
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    """Returns a leg with the worst figures over its outputs, then each output's own."""
+    agreements = [output.top1_agreement for output in leg.outputs if output.top1_agreement is not None]
+    return {
+        "runner": leg.runner,
+        "settings": dict(leg.settings),
+        "precision": leg.precision,
+        "samples": leg.samples,
+        "max_abs": max((output.max_abs for output in leg.outputs), default=None),
+        "max_rel": max((output.max_rel for output in leg.outputs), default=None),
+        "snr_db": min((output.snr_db for output in leg.outputs), default=None),
+        "top1_agreement": min(agreements, default=None),
+        "spread": min((output.spread for output in leg.outputs), default=None),
+        "tolerance": leg.tolerance.model_dump(),
+        "passed": leg.passed,
+        "reasons": list(leg.reasons),
+        "outputs": [vars(output) for output in leg.outputs],
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

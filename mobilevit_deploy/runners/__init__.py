@@ -1,0 +1,42 @@
+"""What opens an artifact and computes with it, independently of the converter that wrote it; one file each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+class Runner(Protocol):
+    """An opened artifact; costly work is done when it is opened.
+
+    ``name`` and ``settings`` say in reports what computed the outputs.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        """Returns the outputs, in the artifact's order, for one input of the artifact's shape (B, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why an artifact cannot be run here."""
+
+    reason: str
+
+
+def open_runners(target: str, path: Path) -> Sequence[Runner] | NotMeasured:
+    """Opens an artifact in every runner that can compute with it on this machine."""
+    if target == "onnx":
+        from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
+
+        return [OnnxRuntimeRunner(path, optimization) for optimization in ("disabled", "all")]
+    return NotMeasured(
+        f"no runner for {target} artifacts exists in this version, so what {path.name} computes was not compared"
+    )

@@ -1,0 +1,140 @@
+"""ONNX: PyTorch's dynamo exporter, then onnxsim, then the checker; nothing model-specific."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from mobilevit_deploy import __version__
+from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
+from mobilevit_deploy.capture import quiet_torch
+from mobilevit_deploy.errors import ConversionError
+
+SUFFIX = ".onnx"
+VERSION_NAME = "opset"
+
+MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # the one thing worth keeping of what the exporter notes on nodes
+SIMPLIFY_TIMEOUT_S = 300
+
+
+def convert(request: ConversionRequest) -> Artifact:
+    """Writes the graph as an ONNX file with its weights inside.
+
+    Raises:
+        ConversionError: the exporter or the checker refused the graph.
+    """
+    plain = request.path.with_suffix(".plain.onnx")
+    simplified = request.path.with_suffix(".simplified.onnx")
+    _export(request, plain)
+    warning = _simplify(plain, simplified)
+    model = onnx.load(plain if warning else simplified)
+    if not warning:
+        _restore_module_paths(model, onnx.load(plain, load_external_data=False))
+    _strip_exporter_notes(model)
+    model.producer_name, model.producer_version = "mobilevit_deploy", __version__
+    onnx.helper.set_model_props(model, dict(request.metadata))
+    onnx.save(model, str(request.path))
+    plain.unlink()
+    simplified.unlink(missing_ok=True)
+    _check(request.path)
+    sha256, size = measure_files(request.path)
+    return Artifact(
+        request.path, "onnx", count_ops(model), sha256, size, warnings=(warning,) if warning else ()
+    )
+
+
+def count_ops(model: onnx.ModelProto) -> dict[str, int]:
+    """Returns how often each op stands in the graph, the most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def _export(request: ConversionRequest, path: Path) -> None:
+    try:
+        with quiet_torch():
+            program = torch.onnx.export(
+                request.program,
+                (request.sample,),
+                dynamo=True,
+                opset_version=request.version,
+                input_names=[request.input.name],
+                output_names=[output.name for output in request.outputs],
+                verbose=False,
+            )
+            assert program is not None  # without a path, the exporter returns the program
+            program.save(str(path))
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise ConversionError(
+            f"PyTorch's ONNX exporter refused the graph: {lines[0] if lines else type(error).__name__}",
+            "MVD_DEBUG=1 shows its whole report; --no-rewrite tells whether a rewrite is the cause",
+        ) from error
+
+
+def _simplify(source: Path, destination: Path) -> str | None:
+    """Runs onnxsim in a child process; returns a warning when the simplified file cannot be used."""
+    command = [sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx", str(source), str(destination)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SIMPLIFY_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        reason = f"did not finish in {SIMPLIFY_TIMEOUT_S} s"
+    else:
+        if done.returncode == 0 and destination.is_file():
+            return None
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        reason = {0: "wrote no file", 1: "failed or changed the outputs"}.get(
+            done.returncode, f"crashed (exit {done.returncode})"
+        ) + (f": {last[0]}" if last else "")
+    return f"onnxsim {reason}; the file is valid, but not simplified"
+
+
+def _restore_module_paths(model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
+    """Copies the module path back onto nodes that onnxsim kept; it drops all notes."""
+    paths = {
+        node.output[0]: entry.value
+        for node in plain.graph.node
+        for entry in node.metadata_props
+        if entry.key == MODULE_PATH_KEY
+    }
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        if node.output[0] in paths:
+            node.metadata_props.add(key=MODULE_PATH_KEY, value=paths[node.output[0]])
+
+
+def _strip_exporter_notes(model: onnx.ModelProto) -> None:
+    """Removes stack traces and the like: they hold paths of the machine, and differ from one to the next."""
+    graph = model.graph
+    del graph.metadata_props[:]
+    del model.metadata_props[:]
+    model.doc_string = ""
+    _clear(graph.input)
+    _clear(graph.output)
+    _clear(graph.value_info)
+    _clear(graph.initializer)
+    for node in graph.node:
+        node.doc_string = ""
+        kept = [entry.value for entry in node.metadata_props if entry.key == MODULE_PATH_KEY]
+        del node.metadata_props[:]
+        for value in kept:
+            node.metadata_props.add(key=MODULE_PATH_KEY, value=value)
+
+
+def _clear(values: Iterable[Any]) -> None:
+    for value in values:
+        del value.metadata_props[:]
+        value.doc_string = ""
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ConversionError(
+            f"onnx.checker refuses the exported file: {str(error).splitlines()[0]}",
+            "this is a fault of the exporter or of onnxsim: please report it with the model",
+        ) from error

@@ -1,0 +1,1 @@
+"""Programs that run in a process of their own, because they may crash, hang or disturb a measurement."""
