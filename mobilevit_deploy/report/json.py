@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.export import ExportReport
+    from mobilevit_deploy.latency import LatencyReport
     from mobilevit_deploy.parity import Leg, ParityReport
     from mobilevit_deploy.rewriting import RewriteResult
 
@@ -111,3 +112,31 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
+
+
+def latency_document(report: LatencyReport) -> dict[str, Any]:
+    """Returns one artifact's latency, in milliseconds; the samples are in the order of measurement."""
+    statistics = report.statistics
+    return {
+        "artifact": str(report.artifact),
+        "sha256": report.sha256,
+        "backend": report.backend,
+        "provider": report.provider,
+        "threads": report.threads,
+        "input_shape": list(report.input_shape),
+        "warmup": report.warmup,
+        "iterations": len(report.samples_ms),
+        "p50_ms": statistics.p50_ms,
+        "p90_ms": statistics.p90_ms,
+        "p99_ms": statistics.p99_ms,
+        "mean_ms": statistics.mean_ms,
+        "min_ms": statistics.min_ms,
+        "ci95_ms": list(statistics.ci95_ms),
+        "drift": statistics.drift,
+        "load_ms": report.load_ms,
+        "peak_rss_mb": report.peak_rss_mb,
+        "stable": report.stable,
+        "warnings": list(report.warnings),
+        "samples_ms": list(report.samples_ms),
+        "environment": dict(report.environment),
+    }

@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def convert(request: ConversionRequest) -> Artifact:
     """
     plain = request.path.with_suffix(".plain.onnx")
     simplified = request.path.with_suffix(".simplified.onnx")
-    _export(request, plain)
-    warning = _simplify(plain, simplified)
+    with _simplifier() as process:  # started first: it imports onnxsim while the exporter works
+        _export(request, plain)
+        warning = _simplify(process, plain, simplified)
     model = onnx.load(plain if warning else simplified)
     if not warning:
         _restore_module_paths(model, onnx.load(plain, load_external_data=False))
@@ -75,20 +77,30 @@ def _export(request: ConversionRequest, path: Path) -> None:
         ) from error
 
 
-def _simplify(source: Path, destination: Path) -> str | None:
-    """Runs onnxsim in a child process; returns a warning when the simplified file cannot be used."""
-    command = [sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx", str(source), str(destination)]
+@contextmanager
+def _simplifier() -> Iterator["subprocess.Popen[str]"]:
+    """Starts onnxsim in a child process, and ends it whatever happens here."""
+    command = [sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _simplify(process: "subprocess.Popen[str]", source: Path, destination: Path) -> str | None:
+    """Lets the child simplify a file; returns a warning when the simplified file cannot be used."""
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SIMPLIFY_TIMEOUT_S, check=False)
+        _, errors = process.communicate(f"{source.resolve()}\n{destination.resolve()}\n", SIMPLIFY_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         reason = f"did not finish in {SIMPLIFY_TIMEOUT_S} s"
     else:
-        if done.returncode == 0 and destination.is_file():
+        if process.returncode == 0 and destination.is_file():
             return None
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        reason = {0: "wrote no file", 1: "failed or changed the outputs"}.get(
-            done.returncode, f"crashed (exit {done.returncode})"
-        ) + (f": {last[0]}" if last else "")
+        last = errors.strip().splitlines()[-1:]
+        known = {0: "wrote no file", 1: "failed or changed the outputs"}
+        reason = known.get(process.returncode, f"crashed (exit {process.returncode})") + "".join(f": {x}" for x in last)
     return f"onnxsim {reason}; the file is valid, but not simplified"
 
 

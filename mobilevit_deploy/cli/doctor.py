@@ -1,0 +1,16 @@
+"""``mvd doctor``."""
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.options import Json
+
+
+def doctor(json: Json = False) -> None:
+    """Show versions, and what works on this machine and what does not, with the reason."""
+    from mobilevit_deploy.report import tables
+    from mobilevit_deploy.support import diagnose
+
+    diagnosis = diagnose()
+    if json:
+        console.print_json({"schema": 1, **diagnosis.document()})
+    else:
+        console.print_result(tables.diagnosis_table(diagnosis))

@@ -1,0 +1,108 @@
+"""``mvd export``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.options import OUT, Json, Out, parse_size
+
+
+class TargetName(StrEnum):
+    """Formats to export to."""
+
+    ONNX = "onnx"
+    COREML = "coreml"
+
+
+class TaskName(StrEnum):
+    """What the exported graph returns."""
+
+    CLASSIFY = "classify"
+    FEATURES = "features"
+
+
+class WeightsName(StrEnum):
+    """Which of a checkpoint's weights to take."""
+
+    AUTO = "auto"
+    EMA = "ema"
+    RAW = "raw"
+
+
+class PrecisionName(StrEnum):
+    """Of weights and activations."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A name from `mvd list`, or path/to/file.py:function.")],
+    to: Annotated[list[TargetName], typer.Option("--to", help="Target format; may be given more than once.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Trained weights; without it they are random.")
+    ] = None,
+    weights: Annotated[
+        WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
+    ] = WeightsName.AUTO,
+    num_classes: Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")] = None,
+    input_size: Annotated[
+        str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")] = 1,
+    task: Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")] = TaskName.CLASSIFY,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Default: the recipe named like the target.")
+    ] = None,
+    precision: Annotated[PrecisionName | None, typer.Option(help="Default: the recipe's.")] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
+    min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
+    out: Out = OUT,
+    require_trained: Annotated[bool, typer.Option(help="Refuse to export random weights.")] = False,
+    rewrite: Annotated[bool, typer.Option(help="Rewrite the graph for the target.")] = True,
+    json: Json = False,
+) -> None:
+    """Export a model, verify what was written, and publish it: everything or nothing."""
+    size = parse_size(input_size)
+    with console.progress() as progress:
+        progress("importing PyTorch")
+        from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
+        from mobilevit_deploy.load import ModelRequest
+        from mobilevit_deploy.report import tables
+        from mobilevit_deploy.report.json import export_document
+
+        request = ExportRequest(
+            model=ModelRequest(
+                name=model,
+                task=task.value,
+                checkpoint=checkpoint,
+                weights=weights.value,
+                num_classes=num_classes,
+                size=size,
+                batch=batch,
+                require_trained=require_trained,
+            ),
+            targets=tuple(item.value for item in to),
+            recipe=recipe,
+            precision=precision.value if precision else None,
+            opset=opset,
+            min_ios=min_ios,
+            rewrite=rewrite,
+            folder=out,
+        )
+        failure = None
+        try:
+            reports = export_model(request, progress)
+        except ParityFailedError as error:
+            failure, reports = error, list(error.reports)
+    for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):
+        console.warn(warning)
+    if json:
+        console.print_json({"schema": 1, "artifacts": [export_document(report) for report in reports]})
+    else:
+        console.print_result(tables.export_summary(reports, published=failure is None))
+    if failure:
+        raise failure

@@ -1,0 +1,16 @@
+"""``mvd list``."""
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.options import Json
+
+
+def list_models(json: Json = False) -> None:
+    """List the models: parameters, MACs, published top-1."""
+    from mobilevit_deploy import catalog
+    from mobilevit_deploy.report import tables
+
+    cards = list(catalog.models().values())
+    if json:
+        console.print_json({"schema": 1, "models": [tables.card_document(card) for card in cards]})
+    else:
+        console.print_result(tables.models_table(cards))

@@ -1,0 +1,23 @@
+"""``mvd show``."""
+
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.options import Json
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="A name from `mvd list`.")],
+    json: Json = False,
+) -> None:
+    """Show one model's card, whole."""
+    from mobilevit_deploy import catalog
+    from mobilevit_deploy.report import tables
+
+    card = catalog.model(model)
+    if json:
+        console.print_json({"schema": 1, **tables.card_document(card), "card": card.model_dump(mode="json")})
+    else:
+        console.print_result(tables.card_table(card))

@@ -1,0 +1,62 @@
+"""What works on this machine, and why the rest does not."""
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mobilevit_deploy.environment import tool_versions
+
+
+@dataclass(frozen=True)
+class Ability:
+    """One thing that mvd can do here, or why it cannot."""
+
+    name: str
+    works: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Versions and abilities."""
+
+    versions: dict[str, str | None]
+    abilities: tuple[Ability, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Returns the diagnosis as JSON takes it."""
+        return asdict(self)
+
+
+def diagnose() -> Diagnosis:
+    """Looks at what is installed and at the operating system; imports none of the heavy packages."""
+    versions = tool_versions()
+    return Diagnosis(
+        versions,
+        (
+            _needs("export to ONNX", versions, "torch", "onnx", "onnxscript", "onnxsim"),
+            _needs("verify and measure ONNX", versions, "onnxruntime"),
+            _needs("export to Core ML", versions, "torch", "coremltools"),
+            Ability(
+                "verify Core ML",
+                False,
+                "not in this version: an exported package's parity is not_measured",
+            ),
+            _measure_coreml(),
+        ),
+    )
+
+
+def _needs(name: str, versions: dict[str, str | None], *packages: str) -> Ability:
+    missing = [package for package in packages if versions[package] is None]
+    if missing:
+        return Ability(name, False, f"not installed: {', '.join(missing)}; pip install {' '.join(missing)}")
+    return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in packages))
+
+
+def _measure_coreml() -> Ability:
+    if sys.platform != "darwin":
+        return Ability("measure Core ML", False, "needs a Mac with Xcode, and an iPhone")
+    xcode = shutil.which("xcodebuild")
+    return Ability("measure Core ML", False, f"not in this version ({'Xcode found' if xcode else 'no Xcode found'})")
