@@ -239,9 +239,7 @@ def devices() -> Mapping[str, Device]:
 
 def model(name: str) -> ModelCard:
     """Returns a model card; raises CatalogError with the nearest name when there is none."""
-    return _find(
-        models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own"
-    )
+    return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
 
 
 def recipe(name: str) -> Recipe:

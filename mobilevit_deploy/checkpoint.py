@@ -101,7 +101,9 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path.name} is damaged or no safetensors file: {error}", "copy the file again") from error
+        raise CheckpointError(
+            f"{path.name} is damaged or no safetensors file: {error}", "copy the file again"
+        ) from error
 
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
@@ -147,9 +149,11 @@ def _choose(
     tensors = _tensors_in(content) if weights != "ema" else None
     if tensors is not None:
         return "", tensors, tuple(str(name) for name in content if name not in tensors)
+    kind = "weights" if weights == "auto" else f"{weights} weights"
+    top = "" if weights == "ema" else " or at the top"
+    present = ", ".join(map(str, list(content)[:12])) or "nothing"
     raise CheckpointError(
-        f"{path.name} holds no {'' if weights == 'auto' else weights + ' '}weights under {', '.join(wanted)}"
-        f"{' or at the top' if weights != 'ema' else ''}; it has: {', '.join(map(str, list(content)[:12])) or 'nothing'}",
+        f"{path.name} holds no {kind} under {', '.join(wanted)}{top}; it has: {present}",
         "give --weights auto to take what is there" if weights != "auto" else RESAVE,
     )
 

@@ -113,7 +113,7 @@ class _Clock:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
 
 
-def export_model(request: ExportRequest, progress: Progress = lambda stage: None) -> list[ExportReport]:
+def export_model(request: ExportRequest, progress: Progress = lambda _stage: None) -> list[ExportReport]:
     """Exports one model to one or more targets, verifies what was written, and publishes all of it or nothing.
 
     Args:

@@ -107,7 +107,8 @@ class Graph:
         given = arguments(node)
         old_weight, old_bias = given["weight"], given["bias"]
         weight_name = str(old_weight.target)
-        bias_name = str(old_bias.target) if old_bias is not None else f"{weight_name.rpartition('.')[0]}.bias".lstrip(".")
+        sibling = f"{weight_name.rpartition('.')[0]}.bias".lstrip(".")
+        bias_name = sibling if old_bias is None else str(old_bias.target)
         node.args = (given["input"], None, None, *node.args[3:])
         node.kwargs = {key: value for key, value in node.kwargs.items() if key not in ("weight", "bias")}
         for old in (old_weight, old_bias):

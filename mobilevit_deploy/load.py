@@ -239,7 +239,8 @@ def _import(place: str) -> ModuleType:
         if path.suffix != ".py":
             return importlib.import_module(name)
         spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None  # a .py suffix always has a loader
+        assert spec is not None  # a .py suffix always has a loader
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
@@ -256,7 +257,9 @@ def _find_builder(module: ModuleType, place: str, function: str) -> Callable[[],
     if callable(builder):
         return cast("Callable[[], Any]", builder)
     own = [
-        name for name, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
     ]
     near = get_close_matches(function, own, n=1) or own[:1]
     raise ModelCodeError(

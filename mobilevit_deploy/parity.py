@@ -122,9 +122,7 @@ def _leg(
         difference = measure(name, before, after)
         differences.append(difference)
         reasons += _judge(difference, before, after, tolerance)
-    return Leg(
-        runner.name, runner.settings, precision, len(expected[0]), tuple(differences), tolerance, tuple(reasons)
-    )
+    return Leg(runner.name, runner.settings, precision, len(expected[0]), tuple(differences), tolerance, tuple(reasons))
 
 
 def measure(name: str, expected: Array, found: Array) -> OutputDifference:
@@ -146,10 +144,8 @@ def measure(name: str, expected: Array, found: Array) -> OutputDifference:
     )
 
 
-def _top1_agreement(
-    reference: npt.NDArray[np.float64], other: npt.NDArray[np.float64], max_abs: float
-) -> float:
-    """Returns the share of samples with the same class; a tie that the difference itself can turn counts as the same."""
+def _top1_agreement(reference: npt.NDArray[np.float64], other: npt.NDArray[np.float64], max_abs: float) -> float:
+    """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
     rows = np.arange(len(reference))
     margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
     return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())

@@ -24,7 +24,8 @@ def _grid(height: int, width: int) -> tuple[FloatArray, FloatArray]:
 
 def _gradient(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> FloatArray:
     angle = rng.uniform(0, 2 * np.pi)
-    return 0.5 + 0.5 * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)) * 2
+    image: FloatArray = 0.5 + 0.5 * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)) * 2
+    return image
 
 
 def _checkerboard(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> FloatArray:
@@ -34,7 +35,8 @@ def _checkerboard(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int
 
 def _grating(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> FloatArray:
     angle, cycles = rng.uniform(0, np.pi), rng.uniform(4, 24)
-    return 0.5 + 0.5 * np.sin(2 * np.pi * cycles * (np.cos(angle) * x + np.sin(angle) * y))
+    image: FloatArray = 0.5 + 0.5 * np.sin(2 * np.pi * cycles * (np.cos(angle) * x + np.sin(angle) * y))
+    return image
 
 
 def _blobs(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> FloatArray:
@@ -49,8 +51,9 @@ def _natural(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> 
     """Noise whose amplitude falls with frequency, as in photographs (Field 1987)."""
     frequency = np.hypot(np.fft.fftfreq(y.shape[0])[:, None], np.fft.fftfreq(x.shape[1])[None])
     frequency[0, 0] = 1
-    image = np.fft.ifft2(np.fft.fft2(rng.standard_normal(x.shape)) / frequency).real
-    return 0.5 + 0.2 * image / (image.std() + 1e-9)
+    image: FloatArray = np.fft.ifft2(np.fft.fft2(rng.standard_normal(x.shape)) / frequency).real
+    image = 0.5 + 0.2 * image / (image.std() + 1e-9)
+    return image
 
 
 def _rectangles(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> FloatArray:
@@ -66,7 +69,7 @@ def _rings(rng: np.random.Generator, y: FloatArray, x: FloatArray, _: int) -> Fl
     return 0.5 + 0.5 * np.cos(2 * np.pi * rng.uniform(3, 15) * radius)
 
 
-def _flat(rng: np.random.Generator, y: FloatArray, x: FloatArray, channel: int) -> FloatArray:
+def _flat(rng: np.random.Generator, _: FloatArray, x: FloatArray, channel: int) -> FloatArray:
     """The brightest red and the darkest rest: the ends of the input range."""
     return np.full_like(x, 1.0 if channel == 0 else 0.0) + rng.normal(0, 0.01, x.shape)
 

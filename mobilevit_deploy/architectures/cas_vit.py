@@ -26,7 +26,8 @@ class SpatialGate(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.block(x)  # (B, C, H, W) * (B, 1, H, W)
+        gate: Tensor = self.block(x)  # (B, 1, H, W)
+        return x * gate
 
 
 class ChannelGate(nn.Module):
@@ -41,7 +42,8 @@ class ChannelGate(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.block(x)  # (B, C, H, W) * (B, C, 1, 1)
+        gate: Tensor = self.block(x)  # (B, C, 1, 1)
+        return x * gate
 
 
 class AdditiveMixer(nn.Module):
@@ -110,7 +112,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.local_perception(x)
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        mixed: Tensor = x + self.mlp(self.norm2(x))
+        return mixed
 
 
 class Embedding(nn.Module):
@@ -151,9 +154,7 @@ class CasVit(nn.Module):
 class CasVitClassifier(CasVit):
     """Image (B, 3, H, W) to logits (B, classes); with a distillation head, the mean of both heads."""
 
-    def __init__(
-        self, depths: Sequence[int], widths: Sequence[int], num_classes: int, distillation_head: bool
-    ) -> None:
+    def __init__(self, depths: Sequence[int], widths: Sequence[int], num_classes: int, distillation_head: bool) -> None:
         super().__init__(depths, widths)
         self.norm = nn.BatchNorm2d(widths[-1])
         self.head = nn.Linear(widths[-1], num_classes)

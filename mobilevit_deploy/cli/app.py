@@ -90,7 +90,7 @@ def _main(
     pass
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
+def _terminate(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt  # a SIGTERM cleans up as Ctrl-C does
 
 

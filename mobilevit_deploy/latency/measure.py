@@ -62,7 +62,7 @@ def check_backend(backend: str, device: str) -> None:
         )
 
 
-def measure_latency(request: LatencyRequest, progress: Progress = lambda stage: None) -> list[LatencyReport]:
+def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage: None) -> list[LatencyReport]:
     """Measures every artifact in a process of its own, one after the other.
 
     Raises:
@@ -112,5 +112,7 @@ def _doubts(statistics: Statistics, threads: int, before: Mapping[str, Any]) -> 
     if statistics.drift > DRIFT_LIMIT:
         doubts.append(f"the median moved by {statistics.drift:.0%} during the run: the machine is busy or throttling")
     if before["busy_percent"] > BUSY_LIMIT_PERCENT:
-        doubts.append(f"{before['busy_percent']:.0f} % of the cores were busy before the run: something else is running")
+        doubts.append(
+            f"{before['busy_percent']:.0f} % of the cores were busy before the run: something else is running"
+        )
     return tuple(doubts)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        number = column in numbers
+        table.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
     return table
 
 
@@ -40,12 +41,11 @@ def card_document(card: ModelCard) -> dict[str, Any]:
 
 def models_table(cards: Sequence[ModelCard]) -> RenderableType:
     """Returns the catalog."""
-    numbers = ("parameters", "MACs", "published top-1")
-    table = _table("model", "family", *numbers, "tasks", "note", numbers=numbers)
+    numbers = ("parameters", "MACs")
+    table = _table("model", *numbers, "published top-1", "tasks", "note", numbers=numbers)
     for card in cards:
         table.add_row(
             card.name,
-            card.family.family,
             f"{card.variant.parameters / 1e6:.2f} M",
             f"{card.variant.macs / 1e9:.3f} G",
             _published(card),
@@ -91,21 +91,25 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
     parts: list[RenderableType] = [_weights_line(first)]
     if first.weights.not_loaded:
         parts.append(Text(f"not loaded from the checkpoint: {_shorten(first.weights.not_loaded)}"))
-    for report in reports:
-        if report.rewrites:
-            parts.append(_rewrites_table(report))
+    parts += [_rewrites_table(report) for report in reports if report.rewrites]
     numbers = ("size", "ops", "seconds")
-    table = _table("artifact", "precision", *numbers, "parity", numbers=numbers)
+    table = _table("target", "precision", *numbers, "parity", "max difference", "SNR", numbers=numbers)
     for report in reports:
         table.add_row(
-            str(report.artifact.path) if published else f"{report.artifact.path.name} (not written)",
+            report.artifact.target,
             report.precision,
             f"{report.artifact.bytes / 2**20:.1f} MB",
             str(sum(report.artifact.ops.values())),
             f"{sum(report.seconds.values()):.1f}",
-            _parity_text(report.parity),
+            *_parity_cells(report.parity),
         )
-    return Group(*parts, table)
+    parts.append(table)
+    for report in reports:
+        artifact, parity = report.artifact, report.parity
+        if parity.status == "not_measured":
+            parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
+        parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
+    return Group(*parts)
 
 
 def _weights_line(report: ExportReport) -> RenderableType:
@@ -133,37 +137,39 @@ def _rewrites_table(report: ExportReport) -> RenderableType:
     return table
 
 
-def _parity_text(parity: ParityReport) -> Text:
-    if parity.status == "not_measured":
-        return Text(f"not measured: {parity.reason}", style="yellow")
+def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
+    """Returns the status and the worst figures over all legs and outputs."""
+    style = {"passed": "green", "failed": "red", "not_measured": "yellow"}[parity.status]
     outputs = [output for leg in parity.legs for output in leg.outputs]
-    figures = f"max {max((o.max_rel for o in outputs), default=0):.0e}, SNR {min((o.snr_db for o in outputs), default=0):.0f} dB"
-    style = "green" if parity.status == "passed" else "red"
-    return Text(f"{parity.status} on {parity.legs[0].samples} images: {figures}", style=style)
+    if not outputs:
+        return Text(parity.status.replace("_", " "), style=style), "", ""
+    worst = max(output.max_rel for output in outputs)
+    snr = min(output.snr_db for output in outputs)
+    return Text(f"{parity.status}, {parity.legs[0].samples} images", style=style), f"{worst:.0e}", f"{snr:.0f} dB"
 
 
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
-    """Returns the latencies of all artifacts."""
-    numbers = ("threads", "p50", "95 % interval", "p90", "p99", "runs", "load", "memory")
-    table = _table("artifact", "provider", *numbers, "stable", numbers=numbers)
+    """Returns the latencies of all artifacts, in milliseconds."""
+    numbers = ("p50 ms", "95 % interval", "p90", "p99", "load", "MB")
+    table = _table("artifact", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(
             report.artifact.name,
-            report.provider,
-            str(report.threads),
-            f"{s.p50_ms:.2f} ms",
+            f"{s.p50_ms:.2f}",
             f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
             f"{s.p90_ms:.2f}",
             f"{s.p99_ms:.2f}",
-            str(len(report.samples_ms)),
-            f"{report.load_ms:.0f} ms",
-            f"{report.peak_rss_mb:.0f} MB" if report.peak_rss_mb else "unknown",
+            f"{report.load_ms:.0f}",
+            f"{report.peak_rss_mb:.0f}" if report.peak_rss_mb else "unknown",
             Text("yes", style="green") if report.stable else Text("no", style="yellow"),
         )
-    machine = reports[0].environment
-    versions = machine["versions"]
-    note = f"{machine['cpu']}, {machine['cores_available']} cores; onnxruntime {versions['onnxruntime']}"
+    first, machine = reports[0], reports[0].environment
+    note = (
+        f"{first.provider}, {first.threads} threads, batch {first.input_shape[0]}; "
+        f"{machine['cpu']}, {machine['cores_available']} cores available; "
+        f"onnxruntime {machine['versions']['onnxruntime']}"
+    )
     return Group(table, Text(note, style="dim"))
 
 

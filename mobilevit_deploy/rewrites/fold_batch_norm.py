@@ -35,7 +35,7 @@ class FoldBatchNorm(Rewrite):
     """Removes batch norms by scaling weights; tries the layer before, then the layers after."""
 
     name: ClassVar[str] = "fold_batch_norm"
-    source: ClassVar[str] = "linearity of convolution and batch norm; PERFORMANCE measurements in the docstring"
+    source: ClassVar[str] = "linearity of convolution and batch norm; the measurement above"
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         return graph.calls(aten.batch_norm)
@@ -82,7 +82,7 @@ def _fold_into_layer_before(graph: Graph, layer: Node, scale: Tensor, shift: Ten
         raise Refusal("the linear layer's features are not on the norm's channel axis")
     weight, bias = layer_weights(graph, layer)
     if is_call(layer, *TRANSPOSED):  # (in, out / groups, ...), output channels grouped
-        grouped = weight.unflatten(0, (arguments(layer)["groups"], -1))
+        grouped = _grouped(weight, arguments(layer)["groups"])
         factors = scale.view(grouped.shape[0], 1, grouped.shape[2], *[1] * (weight.ndim - 2))
         folded = (grouped * factors).flatten(0, 1)
     else:  # (out, in / groups, ...)
@@ -95,12 +95,15 @@ def _fold_into_layers_after(graph: Graph, node: Node, scale: Tensor, shift: Tens
     for layer in layers:
         weight, bias = layer_weights(graph, layer)
         groups = 1 if is_call(layer, aten.linear) else arguments(layer)["groups"]
-        grouped = weight.unflatten(0, (groups, -1))  # (groups, out / groups, in / groups, ...)
+        grouped = _grouped(weight, groups)  # (groups, out / groups, in / groups, ...)
         form = (groups, 1, grouped.shape[2], *[1] * (weight.ndim - 2))
         added = (grouped * shift.view(form)).flatten(2).sum(2).flatten()  # (out,)
-        graph.set_weights(
-            layer, (grouped * scale.view(form)).flatten(0, 1), added if bias is None else bias + added
-        )
+        graph.set_weights(layer, (grouped * scale.view(form)).flatten(0, 1), added if bias is None else bias + added)
+
+
+def _grouped(weight: Tensor, groups: int) -> Tensor:
+    """Returns a weight with its first axis split, (groups, first / groups, ...)."""
+    return weight.view(groups, -1, *weight.shape[1:])
 
 
 def _layers_after(graph: Graph, node: Node) -> list[Node]:
@@ -144,7 +147,5 @@ def _averages_maps(node: Node) -> bool:
 def _drops_unit_axes(node: Node, x: Node) -> bool:
     """Tells whether a node only adds or drops axes of length 1 behind the channels."""
     return (
-        is_call(node, *RESHAPES)
-        and shape(node)[:2] == shape(x)[:2]
-        and set(shape(node)[2:]) | set(shape(x)[2:]) <= {1}
+        is_call(node, *RESHAPES) and shape(node)[:2] == shape(x)[:2] and set(shape(node)[2:]) | set(shape(x)[2:]) <= {1}
     )

@@ -38,13 +38,14 @@ class FuseGelu(Rewrite):
         plus_one = _only_reader(node)
         if plus_one is None or not _adds_one(plus_one):
             raise Refusal("1 is not added to the error function")
-        product: Node | None = plus_one
-        while (product := _only_reader(product)) is not None and is_call(product, aten.mul, aten.div):
+        product = _only_reader(plus_one)
+        while product is not None and is_call(product, aten.mul, aten.div):
             factors, constant = _factors(product)
             if sorted(item.name for item in factors) == sorted([x.name, plus_one.name]) and constant == 0.5:
                 with graph.before(product):
                     graph.replace(product, graph.call(aten.gelu.default, x, like=product))
                 return
+            product = _only_reader(product)
         raise Refusal("1 + erf(x / sqrt(2)) is not multiplied by x / 2")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
@@ -53,13 +54,14 @@ class SplitConvolution(Rewrite):
             assert part.target is operator.getitem  # the only way to read a list
             index = int(part.args[1])  # type: ignore[arg-type]  # a constant index
             rows = slice(starts[index], starts[index] + sizes[index])
-            with graph.before(convolution):
-                part_weight = graph.add_weight(f"{name}_{index}", weight[rows])
-                part_bias = None if bias is None else graph.add_weight(f"{name}_{index}_bias", bias[rows])
-                rest = convolution.args[3:]
-                new = graph.call(
-                    convolution.target, convolution.args[0], part_weight, part_bias, *rest, like=convolution  # type: ignore[arg-type]
-                )
-            part.replace_all_uses_with(new)
-            graph.graph.erase_node(part)
-        graph.remove_unread(node)
+            graph.replace(part, self._part(graph, convolution, f"{name}_{index}", weight[rows], bias, rows))
+
+    def _part(
+        self, graph: Graph, convolution: Node, name: str, weight: Tensor, bias: Tensor | None, rows: slice
+    ) -> Node:
+        op = convolution.target
+        assert isinstance(op, torch._ops.OpOverload)  # candidates() has looked
+        with graph.before(convolution):
+            part_weight = graph.add_weight(name, weight)
+            part_bias = None if bias is None else graph.add_weight(f"{name}_bias", bias[rows])
+            return graph.call(op, convolution.args[0], part_weight, part_bias, *convolution.args[3:], like=convolution)

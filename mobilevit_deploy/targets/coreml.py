@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ def convert(request: ConversionRequest) -> Artifact:
         ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
     """
     with _quiet():
-        coremltools = _import()
+        import coremltools  # here, because importing it logs and warns
+
         model = _convert(coremltools, request)
         specification = model.get_spec()
         _check_specification(specification.specificationVersion, request.version)
@@ -49,12 +49,6 @@ def count_ops(specification: Any) -> dict[str, int]:
         for block in function.block_specializations.values():
             counts.update(operation.type for operation in block.operations if operation.type != "const")
     return dict(counts.most_common())
-
-
-def _import() -> ModuleType:
-    import coremltools
-
-    return coremltools
 
 
 def _convert(coremltools: Any, request: ConversionRequest) -> Any:

@@ -45,9 +45,7 @@ def convert(request: ConversionRequest) -> Artifact:
     simplified.unlink(missing_ok=True)
     _check(request.path)
     sha256, size = measure_files(request.path)
-    return Artifact(
-        request.path, "onnx", count_ops(model), sha256, size, warnings=(warning,) if warning else ()
-    )
+    return Artifact(request.path, "onnx", count_ops(model), sha256, size, warnings=(warning,) if warning else ())
 
 
 def count_ops(model: onnx.ModelProto) -> dict[str, int]:
