@@ -1,0 +1,105 @@
+"""Fixtures that several test modules share. No test needs the network or files outside this repository."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from typer.testing import CliRunner, Result
+
+from mobilevit_deploy.capture import Captured, capture
+from mobilevit_deploy.cli.app import app
+from tests.golden.fill import fill_tensor, make_input
+
+GOLDEN = Path(__file__).parent / "golden"
+RESEARCH = Path(__file__).parent / "research"
+
+torch.set_num_threads(2)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One recorded model and task: what the authors' code computed."""
+
+    name: str
+    facts: dict[str, Any]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Returns the recorded weights; integer buffers come from the file or are zero."""
+        stored = np.load(GOLDEN / f"{self.name}.npz")
+        values = {}
+        for name, shape, dtype in self.facts["state_dict"]:
+            if dtype.startswith("float"):
+                values[name] = torch.from_numpy(fill_tensor(name, tuple(shape), self.facts["weight_seed"]))
+            else:
+                values[name] = torch.from_numpy(stored[name]) if name in stored else torch.zeros(shape, dtype=torch.int64)
+        return values
+
+    def input(self, case: dict[str, Any]) -> Tensor:
+        return torch.from_numpy(make_input(tuple(case["input_shape"]), self.facts["input_seed"]))
+
+    def largest_error(self, case: dict[str, Any], outputs: list[np.ndarray[Any, Any]]) -> float:
+        """Returns the largest difference over the largest recorded value, over all outputs."""
+        stored = np.load(GOLDEN / f"{self.name}.npz")
+        errors = []
+        assert [list(output.shape) for output in outputs] == case["output_shapes"]
+        for i, output in enumerate(outputs):
+            expected = stored[f"{case['input_shape'][-1]}.output{i}"]
+            found = _sample(output, case["sample"])
+            errors.append(float(np.abs(found - expected).max() / np.abs(expected).max()))
+        return max(errors)
+
+
+def _sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any, Any]:
+    """Applies a recorded slice such as ``[:, ::4, ::2, ::2]``."""
+    if sample is None:
+        return output
+    steps = [int(part.strip().removeprefix("::")) if "::" in part else 1 for part in sample.strip("[]").split(",")]
+    return output[tuple(slice(None, None, step) for step in steps)]
+
+
+def all_recorded() -> list[Recorded]:
+    return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.json"))]
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained checkpoint in the family's own training format, EMA weights beside raw ones."""
+    weights: dict[str, Tensor] = {}
+    for name, value in load_file(GOLDEN / "cas_vit_xs_digits64.safetensors").items():
+        weights[name] = value.float()
+        if name.endswith("running_var"):
+            weights[name.replace("running_var", "num_batches_tracked")] = torch.tensor(1)
+    raw = {name: value * 1.5 if value.is_floating_point() else value for name, value in weights.items()}
+    content = {
+        "model": raw,
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-3}]},
+        "epoch": 5,
+        "scaler": {"scale": 65536.0},
+        "args": argparse.Namespace(model="cas_vit_xs", input_size=64, nb_classes=10),
+        "model_ema": weights,
+    }
+    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint_best.pth"
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture
+def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Runs the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MVD_DEBUG", raising=False)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def capture_model(module: nn.Module, *shape: int) -> Captured:
+    """Captures a small model, with a fixed random input."""
+    return capture(module.eval(), torch.randn(shape, generator=torch.Generator().manual_seed(0)), "classify")
