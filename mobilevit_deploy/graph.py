@@ -35,7 +35,9 @@ class Graph:
                 weights[str(node.target)] = operator.attrgetter(str(node.target))(module).detach()
             if "val" in node.meta:
                 node.meta["val"] = pytree.tree_map_only(Tensor, _to_meta, node.meta["val"])
-        return cls(module.graph, weights)
+        graph = cls(module.graph, weights)
+        graph.remove_dead()
+        return graph
 
     def to_module(self) -> fx.GraphModule:
         """Returns a module that computes the graph, as ``torch.export`` takes it."""
@@ -114,7 +116,7 @@ class Graph:
         for old in (old_weight, old_bias):
             if old is not None:
                 self.remove_unread(old)
-        self.drop_unread_weights()
+        self._drop_unread_weights()
         with self.before(node):
             new_weight = self.add_weight(weight_name, weight)
             new_bias = None if bias is None else self.add_weight(bias_name, bias)
@@ -144,8 +146,12 @@ class Graph:
             if not item._erased:
                 self.remove_unread(item)
 
-    def drop_unread_weights(self) -> None:
-        """Drops weights that no node reads."""
+    def remove_dead(self) -> None:
+        """Removes every call, and every weight, that no output depends on."""
+        self.graph.eliminate_dead_code()
+        self._drop_unread_weights()
+
+    def _drop_unread_weights(self) -> None:
         read = {str(node.target) for node in self.graph.find_nodes(op="get_attr")}
         self.weights = {name: value for name, value in self.weights.items() if name in read}
 

@@ -78,7 +78,7 @@ class Rewrite(ABC):
                 refused.append(Refused(at, str(refusal)))
         if applied:
             graph.graph.lint()
-            graph.drop_unread_weights()
+            graph.remove_dead()
         return tuple(applied), tuple(refused)
 
 

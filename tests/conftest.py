@@ -40,7 +40,9 @@ class Recorded:
             if dtype.startswith("float"):
                 values[name] = torch.from_numpy(fill_tensor(name, tuple(shape), self.facts["weight_seed"]))
             else:
-                values[name] = torch.from_numpy(stored[name]) if name in stored else torch.zeros(shape, dtype=torch.int64)
+                values[name] = (
+                    torch.from_numpy(stored[name]) if name in stored else torch.zeros(shape, dtype=torch.int64)
+                )
         return values
 
     def input(self, case: dict[str, Any]) -> Tensor:

@@ -40,7 +40,9 @@ class Mixer(nn.Module):
 class Net(nn.Module):
     def __init__(self, classes: int = 12) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 7, stride=4, padding=3, bias=False), nn.BatchNorm2d(16), Activation())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 16, 7, stride=4, padding=3, bias=False), nn.BatchNorm2d(16), Activation()
+        )
         self.body = nn.Sequential(Mixer(16), nn.Conv2d(16, 24, 2, stride=2), Mixer(24))
         self.last_norm = nn.BatchNorm2d(24)
         self.head_a, self.head_b = nn.Linear(24, classes), nn.Linear(24, classes)

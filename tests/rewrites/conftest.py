@@ -1,0 +1,49 @@
+"""What the tests of rewrites share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mobilevit_deploy.rewriting import Rewrite, RewriteResult, Rewritten, rewrite_graph
+from tests.conftest import capture_model
+
+Apply = Callable[..., tuple[RewriteResult, Rewritten]]
+
+
+@pytest.fixture
+def apply() -> Apply:
+    """Returns a function that rewrites a module for an input shape, with its proof."""
+
+    def run(module: nn.Module, rewrite: Rewrite, *shape: int) -> tuple[RewriteResult, Rewritten]:
+        randomise(module)
+        captured = capture_model(module, *shape)
+        sample = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        rewritten = rewrite_graph(captured.graph, [rewrite], sample)
+        return rewritten.results[0], rewritten
+
+    return run
+
+
+def randomise(module: nn.Module) -> None:
+    """Gives every weight and statistic a value that no wrong fold can hide behind."""
+    generator = torch.Generator().manual_seed(2)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            positive = name.endswith("running_var")
+            tensor.uniform_(0.5 if positive else -1.0, 1.5 if positive else 1.0, generator=generator)
+
+
+class Of(nn.Module):
+    """A module from a function of its submodules and the input."""
+
+    def __init__(self, function: Callable[..., Any], **modules: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(self, x)
