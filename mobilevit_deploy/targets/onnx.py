@@ -20,6 +20,7 @@ SUFFIX = ".onnx"
 VERSION_NAME = "opset"
 
 MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # the one thing worth keeping of what the exporter notes on nodes
+SIMPLIFIER = (sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx")
 SIMPLIFY_TIMEOUT_S = 300
 
 
@@ -78,9 +79,8 @@ def _export(request: ConversionRequest, path: Path) -> None:
 @contextmanager
 def _simplifier() -> Iterator["subprocess.Popen[str]"]:
     """Starts onnxsim in a child process, and ends it whatever happens here."""
-    command = [sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process:
+    with subprocess.Popen(SIMPLIFIER, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True) as process:
         try:
             yield process
         finally:
