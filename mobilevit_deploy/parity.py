@@ -128,27 +128,29 @@ def _leg(
 def measure(name: str, expected: Array, found: Array) -> OutputDifference:
     """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN."""
     reference, other = expected.astype(np.float64), found.astype(np.float64)
-    error = other - reference
-    largest = float(np.abs(reference).max())
-    centred = reference - reference.mean(axis=0)
-    noise = float((error**2).sum())
-    signal = float((centred**2).sum())
-    max_abs = float(np.abs(error).max())
+    with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
+        error = other - reference
+        largest = float(np.abs(reference).max())
+        centred = reference - reference.mean(axis=0)
+        max_abs = float(np.abs(error).max())
+        snr_db = float(10 * np.log10((centred**2).sum() / (error**2).sum()))
+        spread = float(np.abs(centred).max()) / largest if largest else 0.0
     return OutputDifference(
         name=name,
         max_abs=max_abs,
         max_rel=max_abs / largest if largest else max_abs,
-        snr_db=float("inf") if noise == 0 else 10 * float(np.log10(max(signal, 1e-300) / noise)),
+        snr_db=snr_db,
         top1_agreement=_top1_agreement(reference, other, max_abs) if expected.ndim == 2 else None,
-        spread=float(np.abs(centred).max()) / largest if largest else 0.0,
+        spread=spread,
     )
 
 
 def _top1_agreement(reference: npt.NDArray[np.float64], other: npt.NDArray[np.float64], max_abs: float) -> float:
     """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
     rows = np.arange(len(reference))
-    margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
-    return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
+    with np.errstate(all="ignore"):
+        margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
+        return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
 
 
 def _judge(difference: OutputDifference, expected: Array, found: Array, tolerance: Tolerance) -> list[str]:

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
+from torch.export import ExportedProgram
 
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
 from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.graph import arguments, is_call, module_path
 
 SUFFIX = ".mlpackage"
 VERSION_NAME = "iOS"
@@ -28,6 +31,7 @@ def convert(request: ConversionRequest) -> Artifact:
     Raises:
         ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
     """
+    _refuse_tanh_gelu(request.program)
     with _quiet():
         import coremltools  # here, because importing it logs and warns
 
@@ -69,6 +73,16 @@ def _convert(coremltools: Any, request: ConversionRequest) -> Any:
             f"coremltools refused the graph: {lines[0] if lines else type(error).__name__}",
             "MVD_DEBUG=1 shows its whole report; --no-rewrite tells whether a rewrite is the cause",
         ) from error
+
+
+def _refuse_tanh_gelu(program: ExportedProgram) -> None:
+    """Raises ConversionError for the one op that coremltools 9.0 is known to convert to another without a word."""
+    for node in program.graph.nodes:
+        if is_call(node, torch.ops.aten.gelu) and arguments(node)["approximate"] == "tanh":
+            raise ConversionError(
+                f"coremltools turns the tanh form of GELU into the exact one (in {module_path(node) or 'the model'})",
+                "leave --no-rewrite out, or take a recipe with decompose_tanh_gelu",
+            )
 
 
 def _check_specification(written: int, ios: int) -> None:

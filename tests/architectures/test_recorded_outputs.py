@@ -45,7 +45,7 @@ def test_a_wrong_epsilon_is_noticed(record: Recorded) -> None:
     module.load_state_dict(record.state)
     for child in module.modules():
         if hasattr(child, "eps"):
-            child.eps = 1e-3
+            child.eps = 1e-3  # type: ignore[assignment]
     case = record.facts["cases"][0]
     with torch.no_grad():
         outputs = [np.asarray(leaf) for leaf in pytree.tree_leaves(module(record.input(case)))]

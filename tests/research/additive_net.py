@@ -20,7 +20,8 @@ class Gate(nn.Module):
         self.excite = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.excite(self.squeeze(x)))
+        gated: Tensor = x * torch.sigmoid(self.excite(self.squeeze(x)))
+        return gated
 
 
 class Mixer(nn.Module):
@@ -34,7 +35,8 @@ class Mixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = torch.split(self.to_qkv(self.before(x)), x.shape[1], dim=1)
-        return x + self.drop(self.local(self.gate_a(q) + self.gate_b(k)) * v)
+        mixed: Tensor = x + self.drop(self.local(self.gate_a(q) + self.gate_b(k)) * v)
+        return mixed
 
 
 class Net(nn.Module):
@@ -57,8 +59,8 @@ def build() -> nn.Module:
     net = Net()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            module.get_buffer("running_mean").uniform_(-0.2, 0.2)
+            module.get_buffer("running_var").uniform_(0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.2, 0.2)
     return net

@@ -28,7 +28,8 @@ def test_fires(apply: Apply, spelling: str) -> None:
 
 def test_keeps_a_gate_outside(apply: Apply) -> None:
     def gated(_: object, x: Tensor) -> Tensor:
-        return SPELLINGS["half first"](x) * torch.sigmoid(x)
+        result: Tensor = SPELLINGS["half first"](x) * torch.sigmoid(x)
+        return result
 
     result, rewritten = apply(Of(gated), FuseGelu(), 2, 3, 4, 4)
     assert len(result.applied) == 1

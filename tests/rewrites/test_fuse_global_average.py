@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from mobilevit_deploy.rewrites import fuse_global_average
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from tests.rewrites.conftest import Apply, Of
 
-SPELLINGS = {
+SPELLINGS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "adaptive": (lambda x: F.adaptive_avg_pool2d(x, 1), (2, 3, 1, 1)),
     "adaptive pair": (lambda x: F.adaptive_avg_pool2d(x, (1, 1)).flatten(1), (2, 3)),
     "whole window": (lambda x: F.avg_pool2d(x, (4, 6)), (2, 3, 1, 1)),

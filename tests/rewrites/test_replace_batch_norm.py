@@ -1,7 +1,7 @@
 import pytest
 from torch import nn
 
-from mobilevit_deploy.rewrites import replace_batch_norm
+from mobilevit_deploy.rewrites import fold_batch_norm, replace_batch_norm
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
 from tests.rewrites.conftest import Apply
 
@@ -23,7 +23,7 @@ def test_refuses_with_a_reason(apply: Apply) -> None:
 
 
 def test_a_wrong_version_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = replace_batch_norm.scale_and_shift
+    right = fold_batch_norm.scale_and_shift
     monkeypatch.setattr(replace_batch_norm, "scale_and_shift", lambda graph, node: right(graph, node)[::-1])
     result, _ = apply(nn.BatchNorm2d(4), ReplaceBatchNorm(), 2, 4, 6, 6)
     assert result.applied == ()

@@ -7,7 +7,7 @@ from torch import nn
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
 from tests.rewrites.conftest import Apply, Of
 
-SPELLINGS = {
+SPELLINGS: dict[str, tuple[Any, int]] = {
     "chunk": (lambda y: y.chunk(3, dim=1), 3),
     "split": (lambda y: y.split(4, dim=1), 3),
     "sizes": (lambda y: torch.split(y, [2, 7, 3], dim=-3), 3),
@@ -49,7 +49,7 @@ def test_refuses_with_a_reason(apply: Apply, function: Any, options: Any, reason
 
 
 class DropsTheBias(SplitConvolution):
-    def _part(self, graph, convolution, name, weight, bias, rows):  # type: ignore[no-untyped-def]
+    def _part(self, graph, convolution, name, weight, _, rows):  # type: ignore[no-untyped-def]
         return super()._part(graph, convolution, name, weight, None, rows)
 
 

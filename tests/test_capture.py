@@ -1,0 +1,48 @@
+"""Capturing models of other hands, and what cannot be captured."""
+
+import pytest
+import torch
+from torch import nn
+
+from mobilevit_deploy.capture import capture, recapture
+from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.graph import module_path
+from tests.conftest import capture_model
+from tests.research.additive_net import Branching, Dictionary, TwoInputs, build
+
+
+def test_names_of_outputs() -> None:
+    image = torch.zeros(1, 3, 32, 32)
+    assert [o.name for o in capture(build().eval(), image, "classify").outputs] == ["logits"]
+    maps = nn.Conv2d(3, 4, 1)
+    assert [o.name for o in capture(maps, image, "features").outputs] == ["features"]
+    assert [o.name for o in capture(maps, image, "classify").outputs] == ["output"]
+    outputs = capture(Dictionary(), torch.zeros(1, 1, 8, 8), "classify").outputs
+    assert [(o.name, o.shape) for o in outputs] == [("maps", (1, 4, 6, 6)), ("input_1", (1, 4))]
+
+
+def test_module_paths_survive_a_second_capture() -> None:
+    captured = capture_model(build(), 1, 3, 32, 32)
+    program = recapture(captured.graph, torch.zeros(1, 3, 32, 32))
+    paths = {module_path(node) for node in program.graph.nodes if node.op == "call_function"}
+    assert {"stem.0", "body.0.gate_a.excite", "body.2.to_qkv", "head_a"} <= paths
+
+
+def test_a_forward_with_two_inputs() -> None:
+    with pytest.raises(CaptureError, match="does not run on an input of shape") as caught:
+        capture_model(TwoInputs(), 1, 3, 8, 8)
+    assert "one image tensor" in str(caught.value.hint)
+
+
+def test_control_flow_names_the_line() -> None:
+    with pytest.raises(CaptureError, match=r"cannot trace.*\(line \d+ of .*additive_net\.py\)"):
+        capture_model(Branching(), 1, 3, 8, 8)
+
+
+def test_an_output_that_is_no_tensor() -> None:
+    class Counts(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+            return x, 3
+
+    with pytest.raises(CaptureError, match="returns Tensor, int"):
+        capture_model(Counts(), 1, 3, 8, 8)

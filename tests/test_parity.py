@@ -1,0 +1,102 @@
+"""Parity: what is measured, what fails, and what is never a pass."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilevit_deploy.catalog import Tolerance
+from mobilevit_deploy.parity import ParityReport, compare
+from mobilevit_deploy.runners import Array, NotMeasured
+from mobilevit_deploy.samples import KINDS, make_samples
+
+TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
+SAMPLES = make_samples(8, 3, 16, 16)
+CLASSES = np.random.default_rng(0).standard_normal((768, 10)).astype(np.float32)
+
+
+class Function:
+    """A runner that computes a linear classifier, changed by a function of its logits."""
+
+    name = "function"
+    settings: Mapping[str, str] = {}
+
+    def __init__(self, change: Callable[[Any], Any] = lambda logits: logits) -> None:
+        self.change = change
+
+    def run(self, batch: Array) -> list[Array]:
+        return [self.change(batch.reshape(len(batch), -1) @ CLASSES)]
+
+
+def judge(change: Callable[[Any], Any], batch: int = 1) -> ParityReport:
+    return compare(Function(), [Function(change)], SAMPLES, batch, ["logits"], "fp32", TOLERANCE)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_the_same_passes(batch: int) -> None:
+    report = judge(lambda logits: logits, batch)
+    assert report.status == "passed"
+    (output,) = report.legs[0].outputs
+    assert output.max_abs == 0
+    assert output.snr_db == float("inf")
+    assert output.top1_agreement == 1
+    assert output.spread > 0.3, "structured images move the logits"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda logits: logits * (1 + 2e-5), "of the largest value"),
+        (lambda logits: logits + np.float32(0.01), "of the largest value"),
+        (lambda logits: logits[:, ::-1], "SNR"),
+        (lambda logits: logits * np.float32(np.nan), "80 values that are NaN"),
+        (lambda logits: logits[:, :9], "shape"),
+        (lambda logits: np.where(logits == logits.max(), np.inf, logits), "infinite"),
+    ],
+)
+def test_what_differs_fails_and_says_why(change: Callable[[Any], Any], reason: str) -> None:
+    report = judge(change)
+    assert report.status == "failed"
+    assert reason in " ".join(report.legs[0].reasons) or reason in str(report.reason)
+
+
+def test_the_same_classes_are_demanded() -> None:
+    tolerance = TOLERANCE.model_copy(update={"max_rel": 10.0, "snr_db": -100.0})
+    report = compare(Function(), [Function(lambda x: -x)], SAMPLES, 1, ["logits"], "fp32", tolerance)
+    assert report.status == "failed"
+    assert "of the classes" in str(report.reason)
+
+
+def test_a_missing_output_fails() -> None:
+    class Nothing(Function):
+        def run(self, batch: Array) -> list[Array]:
+            return [*super().run(batch), np.zeros((len(batch), 1), np.float32)]
+
+    report = compare(Function(), [Nothing()], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    assert "2 outputs instead of 1" in str(report.reason)
+
+
+def test_what_cannot_be_run_is_not_a_pass() -> None:
+    report = compare(Function(), NotMeasured("no Mac"), SAMPLES, 1, ["logits"], "fp16", TOLERANCE)
+    assert (report.status, report.reason) == ("not_measured", "no Mac")
+
+
+def test_outputs_that_never_change_prove_nothing() -> None:
+    constant = Function(lambda logits: np.zeros_like(logits))
+    report = compare(constant, [constant], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    assert report.status == "not_measured"
+    assert "do not depend on the image" in str(report.reason)
+
+
+def test_samples_are_seeded_structured_and_normalised() -> None:
+    again = make_samples(8, 3, 16, 16)
+    assert (again == SAMPLES).all()
+    assert len(KINDS) == 8
+    assert SAMPLES.dtype == np.float32
+    assert np.isfinite(SAMPLES).all()
+    assert SAMPLES.min() > -2.2
+    assert SAMPLES.max() < 2.7
+    assert not (make_samples(8, 3, 16, 16, seed=1) == SAMPLES).all()
+    assert make_samples(3, 1, 8, 24).shape == (3, 1, 8, 24)
+    assert make_samples(2, 5, 1, 1).shape == (2, 5, 1, 1)
