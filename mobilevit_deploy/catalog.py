@@ -4,6 +4,7 @@
 target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -240,6 +241,20 @@ def devices() -> Mapping[str, Device]:
 def model(name: str) -> ModelCard:
     """Returns a model card; raises CatalogError with the nearest name when there is none."""
     return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
+
+
+def is_own_code(reference: str) -> bool:
+    """Tells whether a MODEL argument names a function of the user's own, ``file.py:function``, and no card."""
+    return ":" in reference
+
+
+def artifact_name(reference: str) -> str:
+    """Returns a model's name in artifacts; of own code, file and function, or one where they are the same."""
+    if not is_own_code(reference):
+        return reference
+    place, _, function = reference.rpartition(":")
+    stem = Path(place).stem if place.endswith(".py") else place.rsplit(".", 1)[-1]
+    return re.sub(r"\W", "_", function if stem == function else f"{stem}_{function}")
 
 
 def recipe(name: str) -> Recipe:

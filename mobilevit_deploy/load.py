@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -79,7 +78,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         ModelCodeError: the user's code failed.
         UsageError: options that do not go with this model, or --require-trained without a checkpoint.
     """
-    own_code = ":" in request.name
+    own_code = catalog.is_own_code(request.name)
     card = None if own_code else catalog.model(request.name)
     shape = _input_shape(request, card)
     if request.require_trained and request.checkpoint is None:
@@ -95,7 +94,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
     if checkpoint:
         not_loaded = _fit(module, card, request, checkpoint)
     return LoadedModel(
-        name=card.name if card else _own_name(request.name),
+        name=catalog.artifact_name(request.name),
         task=request.task,
         module=module,
         input_shape=shape,
@@ -200,14 +199,6 @@ def _recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
     return None
 
 
-def _own_name(reference: str) -> str:
-    """Returns the name of a user's model: file and function, or one of them where they are the same."""
-    place, _, function = reference.rpartition(":")
-    stem = Path(place).stem if place.endswith(".py") else place.rsplit(".", 1)[-1]
-    name = function if stem == function else f"{stem}_{function}"
-    return re.sub(r"\W", "_", name)
-
-
 def _from_user_code(reference: str) -> nn.Module:
     place, _, function = reference.rpartition(":")
     builder = _find_builder(_import(place), place, function)
@@ -230,7 +221,8 @@ def _import(place: str) -> ModuleType:
     if path.suffix != ".py":
         name, folder = place, Path.cwd()
     elif path.is_file():
-        name, folder = path.stem, path.parent.resolve()
+        # Not under a name that is taken: a file called types.py must not stand in for Python's own module.
+        name, folder = f"mvd_model_{path.stem}" if path.stem in sys.modules else path.stem, path.parent.resolve()
     else:
         raise ModelCodeError(f"there is no file {place}", "give path/to/file.py:function")
     if str(folder) not in sys.path:

@@ -1,5 +1,6 @@
 """The ``mvd`` program: its commands, and the one place where an error becomes a message and an exit code."""
 
+import atexit
 import gc
 import os
 import signal
@@ -102,6 +103,21 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 100)
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _exit_at_once(INTERRUPTED)
+        raise
     finally:
         gc.freeze()
-        sys.stdout.flush()
+
+
+def _exit_at_once(exit_code: int) -> None:
+    """Ends the process with a code of our choice.
+
+    When an interruption passes through ``exec()``, as it does inside torch, CPython 3.11 remembers it and ends the
+    process by SIGINT in place of the exit code, although it was caught.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)

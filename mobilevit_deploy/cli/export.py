@@ -61,8 +61,8 @@ def export(
     opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
     min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
     out: Out = OUT,
-    require_trained: Annotated[bool, typer.Option(help="Refuse to export random weights.")] = False,
-    rewrite: Annotated[bool, typer.Option(help="Rewrite the graph for the target.")] = True,
+    require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
+    no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
     json: Json = False,
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
@@ -90,7 +90,7 @@ def export(
             precision=precision.value if precision else None,
             opset=opset,
             min_ios=min_ios,
-            rewrite=rewrite,
+            rewrite=not no_rewrite,
             folder=out,
         )
         failure = None

@@ -56,7 +56,7 @@ def latency(
 
 def _artifacts(names: list[str], folder: Path, progress: "Callable[[str], None]") -> list[Path]:
     """Returns the files to measure; models are looked up in the folder, and exported when they are not there."""
-    from mobilevit_deploy.catalog import DEFAULT_MODEL
+    from mobilevit_deploy.catalog import DEFAULT_MODEL, artifact_name
 
     if not names:
         found = sorted(folder.glob("*.onnx"))
@@ -66,7 +66,9 @@ def _artifacts(names: list[str], folder: Path, progress: "Callable[[str], None]"
         if Path(name).suffix in (".onnx", ".mlpackage") or Path(name).exists():
             artifacts.append(Path(name))
         else:
-            artifacts += sorted(folder.glob(f"{name}-*.onnx")) or _exported(name, folder, progress)
+            stem = f"{artifact_name(name)}-"
+            found = sorted(path for path in folder.glob("*.onnx") if path.name.startswith(stem))
+            artifacts += found or _exported(name, folder, progress)
     return artifacts
 
 

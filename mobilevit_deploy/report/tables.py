@@ -106,7 +106,12 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
     parts.append(table)
     for report in reports:
         artifact, parity = report.artifact, report.parity
-        if parity.status == "not_measured":
+        if parity.legs:
+            runners = " and ".join(dict.fromkeys(leg.runner for leg in parity.legs))
+            parts.append(
+                Text(f"{artifact.target}: compared with PyTorch on {parity.legs[0].samples} images in {runners}")
+            )
+        else:
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)
@@ -145,7 +150,7 @@ def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
         return Text(parity.status.replace("_", " "), style=style), "", ""
     worst = max(output.max_rel for output in outputs)
     snr = min(output.snr_db for output in outputs)
-    return Text(f"{parity.status}, {parity.legs[0].samples} images", style=style), f"{worst:.0e}", f"{snr:.0f} dB"
+    return Text(parity.status, style=style), f"{worst:.0e}", f"{snr:.0f} dB"
 
 
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:

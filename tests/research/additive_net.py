@@ -52,7 +52,8 @@ class Net(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.last_norm(self.body(self.stem(pixels)))
         x = x.flatten(2).mean(-1)
-        return (self.head_a(x) + self.head_b(x)) / 2
+        logits: Tensor = (self.head_a(x) + self.head_b(x)) / 2
+        return logits
 
 
 def build() -> nn.Module:

@@ -1,0 +1,174 @@
+"""The command line as a contract: names, exit codes, JSON, and where output goes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import Result
+
+from mobilevit_deploy import __version__
+from mobilevit_deploy.cli import export as export_command
+from tests.conftest import RESEARCH
+from tests.targets.test_coreml import read
+
+Mvd = Callable[..., Result]
+
+NET = f"{RESEARCH / 'additive_net.py'}:build"
+SMALL = ("export", NET, "--input-size", 32, "--to", "onnx")
+
+
+def test_export_prints_a_table_and_writes_to_the_default_folder(mvd: Mvd) -> None:
+    result = mvd(*SMALL, "--to", "coreml")
+    assert result.exit_code == 0, result.stderr
+    assert "UNTRAINED" in result.stdout
+    assert "onnx: compared with PyTorch on 8 images in onnxruntime" in result.stdout
+    assert "coreml: parity not measured" in result.stdout
+    assert "wrote artifacts/additive_net_build-32x32-fp32.untrained.onnx" in result.stdout.replace("\n", "")
+    assert "mvd: onnx: converting" in result.stderr
+    assert len(list(Path("artifacts").iterdir())) == 4
+
+
+def test_json_is_one_document_and_the_report_on_disk_is_the_same(mvd: Mvd) -> None:
+    result = mvd(*SMALL, "--out", "here", "--json")
+    (report,) = json.loads(result.stdout)["artifacts"]
+    assert report == json.loads(Path("here/additive_net_build-32x32-fp32.untrained.onnx.json").read_text())
+    assert report["path"] == "here/additive_net_build-32x32-fp32.untrained.onnx"
+    assert {
+        "schema", "model", "task", "weights", "input", "outputs", "target", "precision", "path", "sha256", "bytes",
+        "ops", "ops_before", "rewrites", "parity", "seconds", "tool_versions",
+    } <= set(report)  # fmt: skip
+    assert report["weights"] == {"trained": False, "path": None, "sha256": None, "key": None, "not_loaded": []}
+    assert {"name", "applied", "refused", "max_abs_difference"} <= set(report["rewrites"][0])
+    leg = report["parity"]["legs"][0]
+    assert {
+        "runner", "precision", "samples", "max_abs", "max_rel", "snr_db", "top1_agreement", "spread", "tolerance",
+        "passed",
+    } <= set(leg)  # fmt: skip
+    assert set(report["seconds"]) == {"load", "capture", "rewrite", "convert", "verify"}
+
+
+def test_options_reach_the_artifact(mvd: Mvd, digits_checkpoint: Path) -> None:
+    arguments = ("--checkpoint", digits_checkpoint, "--weights", "raw", "--require-trained", "--precision", "fp32")
+    more = ("--min-ios", 17, "--input-size", "32x64", "--batch", 2, "--no-rewrite", "--to", "coreml", "--json")
+    result = mvd("export", "cas_vit_xs", *arguments, *more)
+    (report,) = json.loads(result.stdout)["artifacts"]
+    assert report["weights"]["key"] == "model"
+    assert report["input"]["shape"] == [2, 3, 32, 64]
+    assert report["version"] == {"iOS": 17}
+    assert report["rewrites"] == []
+    specification = read(Path("artifacts/cas_vit_xs-32x64-fp32.mlpackage"))
+    assert specification.specificationVersion == 8
+    assert specification.description.metadata.userDefined["mvd.trained"] == "true"
+
+
+def fails(result: Result, code: int, *texts: str) -> None:
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    for text in texts:
+        assert text in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(Path.cwd().glob("artifacts")) == [], "nothing half-written"
+
+
+def test_bad_input_ends_in_a_message(mvd: Mvd, digits_checkpoint: Path) -> None:
+    export = ("export", "cas_vit_xs", "--to", "onnx")
+    cut = Path("cut.pth")
+    cut.write_bytes(digits_checkpoint.read_bytes()[:1_000_000])
+    weights = torch.load(digits_checkpoint, weights_only=False)["model_ema"]
+    weights["norm.weight"][0] = float("nan")
+    torch.save(weights, "nan.pth")
+    fails(mvd(*export, "--checkpoint", cut), 1, "damaged", "copy it again")
+    fails(mvd(*export, "--checkpoint", "nan.pth"), 1, "NaN or infinite values in 1 tensors: norm.weight")
+    fails(mvd(*export, "--checkpoint", digits_checkpoint, "--num-classes", 999), 1, "10 classes", "--num-classes 10")
+    fails(mvd(*export, "--input-size", 225), 1, "225", "--input-size 224")
+    fails(mvd("export", "cas_vit_xz", "--to", "onnx"), 1, "did you mean")
+    fails(mvd(*export, "--require-trained"), 2, "--checkpoint")
+    fails(mvd(*export, "--input-size", "large"), 2, "N, HxW or CxHxW")
+    fails(mvd("export", "cas_vit_xs", "--to", "tflite"), 2, "tflite")
+    fails(mvd("export", "cas_vit_xs"), 2, "--to")
+    Path("file").touch()
+    fails(mvd(*export, "--out", "file"), 1, "cannot write into file", "--out DIR")
+
+
+def test_a_failed_check_is_exit_3_and_still_reports(mvd: Mvd, tmp_path: Path) -> None:
+    recipe = (Path(__file__).parents[2] / "export_recipes/onnx.toml").read_text()
+    (tmp_path / "strict.toml").write_text(recipe.replace("max_rel = 1e-5", "max_rel = 0.0"))
+    result = mvd(*SMALL, "--recipe", "strict.toml", "--json")
+    assert result.exit_code == 3
+    (report,) = json.loads(result.stdout)["artifacts"]
+    assert report["parity"]["status"] == "failed"
+    assert "of the largest value, more than" in result.stderr
+    assert not Path("artifacts").exists()
+
+
+def test_a_bug_is_exit_4_with_its_traceback_kept(mvd: Mvd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(export_command, "parse_size", fail)
+    result = mvd(*SMALL)
+    assert result.exit_code == 4
+    assert "a bug in mvd: KeyError" in result.stderr
+    kept = Path(result.stderr.split("which is in ")[1].split()[0])
+    assert "Traceback" in kept.read_text()
+    kept.unlink()
+
+
+def test_debug_adds_the_traceback(mvd: Mvd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MVD_DEBUG", "1")
+    result = mvd("show", "cas_vit_xz")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_list_and_show(mvd: Mvd) -> None:
+    models = json.loads(mvd("list", "--json").stdout)["models"]
+    assert models[0]["name"] == "cas_vit_xs"
+    assert models[0]["published"][0] == {"input_size": 224, "top1_percent": 78.3}
+    assert all(model["name"] in mvd("list").stdout for model in models)
+    shown = mvd("show", "cas_vit_m")
+    assert "12,036,520" in shown.stdout
+    assert json.loads(mvd("show", "cas_vit_m", "--json").stdout)["card"]["family"]["licence"] == "MIT"
+
+
+def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
+    assert mvd(*SMALL).exit_code == 0
+    artifact = "artifacts/additive_net_build-32x32-fp32.untrained.onnx"
+    for arguments in ((), (artifact,), ("additive_net_build",)):
+        result = mvd("latency", *arguments, "--threads", 1, "--seconds", 0.1, "--json")
+        assert result.exit_code == 0, result.stderr
+        (found,) = json.loads(result.stdout)["results"]
+        assert found["artifact"] == artifact
+        assert {
+            "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
+            "ci95_ms", "load_ms", "peak_rss_mb", "stable", "environment",
+        } <= set(found)  # fmt: skip
+    table = mvd("latency", "--threads", 64, "--seconds", 0.1)
+    assert "p50 ms" in table.stdout
+    assert "64 threads on" in table.stderr
+
+
+def test_latency_exports_what_is_not_there(mvd: Mvd) -> None:
+    result = mvd("latency", NET, "--threads", 1, "--seconds", 0.1, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "exporting it with random weights" in result.stderr
+    assert json.loads(result.stdout)["results"][0]["input_shape"] == [1, 3, 224, 224]
+
+
+def test_latency_that_cannot_be(mvd: Mvd) -> None:
+    assert mvd("latency", "none.onnx").exit_code == 1
+    result = mvd("latency", "--backend", "coreml")
+    assert result.exit_code == 1
+    assert "needs a Mac with Xcode" in result.stderr
+    assert not Path("artifacts").exists()
+
+
+def test_doctor_and_version(mvd: Mvd) -> None:
+    assert mvd("--version").stdout == f"mvd {__version__}\n"
+    document = json.loads(mvd("doctor", "--json").stdout)
+    assert document["versions"]["torch"] == torch.__version__
+    assert {ability["name"]: ability["works"] for ability in document["abilities"]}["export to ONNX"]
+    assert "verify Core ML" in mvd("doctor").stdout
