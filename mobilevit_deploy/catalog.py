@@ -29,19 +29,20 @@ class Card(BaseModel):
 
 
 class InputRule(Card):
-    """Which image sizes a family takes, in pixels."""
+    """Which image sizes a family takes, in pixels: ``multiple_of`` gives, by task, what must divide both sides."""
 
     default_size: int
-    multiple_of: int
+    multiple_of: Mapping[Task, int]
 
-    def check(self, model: str, height: int, width: int) -> None:
+    def check(self, model: str, task: Task, height: int, width: int) -> None:
         """Raises CatalogError, naming the nearest sizes that fit, when a side does not fit."""
+        multiple = self.multiple_of[task]
         for side in (height, width):
-            if side < self.multiple_of or side % self.multiple_of:
-                below = max(side // self.multiple_of, 1) * self.multiple_of
+            if side < multiple or side % multiple:
+                below = max(side // multiple, 1) * multiple
                 raise CatalogError(
-                    f"{model} takes sides divisible by {self.multiple_of}; {height}x{width} has {side}",
-                    f"the nearest are --input-size {below} and --input-size {below + self.multiple_of}",
+                    f"{model} takes sides divisible by {multiple} for {task}; {height}x{width} has {side}",
+                    f"the nearest are --input-size {below} and --input-size {below + multiple}",
                 )
 
 
@@ -83,9 +84,9 @@ class Family(Card):
     family: str
     title: str
     paper: str
-    repository: str | None
-    commit: str | None
-    licence: str | None
+    repository: str | None = None
+    commit: str | None = None
+    licence: str | None = None
     reconstruction: bool
     tasks: tuple[Task, ...]
     num_classes: int
@@ -93,6 +94,18 @@ class Family(Card):
     preprocessing: Preprocessing
     checkpoint: CheckpointRule
     variants: Mapping[str, Variant]
+
+    @model_validator(mode="after")
+    def _every_task_has_sizes(self) -> "Family":
+        if set(self.tasks) != set(self.input.multiple_of):
+            raise ValueError(f"input.multiple_of must name the tasks {', '.join(self.tasks)}, and no other")
+        return self
+
+    @model_validator(mode="after")
+    def _reconstruction_has_no_accuracy(self) -> "Family":
+        if self.reconstruction and any(variant.published for variant in self.variants.values()):
+            raise ValueError("a reconstruction has no published accuracy: the paper's is that of the authors' model")
+        return self
 
 
 class ModelCard(Card):

@@ -80,11 +80,11 @@ def load_model(request: ModelRequest) -> LoadedModel:
     """
     own_code = catalog.is_own_code(request.name)
     card = None if own_code else catalog.model(request.name)
+    if card and request.task not in card.family.tasks:
+        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
     shape = _input_shape(request, card)
     if request.require_trained and request.checkpoint is None:
         raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
-    if card and request.task not in card.family.tasks:
-        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
     if own_code and request.num_classes is not None:
         raise UsageError("--num-classes is for the catalog's models", f"set it in {request.name}")
     checkpoint = read_checkpoint(request.checkpoint, request.weights) if request.checkpoint else None
@@ -122,7 +122,7 @@ def _input_shape(request: ModelRequest, card: ModelCard | None) -> tuple[int, in
     if card:
         if channels != 3:
             raise UsageError(f"{card.name} takes images of 3 channels, not {channels}")
-        card.family.input.check(card.name, height, width)
+        card.family.input.check(card.name, request.task, height, width)
     return request.batch, channels, height, width
 
 
@@ -162,15 +162,16 @@ def _check_classes(card: ModelCard, request: ModelRequest, checkpoint: Checkpoin
 
 
 def _randomise_norms(module: nn.Module) -> None:
-    """Gives batch norms statistics and gains other than 0 and 1, so that folding them wrongly would show."""
+    """Gives norms statistics and gains other than 0 and 1, so that folding them wrongly would show."""
     for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
-            for tensor, low, high in (
-                (norm.running_mean, -0.2, 0.2),
-                (norm.running_var, 0.5, 1.5),
-                (norm.weight, 0.5, 1.5),
-                (norm.bias, -0.2, 0.2),
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            for name, low, high in (
+                ("running_mean", -0.2, 0.2),
+                ("running_var", 0.5, 1.5),
+                ("weight", 0.5, 1.5),
+                ("bias", -0.2, 0.2),
             ):
+                tensor = getattr(norm, name, None)
                 if tensor is not None:
                     nn.init.uniform_(tensor, low, high)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.catalog import ModelCard
+    from mobilevit_deploy.catalog import InputRule, ModelCard
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.latency import LatencyReport
     from mobilevit_deploy.parity import ParityReport
@@ -72,7 +72,7 @@ def card_table(card: ModelCard) -> RenderableType:
         "licence": family.licence or "unknown",
         "reconstruction": "yes: not the authors' code" if family.reconstruction else "no",
         "tasks": ", ".join(family.tasks),
-        "input": f"{family.input.default_size} px, any size divisible by {family.input.multiple_of}",
+        "input": f"{family.input.default_size} px; {_sizes(family.input)}",
         "parameters": f"{variant.parameters:,}",
         "MACs at 224 px": f"{variant.macs:,}",
         "published top-1": _published(card),
@@ -83,6 +83,13 @@ def card_table(card: ModelCard) -> RenderableType:
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _sizes(rule: InputRule) -> str:
+    words = {task: f"any size divisible by {n}" if n > 1 else "any size" for task, n in rule.multiple_of.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{task}: {text}" for task, text in words.items())
 
 
 def export_summary(reports: Sequence[ExportReport], *, published: bool) -> RenderableType:
