@@ -22,7 +22,8 @@ def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         number = column in numbers
-        table.add_column(column, justify="right" if number else "left", no_wrap=number, overflow="fold")
+        whole = number or column == "model"  # numbers and model names are for copying: never broken across lines
+        table.add_column(column, justify="right" if number else "left", no_wrap=whole, overflow="fold")
     return table
 
 
