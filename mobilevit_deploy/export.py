@@ -23,7 +23,7 @@ from mobilevit_deploy.publish import publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewrites import chosen_rewrites
 from mobilevit_deploy.rewriting import RewriteResult, rewrite_graph
-from mobilevit_deploy.runners import open_runners
+from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import target as find_target
 
@@ -196,7 +196,7 @@ def _export_one(
     with clock.stage("verify", f"{recipe.target}: comparing {artifact.path.name} with PyTorch"):
         parity = compare(
             TorchRunner(model.module),
-            open_runners(recipe.target, artifact.path),
+            runners_for(recipe.target, artifact.path),
             images,
             model.input_shape[0],
             [output.name for output in captured.outputs],

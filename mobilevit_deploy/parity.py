@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilevit_deploy.catalog import Precision, Tolerance
-from mobilevit_deploy.runners import Array, NotMeasured, Runner
+from mobilevit_deploy.runners import Array, NotMeasured, Opener, Runner
 
 SAMPLES = 8  # one image of each structured kind
 
@@ -66,7 +66,7 @@ class ParityReport:
 
 def compare(
     reference: Runner,
-    runners: Sequence[Runner] | NotMeasured,
+    runners: Sequence[Opener] | NotMeasured,
     samples: Array,
     batch: int,
     names: Sequence[str],
@@ -77,7 +77,7 @@ def compare(
 
     Args:
         reference: PyTorch before any rewrite.
-        runners: the artifact, opened; or why it cannot be run.
+        runners: what opens the artifact, one after the other; or why it cannot be run.
         samples: (N, C, H, W); N is a multiple of the batch.
         batch: the artifact's batch size.
         names: of the outputs.
@@ -89,9 +89,7 @@ def compare(
     expected = _run(reference, samples, batch)
     if all(np.ptp(output.reshape(len(output), -1), axis=0).max(initial=0) == 0 for output in expected):
         return ParityReport("not_measured", "the model's outputs do not depend on the image, so nothing can differ")
-    legs = tuple(
-        _leg(runner, expected, _run(runner, samples, batch), names, precision, tolerance) for runner in runners
-    )
+    legs = tuple(_leg(open_runner(), expected, samples, batch, names, precision, tolerance) for open_runner in runners)
     failed = [leg for leg in legs if not leg.passed]
     reason = "; ".join(f"{leg.runner} {' '.join(leg.settings.values())}: {leg.reasons[0]}" for leg in failed)
     return ParityReport("failed" if failed else "passed", reason or None, legs)
@@ -106,13 +104,15 @@ def _run(runner: Runner, samples: Array, batch: int) -> list[Array]:
 def _leg(
     runner: Runner,
     expected: Outputs,
-    found: Outputs,
+    samples: Array,
+    batch: int,
     names: Sequence[str],
     precision: Precision,
     tolerance: Tolerance,
 ) -> Leg:
     reasons: list[str] = []
     differences = []
+    found = _run(runner, samples, batch)
     if len(expected) != len(found):
         reasons.append(f"{len(found)} outputs instead of {len(expected)}")
     for name, before, after in zip(names, expected, found, strict=False):

@@ -116,11 +116,12 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
         if applied:
             absolute, relative = largest_difference(reference, attempt.run(sample))
             if relative <= PROOF_LIMIT:
-                current = attempt
+                current, attempt = attempt, current
             else:
                 applied = ()
                 reason = f"not proved: differs by {relative:.1e} of the largest output, above {PROOF_LIMIT:.0e}"
                 refused = (*refused, Refused("whole graph", reason))
+        attempt.weights.clear()  # the one not kept; its nodes form cycles, which would hold the memory for long
         results.append(RewriteResult(rewrite.name, applied, refused, absolute, relative))
     current.cast(torch.float64, torch.float32)
     return Rewritten(current, tuple(results))

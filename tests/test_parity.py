@@ -30,7 +30,7 @@ class Function:
 
 
 def judge(change: Callable[[Any], Any], batch: int = 1) -> ParityReport:
-    return compare(Function(), [Function(change)], SAMPLES, batch, ["logits"], "fp32", TOLERANCE)
+    return compare(Function(), [lambda: Function(change)], SAMPLES, batch, ["logits"], "fp32", TOLERANCE)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -63,7 +63,7 @@ def test_what_differs_fails_and_says_why(change: Callable[[Any], Any], reason: s
 
 def test_the_same_classes_are_demanded() -> None:
     tolerance = TOLERANCE.model_copy(update={"max_rel": 10.0, "snr_db": -100.0})
-    report = compare(Function(), [Function(lambda x: -x)], SAMPLES, 1, ["logits"], "fp32", tolerance)
+    report = compare(Function(), [lambda: Function(lambda x: -x)], SAMPLES, 1, ["logits"], "fp32", tolerance)
     assert report.status == "failed"
     assert "of the classes" in str(report.reason)
 
@@ -73,7 +73,7 @@ def test_a_missing_output_fails() -> None:
         def run(self, batch: Array) -> list[Array]:
             return [*super().run(batch), np.zeros((len(batch), 1), np.float32)]
 
-    report = compare(Function(), [Nothing()], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = compare(Function(), [Nothing], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
     assert "2 outputs instead of 1" in str(report.reason)
 
 
@@ -84,7 +84,7 @@ def test_what_cannot_be_run_is_not_a_pass() -> None:
 
 def test_outputs_that_never_change_prove_nothing() -> None:
     constant = Function(lambda logits: np.zeros_like(logits))
-    report = compare(constant, [constant], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = compare(constant, [lambda: constant], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
     assert report.status == "not_measured"
     assert "do not depend on the image" in str(report.reason)
 

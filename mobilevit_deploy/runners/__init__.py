@@ -1,7 +1,8 @@
 """What opens an artifact and computes with it, independently of the converter that wrote it; one file each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -31,10 +32,13 @@ class NotMeasured:
     reason: str
 
 
-def open_runners(target: str, path: Path) -> Sequence[Runner] | NotMeasured:
-    """Opens an artifact in every runner that can compute with it on this machine."""
+Opener = Callable[[], Runner]
+
+
+def runners_for(target: str, path: Path) -> Sequence[Opener] | NotMeasured:
+    """Returns what opens an artifact in each runner that this machine has; one at a time, for each takes memory."""
     if target == "onnx":
         from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
 
-        return [OnnxRuntimeRunner(path, optimization) for optimization in ("disabled", "all")]
+        return [partial(OnnxRuntimeRunner, path, optimization) for optimization in ("disabled", "all")]
     return NotMeasured(f"this version has no runner for {target}, so what the file computes was not compared")
