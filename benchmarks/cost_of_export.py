@@ -1,7 +1,8 @@
 """What `mvd export cas_vit_m --to onnx` costs beside the script that users would otherwise write.
 
 Alternates both in fresh processes and prints medians of wall time, the peak memory of the process, and that of it
-and everything it started (pages that two processes share counted once; Linux only), sampled every 20 ms. Run: ``python benchmarks/cost_of_export.py [ROUNDS]``.
+and everything it started (pages that two processes share counted once; Linux only), sampled every 20 ms.
+Run: ``python benchmarks/cost_of_export.py [ROUNDS]``.
 """
 
 import statistics
