@@ -101,7 +101,7 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
         parts.append(Text(f"not loaded from the checkpoint: {_shorten(first.weights.not_loaded)}"))
     parts += [_rewrites_table(report) for report in reports if report.rewrites]
     numbers = ("size", "ops", "seconds")
-    table = _table("target", "precision", *numbers, "parity", "max difference", "SNR", numbers=numbers)
+    table = _table("target", "precision", *numbers, "parity", "max rel", "SNR", numbers=numbers)
     for report in reports:
         table.add_row(
             report.artifact.target,
