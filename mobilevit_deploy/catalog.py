@@ -190,6 +190,7 @@ class Device(Card):
     name: str
     title: str
     kind: Literal["host"]
+    targets: tuple[str, ...]
     backends: tuple[str, ...]
 
 

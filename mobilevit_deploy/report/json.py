@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.export import ExportReport
+    from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
     from mobilevit_deploy.parity import Leg, ParityReport
     from mobilevit_deploy.rewriting import RewriteResult
@@ -112,6 +113,21 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
+
+
+def inspection_document(inspection: Inspection) -> dict[str, Any]:
+    """Returns what was found in one model or artifact for one target."""
+    return {
+        "name": inspection.name,
+        "target": inspection.target,
+        "ops_before": dict(inspection.ops_before),
+        "ops_after": dict(inspection.ops_after),
+        "ops": dict(inspection.ops),
+        "findings_before": [vars(finding) for finding in inspection.findings_before],
+        "findings": [vars(finding) for finding in inspection.findings],
+        "conversion_error": inspection.conversion_error,
+        "clean": inspection.clean,
+    }
 
 
 def latency_document(report: LatencyReport) -> dict[str, Any]:

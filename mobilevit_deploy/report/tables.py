@@ -13,6 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog import InputRule, ModelCard
     from mobilevit_deploy.export import ExportReport
+    from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
     from mobilevit_deploy.parity import ParityReport
     from mobilevit_deploy.support import Diagnosis
@@ -184,6 +185,29 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         f"onnxruntime {machine['versions']['onnxruntime']}"
     )
     return Group(table, Text(note, style="dim"))
+
+
+def inspection_table(inspection: Inspection) -> RenderableType:
+    """Returns the ops before and after, then the findings, each rule's source once."""
+    parts: list[RenderableType] = [Text(f"{inspection.name} for {inspection.target}", style="bold")]
+    if inspection.ops_before:
+        ops = _table("op (ATen)", "before", "after", numbers=("before", "after"))
+        for name in dict.fromkeys([*inspection.ops_before, *inspection.ops_after]):
+            ops.add_row(name, str(inspection.ops_before.get(name, "")), str(inspection.ops_after.get(name, "")))
+        parts.append(ops)
+    if inspection.ops:
+        parts.append(Text("artifact: " + ", ".join(f"{name} {count}" for name, count in inspection.ops.items())))
+    if inspection.conversion_error:
+        parts.append(Text(f"the converter refuses the graph: {inspection.conversion_error}", style="red"))
+    if inspection.findings_before:
+        parts.append(Text(f"findings before rewriting: {len(inspection.findings_before)}"))
+    if not inspection.findings:
+        return Group(*parts, Text("no findings", style="green"))
+    table = _table("finding", "op", "at", "detail")
+    for finding in inspection.findings:
+        table.add_row(finding.rule, finding.op, finding.at, finding.detail)
+    sources = {finding.rule: finding.source for finding in inspection.findings}
+    return Group(*parts, table, *(Text(f"{rule}: {source}", style="dim") for rule, source in sources.items()))
 
 
 def diagnosis_table(diagnosis: Diagnosis) -> RenderableType:

@@ -32,7 +32,7 @@ def convert(request: ConversionRequest) -> Artifact:
         ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
     """
     _refuse_tanh_gelu(request.program)
-    with _quiet():
+    with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
         model = _convert(coremltools, request)
@@ -95,7 +95,7 @@ def _check_specification(written: int, ios: int) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_coreml() -> Iterator[None]:
     """Keeps coremltools' import warnings and progress bars from the user: off macOS it logs eight missing proxies."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)

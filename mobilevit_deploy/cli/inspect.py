@@ -1,0 +1,50 @@
+"""``mvd inspect``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.export import TargetName, TaskName
+from mobilevit_deploy.cli.options import Json, parse_size
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="MODEL|ARTIFACT", help="A model, or a .onnx or .mlpackage file.")],
+    to: Annotated[list[TargetName] | None, typer.Option("--to", help="Targets. Default: the device's, or all.")] = None,
+    device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
+    task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
+    input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
+    no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Look at the graph as captured.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when there is any finding.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the ops before and after rewriting, and what a target or device will dislike, with sources."""
+    size = parse_size(input_size)
+    with console.progress() as progress:
+        from mobilevit_deploy import catalog
+        from mobilevit_deploy.errors import CheckFailedError
+        from mobilevit_deploy.inspection import inspect_artifact, inspect_model
+        from mobilevit_deploy.report import tables
+        from mobilevit_deploy.report.json import inspection_document
+
+        if Path(model).suffix in (".onnx", ".mlpackage"):
+            inspections = [inspect_artifact(Path(model))]
+        else:
+            from mobilevit_deploy.export import ExportRequest
+            from mobilevit_deploy.load import ModelRequest
+
+            wanted = (
+                [item.value for item in to] if to else list(catalog.device(device).targets if device else TargetName)
+            )
+            request = ExportRequest(ModelRequest(model, task.value, size=size), tuple(wanted), rewrite=not no_rewrite)
+            inspections = inspect_model(request, progress)
+    if json:
+        console.print_json({"schema": 1, "inspections": [inspection_document(item) for item in inspections]})
+    else:
+        for inspection in inspections:
+            console.print_result(tables.inspection_table(inspection))
+    if strict and not all(inspection.clean for inspection in inspections):
+        count = sum(len(inspection.findings) + bool(inspection.conversion_error) for inspection in inspections)
+        raise CheckFailedError(f"{count} findings", "leave --strict out to only list them")

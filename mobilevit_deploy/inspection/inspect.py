@@ -1,0 +1,104 @@
+"""Inspecting a model on its way to a target, or an artifact on disk."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mobilevit_deploy.errors import ConversionError, MvdError
+from mobilevit_deploy.inspection.operations import Operation, from_coreml, from_graph, from_onnx
+from mobilevit_deploy.inspection.rules import Finding, check
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.export import ExportRequest
+
+Progress = Callable[[str], None]
+
+READERS = {".onnx": ("onnx", from_onnx), ".mlpackage": ("coreml", from_coreml)}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One target's view of a model or artifact.
+
+    Attributes:
+        name: of the model, or the artifact's path.
+        target: that will run it.
+        ops_before: ATen ops as captured; empty for an artifact.
+        ops_after: ATen ops after the recipe's rewrites; empty for an artifact.
+        ops: of the artifact, by the target's own names.
+        findings_before: in the captured graph.
+        findings: in the rewritten graph (by module path) and in the artifact.
+        conversion_error: what the converter said, where it refused the graph.
+    """
+
+    name: str
+    target: str
+    ops_before: Mapping[str, int]
+    ops_after: Mapping[str, int]
+    ops: Mapping[str, int]
+    findings_before: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+    conversion_error: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Tells whether nothing was found and the converter took the graph."""
+        return not self.findings and self.conversion_error is None
+
+
+def inspect_artifact(path: Path) -> Inspection:
+    """Inspects a file on disk; raises MvdError when it is missing, damaged or of another kind."""
+    if path.suffix not in READERS or not path.exists():
+        raise MvdError(f"{path} is no artifact that exists", f"give a path that ends in {' or '.join(READERS)}")
+    target, read = READERS[path.suffix]
+    operations = read(path)
+    return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, target)))
+
+
+def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: None) -> list[Inspection]:
+    """Takes a model as far as the converted artifact, in a temporary folder, and looks at it at each step.
+
+    Raises:
+        MvdError: the model cannot be loaded or captured; a converter's refusal is part of the result.
+    """
+    from mobilevit_deploy.load import load_model
+    from mobilevit_deploy.pipeline import convert_for_target, plan_target, prepare, rewrite_for_target
+
+    plans = [plan_target(item) for item in request.target_requests()]
+    progress(f"capturing {request.model.name}")
+    prepared = prepare(load_model(request.model))
+    before = from_graph(prepared.captured.graph)
+    inspections = []
+    for plan in plans:
+        target = plan.recipe.target
+        progress(f"{target}: rewriting and converting")
+        rewritten = rewrite_for_target(plan, prepared)
+        after = from_graph(rewritten.graph)
+        operations: list[Operation] = []
+        refusal = None
+        with tempfile.TemporaryDirectory(prefix="mvd-inspect-") as folder:
+            try:
+                artifact = convert_for_target(plan, prepared, rewritten, Path(folder))
+                operations = READERS[artifact.path.suffix][1](artifact.path)
+            except ConversionError as error:
+                refusal = error.message
+        inspections.append(
+            Inspection(
+                prepared.model.name,
+                target,
+                _count(before),
+                _count(after),
+                _count(operations),
+                tuple(check(before, target)),
+                tuple(dict.fromkeys([*check(after, target), *check(operations, target)])),
+                refusal,
+            )
+        )
+    return inspections
+
+
+def _count(operations: Sequence[Operation]) -> dict[str, int]:
+    return dict(Counter(operation.kind for operation in operations).most_common())
