@@ -1,0 +1,113 @@
+"""Each rule fires where it should and not where it should not; readers of three formats."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import Result
+
+from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.inspection import inspect_artifact
+from mobilevit_deploy.inspection.operations import Operation, Shape, Tensor
+from mobilevit_deploy.inspection.rules import RULES, check
+from tests.conftest import RESEARCH
+
+Mvd = Callable[..., Result]
+
+
+def operation(kind: str, shape: Shape, result: Shape, before: str = "float16", after: str = "float16") -> Operation:
+    return Operation(kind, "net.layer", (Tensor(shape, before),), (Tensor(result, after),))
+
+
+FIRES = {
+    "rank_above_5": operation("reshape", (4, 4), (1, 2, 2, 2, 2, 1)),
+    "gather": operation("gather_along_axis", (4, 4), (2, 4)),
+    "shape_computation": operation("Shape", (4, 4), (2,)),
+    "dynamic_shape": operation("conv", ("N", 3, 8, 8), ("N", 3, 8, 8)),
+    "float32_island": operation("cast", (4, 4), (4, 4), after="float32"),
+    "cpu_only": operation("topk", (4, 4), (4, 2)),
+    "large_fp16_reduction": operation("reduce_mean", (1, 32, 56, 56), (1, 1, 1, 1)),
+}
+
+
+def test_every_rule_is_tested_and_has_a_source() -> None:
+    assert set(FIRES) == {rule.name for rule in RULES}
+    assert all(rule.source and rule.targets for rule in RULES)
+
+
+@pytest.mark.parametrize("name", FIRES)
+def test_a_rule_fires_alone_and_names_the_module(name: str) -> None:
+    (finding,) = check([FIRES[name]], "coreml")
+    assert (finding.rule, finding.at) == (name, "net.layer")
+    assert finding.source
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        operation("reshape", (4, 4), (1, 2, 2, 2, 2)),
+        operation("reduce_mean", (1, 32, 45, 45), (1, 1, 1, 1)),  # 64,800 values, just below the limit
+        operation("layer_norm", (1, 4096, 64), (1, 4096, 64)),
+        operation("InstanceNormalization", (1, 4, 200, 200), (1, 4, 200, 200)),
+        operation("cast", (4, 4), (4, 4), before="float32"),
+        Operation("cast", "logits", (Tensor((4,), "float16"),), (Tensor((4,), "float32"),), last=True),
+    ],
+)
+def test_harmless_operations(harmless: Operation) -> None:
+    assert check([harmless], "coreml") == []
+
+
+def test_onnx_files_of_any_origin(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Shape", ["x"], ["s"], name="the_shape"), helper.make_node("Relu", ["x"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy")
+    s = helper.make_tensor_value_info("s", TensorProto.INT64, [2])
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [y, s])), tmp_path / "net.onnx")
+    inspection = inspect_artifact(tmp_path / "net.onnx")
+    assert inspection.ops == {"Shape": 1, "Relu": 1}
+    assert [(finding.rule, finding.at) for finding in inspection.findings] == [("shape_computation", "the_shape")]
+
+
+@pytest.mark.parametrize("name", ["broken.onnx", "none.onnx", "broken.mlpackage", "net.tflite"])
+def test_what_is_no_artifact(tmp_path: Path, name: str) -> None:
+    if name == "broken.onnx":
+        (tmp_path / name).write_bytes(b"\x08\xff" * 20)
+    if name == "broken.mlpackage":
+        (tmp_path / name).mkdir()
+    with pytest.raises(MvdError, match=r"is no (artifact|ONNX file|ML Program)"):
+        inspect_artifact(tmp_path / name)
+
+
+def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
+    net = f"{RESEARCH / 'additive_net.py'}:build"
+    result = mvd("inspect", net, "--input-size", 32, "--strict", "--json")
+    assert result.exit_code == 0, result.stderr
+    onnx_view, coreml_view = json.loads(result.stdout)["inspections"]
+    assert onnx_view["ops_before"]["batch_norm"] == 6
+    assert "batch_norm" not in onnx_view["ops_after"]
+    assert onnx_view["ops"]["Gelu"] == coreml_view["ops"]["gelu"] == 1
+    assert mvd("export", net, "--input-size", 32, "--to", "onnx", "--to", "coreml").exit_code == 0
+    for artifact in Path("artifacts").glob("*.[om][nl]*"):
+        if artifact.suffix in (".onnx", ".mlpackage"):
+            shown = mvd("inspect", artifact)
+            assert shown.exit_code == 0
+            assert "no findings" in shown.stdout
+
+
+def test_strict_is_exit_3_and_names_the_module(mvd: Mvd, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n\n\n"
+        "class Pick(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x[:, :, torch.tensor([0, 2, 1])].mean((2, 3))\n\n\n"
+        "def build():\n    return nn.Sequential(nn.Conv2d(3, 4, 1), Pick())\n"
+    )
+    plain = mvd("inspect", f"{tmp_path}/net.py:build", "--input-size", 8, "--to", "coreml")
+    assert plain.exit_code == 0, plain.stderr
+    assert "gather" in plain.stdout
+    strict = mvd("inspect", f"{tmp_path}/net.py:build", "--input-size", 8, "--to", "coreml", "--strict", "--json")
+    assert strict.exit_code == 3
+    findings = json.loads(strict.stdout)["inspections"][0]["findings"]
+    assert ("gather", "1") in {(finding["rule"], finding["at"]) for finding in findings}
