@@ -69,7 +69,7 @@ def _sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any,
 
 
 def all_recorded() -> list[Recorded]:
-    return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.json"))]
+    return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.*.json"))]
 
 
 @pytest.fixture(scope="session")
