@@ -17,6 +17,7 @@ from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
+from mobilevit_deploy.rewrites.split_unbound_convolution import SplitUnboundConvolution
 from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
@@ -30,6 +31,7 @@ REWRITES: tuple[Rewrite, ...] = (
     MoveAveragePool(),  # after fuse_global_average: only real windows are left; before the folds
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    SplitUnboundConvolution(),  # after the folds, for the same reason
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
