@@ -9,6 +9,7 @@ from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.fold_group_norm_affine import FoldGroupNormAffine
+from mobilevit_deploy.rewrites.fold_scale import FoldScale
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
@@ -36,6 +37,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
     SplitUnboundConvolution(),  # after the folds, for the same reason
+    FoldScale(),  # after the splits, which give q a convolution of its own
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above

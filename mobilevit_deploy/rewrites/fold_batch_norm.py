@@ -82,6 +82,11 @@ def _fold_into_layer_before(graph: Graph, layer: Node, scale: Tensor, shift: Ten
         raise Refusal("the layer's output is read elsewhere too")
     if is_call(layer, aten.linear) and len(shape(layer)) != 2:
         raise Refusal("the linear layer's features are not on the norm's channel axis")
+    scale_outputs(graph, layer, scale, shift)
+
+
+def scale_outputs(graph: Graph, layer: Node, scale: Tensor, shift: Tensor | None = None) -> None:
+    """Gives a layer weights with which it computes ``y * s + t``, s and t of shape (C,); raises Refusal before that."""
     weight, bias = layer_weights(graph, layer)
     if is_call(layer, *TRANSPOSED):  # (in, out / groups, ...), output channels grouped
         grouped = _grouped(weight, arguments(layer)["groups"])
@@ -89,7 +94,8 @@ def _fold_into_layer_before(graph: Graph, layer: Node, scale: Tensor, shift: Ten
         folded = (grouped * factors).flatten(0, 1)
     else:  # (out, in / groups, ...)
         folded = weight * scale.view(-1, *[1] * (weight.ndim - 1))
-    graph.set_weights(layer, folded, shift if bias is None else scale * bias + shift)
+    scaled = None if bias is None else scale * bias
+    graph.set_weights(layer, folded, scaled if shift is None else shift if scaled is None else scaled + shift)
 
 
 def fold_into_layers_after(graph: Graph, node: Node, scale: Tensor, shift: Tensor) -> None:
