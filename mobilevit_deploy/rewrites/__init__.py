@@ -6,23 +6,41 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.fold_group_norm_affine import FoldGroupNormAffine
+from mobilevit_deploy.rewrites.fold_scale import FoldScale
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
+from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.merge_views import MergeViews
+from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
+from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
+from mobilevit_deploy.rewrites.split_unbound_convolution import SplitUnboundConvolution
 from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    MergeViews(),  # before what looks through one reshape or one permutation
     FuseGelu(),
     DecomposeTanhGelu(),
+    FuseSilu(),
     FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
     MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
+    MoveAveragePool(),  # after fuse_global_average: only real windows are left; before the folds
+    FoldGroupNormAffine(),  # beside fold_batch_norm, for the same reasons
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    SplitUnboundConvolution(),  # after the folds, for the same reason
+    FoldScale(),  # after the splits, which give q a convolution of its own
+    SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
+    FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
+    ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

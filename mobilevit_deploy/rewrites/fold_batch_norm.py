@@ -5,6 +5,7 @@
     batch_norm(conv(x, W, b))                ->   conv(x, s * W, s * b + t)
     conv(batch_norm(x), W, b)                ->   conv(x, W * s, b + W t)         only without zero padding
     linear(mean(batch_norm(x), [2, 3]))      ->   linear(mean(x, [2, 3]), W * s, b + W t)
+    conv(avg_pool2d(batch_norm(x), k))       ->   conv(avg_pool2d(x, k), W * s, b + W t)
 
 with s = weight / sqrt(var + eps) and t = bias - mean * s per channel. Why it hurts: each batch norm that is
 left reads and writes a whole map. ONNX Runtime itself fuses only the first form; the pre-norms of transformer
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph import Graph, arguments, is_call, op_name, readers, shape
+from mobilevit_deploy.rewrites.move_average_pool import averages_whole_windows
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
@@ -47,7 +49,7 @@ class FoldBatchNorm(Rewrite):
             _fold_into_layer_before(graph, before, scale, shift)
         except Refusal as reason_before:
             try:
-                _fold_into_layers_after(graph, node, scale, shift)
+                fold_into_layers_after(graph, node, scale, shift)
             except Refusal as reason_after:
                 raise Refusal(f"before it: {reason_before}; after it: {reason_after}") from None
         graph.replace(node, before)
@@ -80,6 +82,11 @@ def _fold_into_layer_before(graph: Graph, layer: Node, scale: Tensor, shift: Ten
         raise Refusal("the layer's output is read elsewhere too")
     if is_call(layer, aten.linear) and len(shape(layer)) != 2:
         raise Refusal("the linear layer's features are not on the norm's channel axis")
+    scale_outputs(graph, layer, scale, shift)
+
+
+def scale_outputs(graph: Graph, layer: Node, scale: Tensor, shift: Tensor | None = None) -> None:
+    """Gives a layer weights with which it computes ``y * s + t``, s and t of shape (C,); raises Refusal before that."""
     weight, bias = layer_weights(graph, layer)
     if is_call(layer, *TRANSPOSED):  # (in, out / groups, ...), output channels grouped
         grouped = _grouped(weight, arguments(layer)["groups"])
@@ -87,10 +94,12 @@ def _fold_into_layer_before(graph: Graph, layer: Node, scale: Tensor, shift: Ten
         folded = (grouped * factors).flatten(0, 1)
     else:  # (out, in / groups, ...)
         folded = weight * scale.view(-1, *[1] * (weight.ndim - 1))
-    graph.set_weights(layer, folded, shift if bias is None else scale * bias + shift)
+    scaled = None if bias is None else scale * bias
+    graph.set_weights(layer, folded, scaled if shift is None else shift if scaled is None else scaled + shift)
 
 
-def _fold_into_layers_after(graph: Graph, node: Node, scale: Tensor, shift: Tensor) -> None:
+def fold_into_layers_after(graph: Graph, node: Node, scale: Tensor, shift: Tensor) -> None:
+    """Gives the layers that read ``x * s + t`` weights with which they read x; raises Refusal before any edit."""
     layers = _layers_after(graph, node)
     for layer in layers:
         weight, bias = layer_weights(graph, layer)
@@ -118,7 +127,7 @@ def _layers_after(graph: Graph, node: Node) -> list[Node]:
         elif is_call(reader, aten.linear) and reader.args[0] is node and len(shape(node)) == 2:
             layer_weights(graph, reader)
             layers.append(reader)
-        elif _averages_maps(reader) or _drops_unit_axes(reader, node):
+        elif _averages_maps(reader) or _pools(reader) or _drops_unit_axes(reader, node):
             layers += _layers_after(graph, reader)
         else:
             raise Refusal(f"it is read by {op_name(reader) or 'the output'}")
@@ -142,6 +151,10 @@ def _averages_maps(node: Node) -> bool:
     given = arguments(node)
     axes = [axis % len(shape(given["self"])) for axis in given["dim"] or ()]
     return bool(axes) and min(axes) > 1 and given["dtype"] is None
+
+
+def _pools(node: Node) -> bool:
+    return is_call(node, aten.avg_pool2d) and averages_whole_windows(node)
 
 
 def _drops_unit_axes(node: Node, x: Node) -> bool:

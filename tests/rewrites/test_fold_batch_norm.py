@@ -37,6 +37,7 @@ FIRES = {
         ),
         (2, 4, 8, 8),
     ),
+    "through a pool": (nn.Sequential(nn.BatchNorm2d(4), nn.AvgPool2d(2), nn.Conv2d(4, 6, 1)), (2, 4, 8, 8)),
     "into both readers": (
         Of(
             lambda m, x: (lambda n: m.a(n) + m.b(n))(m.norm(x)),
@@ -67,6 +68,10 @@ REFUSES = {
     "across same padding": (nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 6, 3, padding="same")), "pads with zeros"),
     "read by the output": (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(4)), "read by the output"),
     "read by an activation": (nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 1)), "read by relu"),
+    "before a padded pool": (
+        nn.Sequential(nn.BatchNorm2d(4), nn.AvgPool2d(2, padding=1), nn.Conv2d(4, 6, 1)),
+        "read by avg_pool2d",
+    ),
     "batch statistics": (
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
         "statistics of the batch",
