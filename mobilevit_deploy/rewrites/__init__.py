@@ -7,22 +7,29 @@ from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
+from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
 from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
     MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
+    ReplaceDepthwiseDeconvolution(),
+    ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 
