@@ -6,6 +6,7 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.flatten_windows import FlattenWindows
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
@@ -30,6 +31,7 @@ REWRITES: tuple[Rewrite, ...] = (
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
+    FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 
