@@ -16,6 +16,7 @@ from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
 from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
 from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
+from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
 from mobilevit_deploy.rewriting import Rewrite
 
@@ -28,6 +29,7 @@ REWRITES: tuple[Rewrite, ...] = (
     MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
