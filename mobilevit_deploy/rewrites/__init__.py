@@ -16,6 +16,7 @@ from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
 from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
 from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
+from mobilevit_deploy.rewrites.replace_max_pool3d import ReplaceMaxPool3d
 from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
 from mobilevit_deploy.rewriting import Rewrite
@@ -33,6 +34,7 @@ REWRITES: tuple[Rewrite, ...] = (
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
+    ReplaceMaxPool3d(),
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     ReplaceBatchNorm(),  # last: only what could not be folded
 )

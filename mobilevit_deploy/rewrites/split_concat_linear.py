@@ -68,7 +68,7 @@ class SplitConcatLinear(Rewrite):
 def _sources(parts: list[Node]) -> list[Node]:
     """Returns the parts as they were before they were repeated, as long as one is left that has the full shape."""
     sources = [_unrepeated(part) for part in parts]
-    full = torch.broadcast_shapes(*(shape(source)[:-1] for source in sources))
+    full = tuple(max(lengths) for lengths in zip(*(shape(source)[:-1] for source in sources), strict=True))
     return sources if full == shape(parts[0])[:-1] else [parts[0], *sources[1:]]
 
 
