@@ -11,6 +11,7 @@ from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
+from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
@@ -35,6 +36,7 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
     ReplaceMaxPool3d(),
+    FusePatchMerge(),
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
