@@ -7,19 +7,26 @@ from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
+from mobilevit_deploy.rewrites.flatten_windows import FlattenWindows
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.fold_group_norm_affine import FoldGroupNormAffine
 from mobilevit_deploy.rewrites.fold_scale import FoldScale
 from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
+from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
 from mobilevit_deploy.rewrites.merge_views import MergeViews
 from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
+from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
+from mobilevit_deploy.rewrites.replace_max_pool3d import ReplaceMaxPool3d
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
+from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
 from mobilevit_deploy.rewrites.split_unbound_convolution import SplitUnboundConvolution
 from mobilevit_deploy.rewriting import Rewrite
@@ -27,6 +34,7 @@ from mobilevit_deploy.rewriting import Rewrite
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
     MergeViews(),  # before what looks through one reshape or one permutation
+    FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseSilu(),
@@ -41,6 +49,13 @@ REWRITES: tuple[Rewrite, ...] = (
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
+    SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
+    # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
+    ReplaceDepthwiseDeconvolution(),
+    ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
+    ReplaceMaxPool3d(),
+    FusePatchMerge(),
+    FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

@@ -45,7 +45,7 @@ def test_core_ml_has_no_second_epsilon(apply: Apply) -> None:
     import coremltools
 
     _, rewritten = apply(nn.Sequential(nn.GroupNorm(1, 4), nn.ReLU()), ReplaceGroupNorm(), 1, 4, 6, 5)
-    with coreml._quiet():
+    with coreml.quiet_coreml():
         program = recapture(rewritten.graph, torch.zeros(1, 4, 6, 5)).run_decompositions({})
         model = coremltools.convert(program, convert_to="mlprogram", skip_model_load=True)
     ops = Counter(coreml.count_ops(model.get_spec()))
