@@ -50,7 +50,7 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
     outputs = _run_once(module, sample, task)
     try:
         with torch.no_grad(), quiet_torch():
-            program = torch.export.export(module, (sample,), strict=False)
+            program = torch.export.export(module, (sample.clone(),), strict=False)
     except Exception as error:
         raise CaptureError(
             f"torch.export cannot trace the model: {_reason(error)}{_user_line(error)}",
@@ -72,7 +72,7 @@ def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
 def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:
     try:
         with torch.no_grad():
-            result = module(sample)
+            result, again = module(sample.clone()), module(sample.clone())
     except Exception as error:
         raise CaptureError(
             f"the model does not run on an input of shape {tuple(sample.shape)}: {_reason(error)}",
@@ -85,9 +85,28 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
             f"the model returns {', '.join(kinds) or 'nothing'}; an exported graph returns tensors only",
             "wrap it in a module that returns a tensor, a tuple or a dictionary of tensors",
         )
+    for (_, leaf), other in zip(leaves, pytree.tree_leaves(again), strict=True):
+        _check_output(leaf, other)
     return tuple(
         TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(_names(leaves, task), leaves, strict=True)
     )
+
+
+def _check_output(leaf: Tensor, again: Tensor) -> None:
+    """Raises CaptureError for an output that no artifact could be compared with."""
+    if leaf.is_complex():
+        raise CaptureError(
+            "the model returns complex numbers, which no target has", "return torch.view_as_real(x)"
+        )
+    if leaf.is_floating_point() and not bool(leaf.isfinite().all()):
+        raise CaptureError(
+            "PyTorch's own output has NaN or infinite values on a test image", "look at the weights and the model"
+        )
+    if leaf.shape != again.shape or not torch.allclose(leaf.double(), again.double(), rtol=1e-3, atol=1e-6):
+        raise CaptureError(
+            "the model returns something else each time that it runs on one image",
+            "take out what is random in evaluation: torch.rand*, or dropout with training=True",
+        )
 
 
 def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[str]:

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ def read_checkpoint(path: Path, weights: WeightsChoice = "auto") -> Checkpoint:
         CheckpointError: the file is missing, damaged, of an unknown kind, would run code when unpickled,
             or holds no weights of the kind asked for.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder and no checkpoint file", "give the file in it")
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
     if path.suffix == ".safetensors":
@@ -108,20 +111,31 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")  # PyTorch's advice on a TorchScript file is to load it unsafely
             # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise _unsafe_or_damaged(path, error) from error
     except Exception as error:  # a damaged file ends in almost any exception of the unpickler
-        reason = str(error).strip().splitlines()
+        if _is_torchscript(path):
+            raise CheckpointError(f"{path.name} is a TorchScript program and no checkpoint", RESAVE) from error
+        reason = str(error).strip().split(". ")[0].splitlines()
+        said = f" ({reason[0]})" if reason and " " in reason[0] else ""
         raise CheckpointError(
-            f"{path.name} is damaged or no PyTorch checkpoint ({reason[0] if reason else type(error).__name__})",
+            f"{path.name} is damaged or no PyTorch checkpoint{said}",
             "it may be cut off: compare its size with the original and copy it again",
         ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path.name} holds a {type(content).__name__} and no dictionary of weights", RESAVE)
     return content
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _unsafe_or_damaged(path: Path, error: Exception) -> CheckpointError:

@@ -10,7 +10,7 @@ from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
 from mobilevit_deploy.environment import tool_versions
-from mobilevit_deploy.errors import CheckFailedError
+from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.load import ModelRequest, WeightsOrigin, load_model
 from mobilevit_deploy.parity import ParityReport, compare
 from mobilevit_deploy.pipeline import (
@@ -53,6 +53,10 @@ class ExportRequest:
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
         versions = {"opset": self.opset, "iOS": self.min_ios}
+        used = {find_target(name).VERSION_NAME for name in self.targets}
+        for name, option in (("opset", "--opset"), ("iOS", "--min-ios")):
+            if versions[name] is not None and name not in used:
+                raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         return [
             TargetRequest(
                 target=name,

@@ -63,7 +63,7 @@ class Graph:
     def run(self, sample: Tensor) -> list[Tensor]:
         """Returns the outputs for one input, flattened to a list."""
         with torch.no_grad():
-            outputs = _Interpreter(self).run(sample)
+            outputs = _Interpreter(self).run(sample.clone())  # a model may write into its input
         return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
     @property

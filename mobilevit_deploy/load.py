@@ -80,6 +80,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
     """
     own_code = catalog.is_own_code(request.name)
     card = None if own_code else catalog.model(request.name)
+    if request.weights != "auto" and request.checkpoint is None:
+        raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
     if card and request.task not in card.family.tasks:
         raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
     shape = _input_shape(request, card)
@@ -207,13 +209,15 @@ def _from_user_code(reference: str) -> nn.Module:
         torch.manual_seed(SEED)
         try:
             module = builder()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelCodeError(
                 f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
                 "it is called without arguments and must return an nn.Module",
             ) from error
     if not isinstance(module, nn.Module):
         raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
+    if any(tensor.is_meta for tensor in module.state_dict().values()):
+        raise ModelCodeError(f"{reference} returned a module without values (meta tensors)", "build it on the CPU")
     return module
 
 
@@ -237,7 +241,7 @@ def _import(place: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelCodeError(
             f"importing {place} failed: {type(error).__name__}: {error}{_last_line(error)}",
             "it must import in this environment; install what it needs beside mvd",
@@ -260,6 +264,7 @@ def _find_builder(module: ModuleType, place: str, function: str) -> Callable[[],
     )
 
 
-def _last_line(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+def _last_line(error: BaseException) -> str:
+    here = str(Path(__file__).parent)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(here)]
     return f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""

@@ -13,7 +13,8 @@ from mobilevit_deploy.runners import Array, NotMeasured, Opener, Runner
 SAMPLES = 8  # one image of each structured kind
 
 Status = Literal["passed", "failed", "not_measured"]
-Outputs = Sequence[Array]
+Values = npt.NDArray[np.float64]
+Outputs = Sequence[Values]
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,19 @@ def compare(
     if isinstance(runners, NotMeasured):
         return ParityReport("not_measured", runners.reason)
     expected = _run(reference, samples, batch)
-    if all(np.ptp(output.reshape(len(output), -1), axis=0).max(initial=0) == 0 for output in expected):
-        return ParityReport("not_measured", "the model's outputs do not depend on the image, so nothing can differ")
     legs = tuple(_leg(open_runner(), expected, samples, batch, names, precision, tolerance) for open_runner in runners)
     failed = [leg for leg in legs if not leg.passed]
     reason = "; ".join(f"{leg.runner} {' '.join(leg.settings.values())}: {leg.reasons[0]}" for leg in failed)
+    if not failed and all(np.ptp(output, axis=0).max(initial=0) == 0 for output in expected):
+        reason = "the model's outputs do not depend on the image: they agree, which proves little"
+        return ParityReport("not_measured", reason, legs)
     return ParityReport("failed" if failed else "passed", reason or None, legs)
 
 
-def _run(runner: Runner, samples: Array, batch: int) -> list[Array]:
+def _run(runner: Runner, samples: Array, batch: int) -> list[Values]:
     """Returns each output over all samples, (N, ...)."""
     parts = [runner.run(samples[i : i + batch]) for i in range(0, len(samples), batch)]
-    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+    return [np.concatenate(output).astype(np.float64) for output in zip(*parts, strict=True)]  # booleans too
 
 
 def _leg(
@@ -125,13 +127,12 @@ def _leg(
     return Leg(runner.name, runner.settings, precision, len(expected[0]), tuple(differences), tolerance, tuple(reasons))
 
 
-def measure(name: str, expected: Array, found: Array) -> OutputDifference:
+def measure(name: str, expected: Values, found: Values) -> OutputDifference:
     """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN."""
-    reference, other = expected.astype(np.float64), found.astype(np.float64)
     with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
-        error = other - reference
-        largest = float(np.abs(reference).max())
-        centred = reference - reference.mean(axis=0)
+        error = found - expected
+        largest = float(np.abs(expected).max())
+        centred = expected - expected.mean(axis=0)
         max_abs = float(np.abs(error).max())
         snr_db = float(10 * np.log10((centred**2).sum() / (error**2).sum()))
         spread = float(np.abs(centred).max()) / largest if largest else 0.0
@@ -140,12 +141,12 @@ def measure(name: str, expected: Array, found: Array) -> OutputDifference:
         max_abs=max_abs,
         max_rel=max_abs / largest if largest else max_abs,
         snr_db=snr_db,
-        top1_agreement=_top1_agreement(reference, other, max_abs) if expected.ndim == 2 else None,
+        top1_agreement=_top1_agreement(expected, found, max_abs) if expected.ndim == 2 else None,
         spread=spread,
     )
 
 
-def _top1_agreement(reference: npt.NDArray[np.float64], other: npt.NDArray[np.float64], max_abs: float) -> float:
+def _top1_agreement(reference: Values, other: Values, max_abs: float) -> float:
     """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
     rows = np.arange(len(reference))
     with np.errstate(all="ignore"):
@@ -153,7 +154,7 @@ def _top1_agreement(reference: npt.NDArray[np.float64], other: npt.NDArray[np.fl
         return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
 
 
-def _judge(difference: OutputDifference, expected: Array, found: Array, tolerance: Tolerance) -> list[str]:
+def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:
     """Returns why an output is not within the tolerance; non-finite values first, for they explain the rest."""
     name = difference.name
     for what, values in (("PyTorch's own", expected), ("the artifact's", found)):

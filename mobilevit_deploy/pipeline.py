@@ -141,7 +141,7 @@ def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult]) 
         "mvd.model": model.name,
         "mvd.task": model.task,
         "mvd.trained": "true" if weights.trained else "false",
-        "mvd.weights": Path(weights.path).name if weights.path else "random, seeded",
+        "mvd.weights": Path(weights.path).name if weights.path else "no checkpoint given",
         "mvd.weights_sha256": weights.sha256 or "",
         "mvd.weights_key": weights.key or "",
         "mvd.recipe": plan.recipe.name,
@@ -161,6 +161,6 @@ def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult]) 
 
 
 def _description(model: LoadedModel) -> str:
-    state = "" if model.weights.trained else ", UNTRAINED: random weights"
+    state = "" if model.weights.trained else ", UNTRAINED: no checkpoint was given"
     kind = " (a reconstruction from the paper)" if model.card and model.card.family.reconstruction else ""
     return f"{model.name}{kind}, {model.task}{state}; exported by mvd {__version__}"

@@ -16,6 +16,7 @@ from mobilevit_deploy.errors import CheckpointError
 
 SHOWN = 5  # names listed per kind of problem
 COUNTER = "num_batches_tracked"
+AVERAGING_COUNTER = "n_averaged"  # beside the weights in torch.optim.swa_utils.AveragedModel
 
 
 def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> tuple[str, ...]:
@@ -25,7 +26,8 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
         model: its state dict says which names and shapes are expected; filled in place.
         checkpoint: as ``read_checkpoint`` returns it.
         backbone: the model is the backbone of a detector or segmenter, so tensors beside ``backbone.`` (the
-            neck, the heads) are left out and named in the result.
+            neck, the heads) are left out and named in the result; so are, for any model, tensors beside ``model.``
+            (losses and metrics of a training module) where all of the model's own lie behind it.
 
     Returns:
         The names of tensors in the file that were not loaded, and of counters that it lacks.
@@ -36,9 +38,9 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
     expected = model.state_dict()
     matched, unmatched = _match(checkpoint.tensors, expected)
     not_loaded: list[str] = []
-    if backbone:
-        not_loaded = _other_parts(matched.values(), unmatched)
-        unmatched = [key for key in unmatched if key not in not_loaded]
+    for prefix in ("backbone.", "model.") if backbone else ("model.",):
+        not_loaded += _beside(prefix, matched.values(), unmatched)
+    unmatched = [key for key in unmatched if key not in not_loaded and key != AVERAGING_COUNTER]
     missing = [name for name in expected if name not in matched]
     counters = [name for name in missing if name.rsplit(".", 1)[-1] == COUNTER]
     missing = [name for name in missing if name not in counters]
@@ -80,19 +82,21 @@ def _match(found: Iterable[str], expected: Mapping[str, Tensor]) -> tuple[dict[s
     return matched, unmatched
 
 
-def _other_parts(matched: Iterable[str], unmatched: Iterable[str]) -> list[str]:
-    def in_backbone(key: str) -> bool:
-        return any(form.startswith("backbone.") for form in name_forms(key))
+def _beside(prefix: str, matched: Iterable[str], unmatched: Iterable[str]) -> list[str]:
+    """Returns the keys outside a prefix that every matched key has: other parts of what was trained."""
 
-    if not any(in_backbone(key) for key in matched):
-        return []
-    return [key for key in unmatched if not in_backbone(key)]
+    def inside(key: str) -> bool:
+        return any(form.startswith(prefix) for form in name_forms(key))
+
+    found = list(matched)
+    return [key for key in unmatched if not inside(key)] if found and all(map(inside, found)) else []
 
 
 def _names_differ(
     checkpoint: Checkpoint, missing: list[str], unmatched: list[str], fitting: int, wanted: int
 ) -> CheckpointError:
-    lines = [f"{checkpoint.path.name} is not this model's: {fitting} of {wanted} names fit"]
+    source = f" (under {checkpoint.key})" if checkpoint.key else ""
+    lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} of {wanted} names fit"]
     for kind, names, pool in (("missing", missing, unmatched), ("unexpected", unmatched, missing)):
         for name in names[:SHOWN]:
             near = get_close_matches(name, pool, n=1)
@@ -115,9 +119,13 @@ def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expecte
             "check the model name and --num-classes",
         )
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_floating_point() != expected[name].is_floating_point():
+        if (
+            tensor.is_meta
+            or tensor.layout != torch.strided
+            or tensor.is_floating_point() != expected[name].is_floating_point()
+        ):
             raise CheckpointError(
-                f"{name} is {tensor.dtype} {tensor.layout}, the model has {expected[name].dtype}",
+                f"{name} is {tensor.dtype} {tensor.layout} on {tensor.device}, the model has {expected[name].dtype}",
                 "a quantised or sparse checkpoint cannot be exported: give the float one",
             )
     broken = [

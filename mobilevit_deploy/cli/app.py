@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -38,6 +39,8 @@ class Commands(TyperGroup):
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
+            if _interrupted.is_set():  # a half-imported package turns an interruption into another error
+                _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
             kept = _keep_traceback()
             _fail(
                 f"a bug in mvd: {type(error).__name__}: {error}",
@@ -92,13 +95,18 @@ def _main(
     pass
 
 
-def _terminate(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # a SIGTERM cleans up as Ctrl-C does
+_interrupted = Event()
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt  # SIGTERM cleans up as Ctrl-C does
 
 
 def main() -> None:
     """Runs the program."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     # OpenMP threads that spin while they wait made an export of 8 s take 32 s on a machine that was busy otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch.export makes millions of small objects that live to the end: collecting less often takes 1.5 s of 15 off

@@ -13,11 +13,17 @@ if TYPE_CHECKING:  # rich is imported when something is printed, not when help i
     from rich.console import Console, RenderableType
 
 
+PIPED_WIDTH = 160  # a file name is not broken where a program reads it
+
+
 def stdout() -> Console:
     """Returns the console for results."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def print_result(result: RenderableType) -> None:

@@ -1,5 +1,7 @@
 """``mvd export``."""
 
+import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -95,7 +97,8 @@ def export(
         )
         failure = None
         try:
-            reports = export_model(request, progress)
+            with redirect_stdout(sys.stderr):  # the model's own code may print; stdout is for the result
+                reports = export_model(request, progress)
         except ParityFailedError as error:
             failure, reports = error, list(error.reports)
     for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):

@@ -1,5 +1,7 @@
 """``mvd inspect``."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +41,8 @@ def inspect(
                 [item.value for item in to] if to else list(catalog.device(device).targets if device else TargetName)
             )
             request = ExportRequest(ModelRequest(model, task.value, size=size), tuple(wanted), rewrite=not no_rewrite)
-            inspections = inspect_model(request, progress)
+            with redirect_stdout(sys.stderr):  # as in export
+                inspections = inspect_model(request, progress)
     if json:
         console.print_json({"schema": 1, "inspections": [inspection_document(item) for item in inspections]})
     else:

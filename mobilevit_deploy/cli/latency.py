@@ -73,9 +73,12 @@ def _artifacts(names: list[str], folder: Path, progress: "Callable[[str], None]"
 
 
 def _exported(name: str, folder: Path, progress: "Callable[[str], None]") -> list[Path]:
+    from mobilevit_deploy.catalog import is_own_code, model
     from mobilevit_deploy.export import ExportRequest, export_model
     from mobilevit_deploy.load import ModelRequest
 
+    if not is_own_code(name):
+        model(name)  # an unknown name is refused before anything is said or done
     console.warn(f"there is no {name} in {folder}: exporting it with random weights, which take the same time")
     request = ExportRequest(ModelRequest(name), ("onnx",), folder=folder)
     return [report.artifact.path for report in export_model(request, progress)]

@@ -72,6 +72,8 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
     check_backend(request.backend, request.device)
     threads = request.threads or available_cores()
     for path in request.artifacts:
+        if not path.exists():
+            raise MeasurementError(f"there is no file {path}", "mvd export makes one")
         if not path.is_file() or path.suffix != onnxruntime.SUFFIX:
             raise MeasurementError(
                 f"{path} is no {onnxruntime.SUFFIX} file", f"{request.backend} runs {onnxruntime.SUFFIX} files"

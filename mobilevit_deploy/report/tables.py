@@ -133,7 +133,7 @@ def _weights_line(report: ExportReport) -> RenderableType:
     head = f"{report.model}{kind}, {report.task}, input {shape}, "
     if weights.trained:
         return Text(f"{head}weights: {weights.path}{f', {weights.key}' if weights.key else ''}")
-    return Text(f"{head}UNTRAINED: the weights are random (give --checkpoint FILE)", style="yellow")
+    return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE)", style="yellow")
 
 
 def _shorten(names: Sequence[str], count: int = 8) -> str:

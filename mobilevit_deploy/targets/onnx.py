@@ -1,7 +1,6 @@
 """ONNX: PyTorch's dynamo exporter, then onnxsim, then the checker; nothing model-specific."""
 
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from mobilevit_deploy import __version__
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
 from mobilevit_deploy.capture import quiet_torch
 from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
 VERSION_NAME = "opset"
 
 MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # the one thing worth keeping of what the exporter notes on nodes
-SIMPLIFIER = (sys.executable, "-m", "mobilevit_deploy.workers.simplify_onnx")
+SIMPLIFIER = (*CHILD, "mobilevit_deploy.workers.simplify_onnx")
 SIMPLIFY_TIMEOUT_S = 300
 
 

@@ -74,13 +74,18 @@ def _measure(run: Callable[[], float], seconds: float) -> list[float]:
 
 
 def _random(item: Any) -> np.ndarray[Any, Any]:
-    """Returns an input of an item's type and shape; a free dimension becomes 1."""
-    shape = [size if isinstance(size, int) and size > 0 else 1 for size in item.shape]
+    """Returns an input of an item's type and shape; a free first dimension, the batch, becomes 1."""
+    free = [str(size) for size in item.shape[1:] if not isinstance(size, int)]
+    if free:
+        sys.exit(f"the size of its input {item.name} is not fixed ({', '.join(free)})")
+    shape = [size if isinstance(size, int) else 1 for size in item.shape]
     types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
     generator = np.random.default_rng(0)
     if item.type in types:
         return generator.standard_normal(shape).astype(types[item.type])
     integers = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(uint8)": np.uint8}
+    if item.type not in integers:
+        sys.exit(f"its input {item.name} is a {item.type}, for which there are no test values")
     return np.zeros(shape, integers[item.type])
 
 
