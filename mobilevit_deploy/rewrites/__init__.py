@@ -33,7 +33,6 @@ from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
-    MergeViews(),  # before what looks through one reshape or one permutation
     FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     FuseGelu(),
     DecomposeTanhGelu(),
@@ -45,6 +44,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
     SplitUnboundConvolution(),  # after the folds, for the same reason
+    MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
     FoldScale(),  # after the splits, which give q a convolution of its own
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out

@@ -140,7 +140,7 @@ def _own_rows(layer: Node, chain: list[Node]) -> Tensor:
         node, numbers = below, _sent_through(below, numbers)
     if any(readers(above) != [below] for above, below in itertools.pairwise(behind)):
         raise Refusal("the product of matrices is read unscaled too")
-    rows = torch.unique(numbers)
+    rows: Tensor = torch.unique(numbers)
     if any(torch.isin(rows, part).any() for part in pytree.tree_leaves(elsewhere)):
         raise Refusal("the layer's output is read unscaled too")
     return rows

@@ -28,7 +28,7 @@ from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
 
-RESHAPES = (aten.view, aten.reshape, aten.unflatten)
+RESHAPES = (aten.view, aten.reshape, aten.flatten, aten.unflatten)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class SplitUnboundConvolution(Rewrite):
 
 
 def _chain(cut: Node) -> _Chain | None:
-    """Returns the layer behind a tensor that is cut, through permutations and then one reshape."""
+    """Returns the layer behind a tensor that is cut, through permutations and then reshapes."""
     axes = list(range(len(shape(cut))))
     node: object = cut
     while is_call(node, *PERMUTATIONS):
@@ -90,6 +90,9 @@ def _chain(cut: Node) -> _Chain | None:
     if not isinstance(node, Node) or not is_call(node, *RESHAPES):
         return None
     layer = node.args[0]
+    while is_call(layer, *RESHAPES):
+        assert isinstance(layer, Node)  # is_call accepts nodes only
+        layer = layer.args[0]
     return _Chain(layer, node, axes) if is_call(layer, *CONVOLUTIONS, aten.linear) else None  # type: ignore[arg-type]
 
 

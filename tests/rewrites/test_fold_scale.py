@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mobilevit_deploy.rewrites import fold_scale
-from mobilevit_deploy.rewrites.fold_batch_norm import layer_weights
+from mobilevit_deploy.rewrites.fold_batch_norm import layer_weights, scale_outputs
 from mobilevit_deploy.rewrites.fold_scale import FoldScale
 from mobilevit_deploy.rewriting import rewrite_graph
 from tests.conftest import capture_model
@@ -151,7 +151,7 @@ def other_rows(graph: Any, layer: Any, scale: Any) -> None:
     ORIGINAL(graph, layer, scale.roll(5))
 
 
-ORIGINAL = fold_scale.scale_outputs
+ORIGINAL = scale_outputs
 
 
 @pytest.mark.parametrize("wrong", [without_bias, slightly_off, other_rows])

@@ -15,13 +15,15 @@ class Swish(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, i: Tensor) -> Tensor:
         ctx.save_for_backward(i)
-        return i * torch.sigmoid(i)
+        activated: Tensor = i * torch.sigmoid(i)
+        return activated
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # one output, as in the forward
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (i,) = ctx.saved_tensors
         gate = torch.sigmoid(i)
-        return gradient * (gate * (1 + i * (1 - gate)))
+        chained: Tensor = gradient * (gate * (1 + i * (1 - gate)))
+        return chained
 
 
 SPELLINGS: dict[str, Any] = {

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from mobilevit_deploy.rewriting import rewrite_graph
 from tests.conftest import capture_model
 from tests.rewrites.conftest import Apply, Of
 
-FIRES = {
+FIRES: dict[str, tuple[Any, dict[str, int]]] = {
     "reshapes": (lambda x: x.flatten(2).reshape(2, 2, 2, 20).relu(), {"reshape": 1, "relu": 1}),
     "reshapes that cancel": (lambda x: x.flatten(2).unflatten(2, (5, 4)).relu(), {"relu": 1}),
     "squeezed": (lambda x: x.unsqueeze(1).flatten(3).relu(), {"reshape": 1, "relu": 1}),

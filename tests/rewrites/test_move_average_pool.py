@@ -38,8 +38,8 @@ REFUSES = {
 @pytest.mark.parametrize("case", REFUSES)
 def test_refuses_with_a_reason(apply: Apply, case: str) -> None:
     function, options, reason = REFUSES[case]
-    conv = nn.Conv2d(**{"in_channels": 4, "out_channels": 6, "kernel_size": 1, **options})
-    result, rewritten = apply(Of(function, conv=conv), MoveAveragePool(), 2, 4, 8, 8)
+    sizes: dict[str, Any] = {"in_channels": 4, "out_channels": 6, "kernel_size": 1, **options}
+    result, rewritten = apply(Of(function, conv=nn.Conv2d(**sizes)), MoveAveragePool(), 2, 4, 8, 8)
     assert result.applied == ()
     assert reason in result.refused[0].reason
     assert list(rewritten.graph.histogram()) == ["conv2d", "avg_pool2d"]

@@ -7,6 +7,7 @@ from torch import nn
 
 from mobilevit_deploy.capture import recapture
 from mobilevit_deploy.rewrites import replace_group_norm
+from mobilevit_deploy.rewrites.fold_group_norm_affine import gain_and_offset
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
 from mobilevit_deploy.targets import coreml
 from tests.rewrites.conftest import Apply, Of
@@ -63,7 +64,7 @@ def with_epsilon(graph: Any, node: Any) -> Any:
     return gain * (1 + 1e-5) ** -0.5, offset
 
 
-ORIGINAL = replace_group_norm.gain_and_offset
+ORIGINAL = gain_and_offset
 
 
 @pytest.mark.parametrize("wrong", [without_offset, with_epsilon])
