@@ -11,7 +11,7 @@ With stride s an output row ``t = q * s + r`` (counted before the padding is cut
 interleaved by the shuffle; what padding cuts off is cropped, and a dilated kernel is written with its zeros.
 
 Why it hurts: transposed convolution is the op that runtimes leave out or run on a slow path, grouped and
-dilated ones most of all; what is left here is what every runtime has. Where k is no multiple of s the phases are filled up with zero taps, which are
+dilated ones most of all. Where k is no multiple of s the phases are filled up with zero taps, which are
 computed. Kernel = stride, without padding, costs nothing extra: it is a 1x1 convolution and a shuffle.
 """
 
