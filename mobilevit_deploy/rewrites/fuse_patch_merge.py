@@ -10,7 +10,7 @@
 for any stride, axes and order of the slices that is a permutation.
 
 Why it hurts: each strided slice reads single rows and elements that are far apart, and each of the four is
-two ops; slices with a stride leave the Neural Engine. The maximum needs no transposition at all.
+two ops. The maximum needs no transposition at all.
 """
 
 import itertools

@@ -33,7 +33,8 @@ class SplitConcatLinear(Rewrite):
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         for node in graph.calls(aten.linear):
-            if is_call(node.args[0], aten.cat):
+            cat = node.args[0]
+            if is_call(cat, aten.cat) and arguments(cat)["dim"] in (-1, len(shape(cat)) - 1):  # type: ignore[arg-type]  # is_call accepts nodes only
                 yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
@@ -41,8 +42,8 @@ class SplitConcatLinear(Rewrite):
         assert isinstance(cat, Node)  # candidates() has looked
         parts: list[Node] = arguments(cat)["tensors"]
         rank = len(shape(cat))
-        if arguments(cat)["dim"] % rank != rank - 1 or any(len(shape(part)) != rank for part in parts):
-            raise Refusal("the concatenation is not along the features")
+        if any(len(shape(part)) != rank for part in parts):
+            raise Refusal("a part is empty, of another rank")
         if len(readers(cat)) != 1:
             raise Refusal("the concatenation is read elsewhere too")
         sources = _sources(parts)

@@ -59,7 +59,7 @@ def test_any_parts_are_proved(apply: Apply, parts: list[tuple[int, bool]], batch
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (lambda m, x: m.layer(torch.cat([x, x], dim=1)), "not along the features"),
+        (lambda m, x: m.layer(torch.cat([torch.zeros(0) + x[0, 0, :0], x], dim=-1)), "of another rank"),
         (lambda m, x: (lambda y: (m.layer(y), y))(torch.cat([x[..., :4], x[..., 4:]], dim=2)), "read elsewhere too"),
         (lambda m, x: m.wide(torch.cat([x[..., :4], x[..., 4:]], dim=2)), "the layer widens"),
         (
@@ -73,6 +73,13 @@ def test_refuses_with_a_reason(apply: Apply, function: Any, reason: str) -> None
     result, _ = apply(module, SplitConcatLinear(), 2, 7, 10)
     assert result.applied == ()
     assert reason in result.refused[0].reason
+
+
+def test_leaves_a_concatenation_of_tokens(apply: Apply) -> None:
+    module = Of(lambda m, x: m.layer(torch.cat([x, x], dim=1)), layer=nn.Linear(10, 3))
+    result, _ = apply(module, SplitConcatLinear(), 2, 7, 10)
+    assert not result.applied
+    assert not result.refused
 
 
 class DropsTheBias(SplitConcatLinear):
