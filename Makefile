@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/mvd latency --threads 1 --seconds 2
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

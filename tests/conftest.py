@@ -21,7 +21,7 @@ from tests.golden.fill import fill_tensor, make_input
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the tests run in one process per core
 
 
 @dataclass(frozen=True)
