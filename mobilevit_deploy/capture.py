@@ -95,9 +95,7 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
 def _check_output(leaf: Tensor, again: Tensor) -> None:
     """Raises CaptureError for an output that no artifact could be compared with."""
     if leaf.is_complex():
-        raise CaptureError(
-            "the model returns complex numbers, which no target has", "return torch.view_as_real(x)"
-        )
+        raise CaptureError("the model returns complex numbers, which no target has", "return torch.view_as_real(x)")
     if leaf.is_floating_point() and not bool(leaf.isfinite().all()):
         raise CaptureError(
             "PyTorch's own output has NaN or infinite values on a test image", "look at the weights and the model"

@@ -61,7 +61,7 @@ def test_dtypes_that_the_graph_names_are_raised_for_the_proof_and_lowered_again(
     captured = capture_model(Upcast(), 1, 3, 4, 4)
     rewritten = rewrite_graph(captured.graph, REWRITES, torch.randn(1, 3, 4, 4))
     results = [result for result in rewritten.results if result.applied]
-    assert [result.name for result in results] == ["fold_constants", "fold_batch_norm"]
+    assert [result.name for result in results] == ["remove_identities", "fold_constants", "fold_batch_norm"]
     for result in results:
         assert result.max_rel_difference is not None
         assert result.max_rel_difference < PROOF_LIMIT

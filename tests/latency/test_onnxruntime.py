@@ -45,8 +45,24 @@ def test_what_cannot_be_measured(artifact: Path, tmp_path: Path) -> None:
     broken.write_bytes(artifact.read_bytes()[:20])
     with pytest.raises(MeasurementError, match=r"broken\.onnx cannot be measured"):
         measure_latency(LatencyRequest([broken]))
-    with pytest.raises(MeasurementError, match=r"is no \.onnx file"):
+    with pytest.raises(MeasurementError, match=r"there is no file .*none\.onnx"):
         measure_latency(LatencyRequest([tmp_path / "none.onnx"]))
+    (tmp_path / "net.tflite").touch()
+    with pytest.raises(MeasurementError, match=r"is no \.onnx file"):
+        measure_latency(LatencyRequest([tmp_path / "net.tflite"]))
+    free = onnx.load(artifact)
+    free.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(free, tmp_path / "free.onnx")
+    with pytest.raises(MeasurementError, match="the size of its input x is not fixed"):
+        measure_latency(LatencyRequest([tmp_path / "free.onnx"]))
+
+
+def test_files_of_the_current_folder_are_not_imported(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('a file of the current folder ran')\n")
+    monkeypatch.chdir(tmp_path)
+    assert measure_latency(LatencyRequest([artifact], threads=1, seconds=0.1))
     with pytest.raises(MeasurementError, match="cannot be measured with coreml"):
         measure_latency(LatencyRequest([artifact], backend="coreml"))
     with pytest.raises(CatalogError, match="no device named"):
