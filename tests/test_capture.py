@@ -46,3 +46,41 @@ def test_an_output_that_is_no_tensor() -> None:
 
     with pytest.raises(CaptureError, match="returns Tensor, int"):
         capture_model(Counts(), 1, 3, 8, 8)
+
+
+class InPlace(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mul_(2).add_(1).sin()
+
+
+class Random(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn_like(x)
+
+
+class Complex(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fft2(x)
+
+
+class Infinite(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 0
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [(Random(), "something else each time"), (Complex(), "complex numbers"), (Infinite(), "NaN or infinite")],
+)
+def test_what_no_artifact_could_be_compared_with(module: nn.Module, message: str) -> None:
+    with pytest.raises(CaptureError, match=message):
+        capture_model(module, 1, 3, 8, 8)
+
+
+def test_a_model_that_writes_into_its_input_leaves_the_image_alone() -> None:
+    image = torch.ones(1, 3, 8, 8)
+    captured = capture(InPlace(), image, "classify")
+    expected = torch.full((1, 3, 8, 8), 3.0).sin()
+    for _ in range(2):
+        assert torch.allclose(captured.graph.run(image)[0], expected)
+    assert torch.equal(image, torch.ones(1, 3, 8, 8))

@@ -166,3 +166,33 @@ def test_code_that_does_not_work(reference: str, message: str) -> None:
 def test_classes_are_not_for_code_of_the_users_own() -> None:
     with pytest.raises(UsageError, match="--num-classes is for the catalog's models"):
         load_model(ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", num_classes=3))
+
+
+def test_parts_beside_the_model_of_a_training_module(tmp_path: Path) -> None:
+    weights = {f"model.{name}": value for name, value in weights_of().items()}
+    trained = {"state_dict": {**weights, "loss.weight": torch.ones(3), "ema.decay": torch.ones(1)}, "epoch": 3}
+    assert load(tmp_path, trained).weights.not_loaded == ("epoch", "loss.weight", "ema.decay")
+
+
+def test_the_averaged_model_of_torch(tmp_path: Path) -> None:
+    model = load_model(ModelRequest("cas_vit_xs", size=SIZE)).module
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    assert load(tmp_path, averaged.state_dict()).weights.trained
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise SystemExit(3)", "failed: SystemExit: 3"),
+        ("with torch.device('meta'):\n        return torch.nn.Linear(2, 2)", "meta tensors"),
+    ],
+)
+def test_code_that_ends_the_process_or_has_no_values(tmp_path: Path, body: str, message: str) -> None:
+    (tmp_path / "odd_net.py").write_text(f"import torch\n\n\ndef build():\n    {body}\n")
+    with pytest.raises(ModelCodeError, match=message):
+        load_model(ModelRequest(f"{tmp_path / 'odd_net.py'}:build"))
+
+
+def test_weights_cannot_be_chosen_without_a_checkpoint() -> None:
+    with pytest.raises(UsageError, match="--weights ema, but no checkpoint"):
+        load_model(ModelRequest("cas_vit_xs", weights="ema"))

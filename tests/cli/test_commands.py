@@ -172,3 +172,17 @@ def test_doctor_and_version(mvd: Mvd) -> None:
     assert document["versions"]["torch"] == torch.__version__
     assert {ability["name"]: ability["works"] for ability in document["abilities"]}["export to ONNX"]
     assert "verify Core ML" in mvd("doctor").stdout
+
+
+def test_what_the_models_code_prints_does_not_reach_stdout(mvd: Mvd, tmp_path: Path) -> None:
+    code = "from torch import nn\n\n\ndef build():\n    print('loading')\n    return nn.Conv2d(3, 4, 3)\n"
+    (tmp_path / "loud_net.py").write_text(code)
+    result = mvd("export", "loud_net.py:build", "--input-size", 16, "--to", "onnx", "--json")
+    assert json.loads(result.stdout)["artifacts"][0]["model"] == "loud_net_build"
+    assert "loading" in result.stderr
+
+
+def test_options_that_would_do_nothing_are_refused(mvd: Mvd) -> None:
+    fails(mvd(*SMALL, "--min-ios", 17), 2, "--min-ios is for another target than onnx")
+    fails(mvd("export", NET, "--to", "coreml", "--opset", 18), 2, "--opset")
+    fails(mvd(*SMALL, "--weights", "raw"), 2, "--checkpoint")
