@@ -50,7 +50,8 @@ def test_an_output_that_is_no_tensor() -> None:
 
 class InPlace(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mul_(2).add_(1).sin()
+        changed: torch.Tensor = x.mul_(2).add_(1).sin()
+        return changed
 
 
 class Random(nn.Module):

@@ -12,6 +12,7 @@ import torch
 
 from mobilevit_deploy.errors import CatalogError, CheckFailedError, ConversionError, OutputError, UsageError
 from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
+from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.targets import onnx as onnx_target
 from tests.conftest import RESEARCH, Recorded, all_recorded
@@ -131,6 +132,20 @@ def test_code_of_other_hands_takes_the_same_road(tmp_path: Path) -> None:
     assert not LEFT_OVER & set(report.artifact.ops)
     assert reports[1].artifact.ops["gelu"] == 1
     assert "batch_norm" not in reports[1].artifact.ops
+
+
+def test_window_and_pooled_attention_of_other_hands(tmp_path: Path) -> None:
+    request = ModelRequest(f"{RESEARCH / 'window_net.py'}:build", size=(112, 112))
+    reports = export_model(ExportRequest(request, ("onnx", "coreml"), folder=tmp_path))
+    assert reports[0].parity.status == "passed", reports[0].parity.reason
+    applied = {result.name for result in reports[1].rewrites if result.applied}
+    assert {
+        "fold_constants", "fuse_silu", "split_unbound_convolution", "fold_scale", "replace_group_norm",
+        "replace_deconvolution", "replace_max_pool3d", "flatten_windows",
+    } <= applied  # fmt: skip
+    for report in reports:
+        assert inspect_artifact(report.artifact.path).findings == ()
+    assert not {"conv_transpose", "gather", "batch_norm", "max_pool3d"} & set(reports[1].artifact.ops)
 
 
 def test_outputs_keep_their_names_and_order(tmp_path: Path) -> None:

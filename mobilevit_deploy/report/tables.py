@@ -117,10 +117,9 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
         artifact, parity = report.artifact, report.parity
         if parity.legs:
             runners = " and ".join(dict.fromkeys(leg.runner for leg in parity.legs))
-            parts.append(
-                Text(f"{artifact.target}: compared with PyTorch on {parity.legs[0].samples} images in {runners}")
-            )
-        else:
+            count = parity.legs[0].samples
+            parts.append(Text(f"{artifact.target}: compared with PyTorch on {count} images in {runners}"))
+        if parity.status == "not_measured":
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)
