@@ -61,7 +61,8 @@ class Random(nn.Module):
 
 class Complex(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.fft.fft2(x)
+        spectrum: torch.Tensor = torch.fft.fft2(x)
+        return spectrum
 
 
 class Infinite(nn.Module):
