@@ -12,11 +12,23 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from mobilevit_deploy.blame import user_line
 from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph import Graph
 
 INPUT_NAME = "input"
+
+# What torch.export says, and what helps.
+ADVICE = (
+    (
+        r"data-dependent|GuardOnDataDependent|control flow|Could not (?:guard|extract)",
+        "the line decides or sizes something by the image's values: compute both sides and choose with torch.where, "
+        "use a fixed size (torch.topk with a constant k), or take the line out of forward",
+    ),
+    (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module and not a TorchScript one"),
+    (r"quantiz|__obj_flatten__", "give the float model: mvd quantises after the export"),
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +64,9 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
         with torch.no_grad(), quiet_torch():
             program = torch.export.export(module, (sample.clone(),), strict=False)
     except Exception as error:
-        raise CaptureError(
-            f"torch.export cannot trace the model: {_reason(error)}{_user_line(error)}",
-            "mvd needs one graph without control flow that depends on the image's values",
-        ) from error
+        line = user_line(str(error))
+        where = f" ({line})" if line else ""
+        raise CaptureError(f"torch.export cannot trace the model: {_reason(error)}{where}", _advice(error)) from error
     captured = program.module()
     for node in list(captured.graph.nodes):
         if node.op == "call_module":  # the guard on input shapes, which are fixed here
@@ -144,8 +155,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
-def _user_line(error: Exception) -> str:
-    """Returns where in the model's own code tracing stopped, as far as torch.export tells."""
-    found = re.findall(r'File "([^"]+)", line (\d+)', str(error))
-    own = [(file, line) for file, line in found if "site-packages" not in file]
-    return f" (line {own[-1][1]} of {own[-1][0]})" if own else ""
+def _advice(error: Exception) -> str:
+    """Returns what to change, by what torch.export could not do."""
+    text = f"{type(error).__name__} {error}"
+    for pattern, advice in ADVICE:
+        if re.search(pattern, text):
+            return advice
+    return "mvd needs one graph that does the same for every image of this size"

@@ -257,6 +257,12 @@ def model(name: str) -> ModelCard:
     return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
 
 
+def is_reconstruction(name: str) -> bool:
+    """Tells whether a model, or an artifact by its file name, is rebuilt from a paper that came without code."""
+    stem = name.partition("-")[0]
+    return stem in models() and models()[stem].family.reconstruction
+
+
 def is_own_code(reference: str) -> bool:
     """Tells whether a MODEL argument names a function of the user's own, ``file.py:function``, and no card."""
     return ":" in reference

@@ -53,6 +53,12 @@ class ConversionError(MvdError):
     """A converter refused the graph."""
 
 
+REFUSAL_HINT = (
+    "write that line with other operations, or leave it out of the exported model and do it in the app; "
+    "MVD_DEBUG=1 shows the converter's whole report"
+)
+
+
 class OutputError(MvdError):
     """The output folder cannot be written."""
 

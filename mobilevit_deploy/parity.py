@@ -100,7 +100,8 @@ def compare(
 def _run(runner: Runner, samples: Array, batch: int) -> list[Values]:
     """Returns each output over all samples, (N, ...)."""
     parts = [runner.run(samples[i : i + batch]) for i in range(0, len(samples), batch)]
-    return [np.concatenate(output).astype(np.float64) for output in zip(*parts, strict=True)]  # booleans too
+    # Booleans become numbers, and an output without axes gets one.
+    return [np.concatenate([*map(np.atleast_1d, output)]).astype(np.float64) for output in zip(*parts, strict=True)]
 
 
 def _leg(

@@ -35,8 +35,9 @@ def test_a_forward_with_two_inputs() -> None:
 
 
 def test_control_flow_names_the_line() -> None:
-    with pytest.raises(CaptureError, match=r"cannot trace.*\(line \d+ of .*additive_net\.py\)"):
+    with pytest.raises(CaptureError, match=r"cannot trace.*\(line \d+ of .*additive_net\.py\)") as caught:
         capture_model(Branching(), 1, 3, 8, 8)
+    assert "torch.where" in str(caught.value.hint)
 
 
 def test_an_output_that_is_no_tensor() -> None:

@@ -148,6 +148,21 @@ def test_window_and_pooled_attention_of_other_hands(tmp_path: Path) -> None:
     assert not {"conv_transpose", "gather", "batch_norm", "max_pool3d"} & set(reports[1].artifact.ops)
 
 
+@pytest.mark.parametrize("target", ["onnx", "coreml"])
+def test_an_op_that_a_converter_lacks_is_named_with_its_line(tmp_path: Path, target: str) -> None:
+    place = tmp_path / "bessel_net.py"
+    place.write_text(
+        "import torch\nfrom torch import nn\n\n\n"
+        "class Odd(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return torch.special.bessel_j0(x.relu())\n\n\n"
+        "def build():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), Odd())\n"
+    )
+    with pytest.raises(ConversionError, match=r"bessel_j0.* \(in 1, line 7 of .*bessel_net\.py\)"):
+        export_model(ExportRequest(ModelRequest(f"{place}:build", size=(8, 8)), (target,), folder=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
     place = tmp_path / "net.py"
     place.write_text((RESEARCH / "additive_net.py").read_text())

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.catalog import is_reconstruction
+
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.inspection import Inspection
@@ -119,6 +121,7 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
     """Returns what was found in one model or artifact for one target."""
     return {
         "name": inspection.name,
+        "reconstruction": is_reconstruction(Path(inspection.name).name),
         "target": inspection.target,
         "ops_before": dict(inspection.ops_before),
         "ops_after": dict(inspection.ops_after),
@@ -135,6 +138,7 @@ def latency_document(report: LatencyReport) -> dict[str, Any]:
     statistics = report.statistics
     return {
         "artifact": str(report.artifact),
+        "reconstruction": is_reconstruction(report.artifact.name),
         "sha256": report.sha256,
         "backend": report.backend,
         "provider": report.provider,

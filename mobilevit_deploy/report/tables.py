@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from mobilevit_deploy.catalog import is_reconstruction
 
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog import InputRule, ModelCard
@@ -161,6 +164,11 @@ def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
     return Text(parity.status, style=style), f"{worst:.0e}", f"{snr:.0f} dB"
 
 
+def _with_origin(name: str) -> str:
+    """Returns a model's or artifact's name, with a word where it is not its authors' code."""
+    return f"{name} (a reconstruction)" if is_reconstruction(Path(name).name) else name
+
+
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     """Returns the latencies of all artifacts, in milliseconds."""
     numbers = ("p50 ms", "95 % interval", "p90", "p99", "load", "MB")
@@ -168,7 +176,7 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     for report in reports:
         s = report.statistics
         table.add_row(
-            report.artifact.name,
+            _with_origin(report.artifact.name),
             f"{s.p50_ms:.2f}",
             f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
             f"{s.p90_ms:.2f}",
@@ -188,7 +196,7 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
 
 def inspection_table(inspection: Inspection) -> RenderableType:
     """Returns the ops before and after, then the findings, each rule's source once."""
-    parts: list[RenderableType] = [Text(f"{inspection.name} for {inspection.target}", style="bold")]
+    parts: list[RenderableType] = [Text(f"{_with_origin(inspection.name)} for {inspection.target}", style="bold")]
     if inspection.ops_before:
         ops = _table("op (ATen)", "before", "after", numbers=("before", "after"))
         for name in dict.fromkeys([*inspection.ops_before, *inspection.ops_after]):

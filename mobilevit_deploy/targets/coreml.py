@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import torch
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
-from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.blame import blame
+from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
 from mobilevit_deploy.graph import arguments, is_call, module_path
 
 SUFFIX = ".mlpackage"
@@ -68,11 +70,9 @@ def _convert(coremltools: Any, request: ConversionRequest) -> Any:
             skip_model_load=True,
         )
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ConversionError(
-            f"coremltools refused the graph: {lines[0] if lines else type(error).__name__}",
-            "MVD_DEBUG=1 shows its whole report; --no-rewrite tells whether a rewrite is the cause",
-        ) from error
+        reason = blame(error, request.program)
+        traceback.clear_frames(error.__traceback__)  # they hold a temporary folder of coremltools' open
+        raise ConversionError(f"coremltools refused the graph: {reason}", REFUSAL_HINT) from error
 
 
 def _refuse_tanh_gelu(program: ExportedProgram) -> None:

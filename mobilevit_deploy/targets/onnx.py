@@ -12,8 +12,9 @@ import torch
 
 from mobilevit_deploy import __version__
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
+from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import quiet_torch
-from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
 from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
@@ -69,10 +70,8 @@ def _export(request: ConversionRequest, path: Path) -> None:
             assert program is not None  # without a path, the exporter returns the program
             program.save(str(path))
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
         raise ConversionError(
-            f"PyTorch's ONNX exporter refused the graph: {lines[0] if lines else type(error).__name__}",
-            "MVD_DEBUG=1 shows its whole report; --no-rewrite tells whether a rewrite is the cause",
+            f"PyTorch's ONNX exporter refused the graph: {blame(error, request.program)}", REFUSAL_HINT
         ) from error
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 from typer.testing import Result
@@ -149,6 +150,20 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
     table = mvd("latency", "--threads", 64, "--seconds", 0.1)
     assert "p50 ms" in table.stdout
     assert "64 threads on" in table.stderr
+
+
+def test_a_reconstruction_is_called_one_everywhere(mvd: Mvd) -> None:
+    exported = mvd("export", "saevit_0p8g", "--input-size", 64, "--to", "onnx", "--to", "coreml")
+    assert "saevit_0p8g, a reconstruction from the paper" in exported.stdout
+    onnx_file = next(Path("artifacts").glob("*.onnx"))
+    coreml_file = next(Path("artifacts").glob("*.mlpackage"))
+    metadata = {entry.key: entry.value for entry in onnx.load(onnx_file).metadata_props}
+    assert metadata["mvd.reconstruction"] == "true"
+    assert read(coreml_file).description.metadata.userDefined["mvd.reconstruction"] == "true"
+    assert "reconstruction from the paper" in read(coreml_file).description.metadata.shortDescription
+    for command in (("list",), ("show", "saevit_0p8g"), ("inspect", onnx_file), ("latency", "--seconds", 0.1)):
+        assert "reconstruction" in mvd(*command).stdout, command
+    assert json.loads(mvd("show", "saevit_1p3g", "--json").stdout)["published"] == []
 
 
 def test_latency_exports_what_is_not_there(mvd: Mvd) -> None:
