@@ -50,4 +50,4 @@ def inspect(
             console.print_result(tables.inspection_table(inspection))
     if strict and not all(inspection.clean for inspection in inspections):
         count = sum(len(inspection.findings) + bool(inspection.conversion_error) for inspection in inspections)
-        raise CheckFailedError(f"{count} findings", "leave --strict out to only list them")
+        raise CheckFailedError(f"{count} finding{'s' if count != 1 else ''}", "leave --strict out to only list them")
