@@ -67,6 +67,7 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
         line = user_line(str(error))
         where = f" ({line})" if line else ""
         raise CaptureError(f"torch.export cannot trace the model: {_reason(error)}{where}", _advice(error)) from error
+    _check_sizes(program)
     captured = program.module()
     for node in list(captured.graph.nodes):
         if node.op == "call_module":  # the guard on input shapes, which are fixed here
@@ -78,6 +79,17 @@ def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
     """Returns a rewritten graph as the program that converters take; module paths are kept."""
     with torch.no_grad(), quiet_torch():
         return torch.export.export(graph.to_module(), (sample,), strict=False)
+
+
+def _check_sizes(program: ExportedProgram) -> None:
+    """Raises CaptureError when an output's size depends on the image's values: no fixed graph could be compared."""
+    for node in program.graph.output_node().all_input_nodes:
+        if not all(isinstance(size, int) for size in node.meta["val"].shape):
+            line = user_line(node.meta.get("stack_trace") or "")
+            raise CaptureError(
+                f"the size of an output depends on the image's values{f' ({line})' if line else ''}",
+                "return a fixed number of values, with torch.where or torch.topk with a constant k",
+            )
 
 
 def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:

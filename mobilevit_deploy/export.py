@@ -22,14 +22,12 @@ from mobilevit_deploy.pipeline import (
     prepare,
     rewrite_for_target,
 )
-from mobilevit_deploy.publish import publish, staging
+from mobilevit_deploy.publish import DEFAULT_FOLDER, publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import target as find_target
-
-DEFAULT_FOLDER = Path("artifacts")
 
 Progress = Callable[[str], None]
 

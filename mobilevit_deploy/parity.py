@@ -101,7 +101,7 @@ def _run(runner: Runner, samples: Array, batch: int) -> list[Values]:
     """Returns each output over all samples, (N, ...)."""
     parts = [runner.run(samples[i : i + batch]) for i in range(0, len(samples), batch)]
     # Booleans become numbers, and an output without axes gets one.
-    return [np.concatenate([*map(np.atleast_1d, output)]).astype(np.float64) for output in zip(*parts, strict=True)]
+    return [np.concatenate(list(map(np.atleast_1d, output))).astype(np.float64) for output in zip(*parts, strict=True)]
 
 
 def _leg(
@@ -168,7 +168,8 @@ def _judge(difference: OutputDifference, expected: Values, found: Values, tolera
             f"{name} differs by {difference.max_rel:.1e} of the largest value, more than {tolerance.max_rel:.0e}"
         )
     if difference.snr_db < tolerance.snr_db:
-        reasons.append(f"{name} has an SNR of {difference.snr_db:.1f} dB, less than {tolerance.snr_db:.0f} dB")
+        flat = ", for it is all but the same for every image" if difference.spread < tolerance.max_rel else ""
+        reasons.append(f"{name} has an SNR of {difference.snr_db:.1f} dB, less than {tolerance.snr_db:.0f} dB{flat}")
     agreement = difference.top1_agreement
     if agreement is not None and agreement < tolerance.top1_agreement:
         reasons.append(f"{name} has {agreement:.0%} of the classes, less than {tolerance.top1_agreement:.0%}")

@@ -13,7 +13,7 @@ from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from mobilevit_deploy.capture import Captured, capture, recapture
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.environment import tool_versions
-from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.parity import SAMPLES
@@ -125,7 +125,11 @@ def convert_for_target(plan: Plan, prepared: Prepared, rewritten: RewrittenForTa
         metadata=_metadata(prepared.model, plan, rewritten.results),
         path=folder / f"{_stem(prepared.model, plan)}{target.SUFFIX}",
     )
-    return target.convert(request)
+    try:
+        return target.convert(request)
+    except ConversionError as error:
+        error.message = "\n".join([error.message, *rewritten.warnings])  # a graph not rewritten may be why
+        raise
 
 
 def _stem(model: LoadedModel, plan: Plan) -> str:

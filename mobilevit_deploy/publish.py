@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mobilevit_deploy.errors import OutputError
 
+DEFAULT_FOLDER = Path("artifacts")
 STAGING_PREFIX = ".mvd-unfinished-"
 
 

@@ -80,6 +80,18 @@ def test_what_no_artifact_could_be_compared_with(module: nn.Module, message: str
         capture_model(module, 1, 3, 8, 8)
 
 
+def test_an_output_whose_size_depends_on_the_image() -> None:
+    class Positive(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            positive: torch.Tensor = x[x > 0]
+            return positive
+
+    with pytest.raises(
+        CaptureError, match=r"size of an output depends on the image's values \(line \d+ of .*test_capture"
+    ):
+        capture_model(Positive(), 1, 3, 8, 8)
+
+
 def test_a_model_that_writes_into_its_input_leaves_the_image_alone() -> None:
     image = torch.ones(1, 3, 8, 8)
     captured = capture(InPlace(), image, "classify")

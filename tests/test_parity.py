@@ -77,6 +77,14 @@ def test_a_missing_output_fails() -> None:
     assert "2 outputs instead of 1" in str(report.reason)
 
 
+def test_an_output_that_hardly_changes_is_called_so() -> None:
+    fixed = Function(lambda logits: np.ones_like(logits) + logits * np.float32(1e-9))
+    other = Function(lambda logits: np.ones_like(logits) + np.float32(5e-6))
+    report = compare(fixed, [lambda: other], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    assert report.status == "failed"
+    assert "all but the same for every image" in str(report.reason)
+
+
 def test_what_cannot_be_run_is_not_a_pass() -> None:
     report = compare(Function(), NotMeasured("no Mac"), SAMPLES, 1, ["logits"], "fp16", TOLERANCE)
     assert (report.status, report.reason) == ("not_measured", "no Mac")

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import OUT, Json, Out, parse_size
+from mobilevit_deploy.cli.options import Json, Out, parse_size
+from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 
 class TargetName(StrEnum):
@@ -62,7 +63,7 @@ def export(
     precision: Annotated[PrecisionName | None, typer.Option(help="Default: the recipe's.")] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
     min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
-    out: Out = OUT,
+    out: Out = DEFAULT_FOLDER,
     require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
     json: Json = False,

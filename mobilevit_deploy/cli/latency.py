@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import OUT, Json, Out
+from mobilevit_deploy.cli.options import Json, Out
+from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ def latency(
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time to measure each artifact, after the warm-up.")] = 3.0,
     device: Annotated[str, typer.Option(help="A device profile.")] = "host",
-    out: Out = OUT,
+    out: Out = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
     """Measure latency: each artifact in a fresh process, after a warm-up."""

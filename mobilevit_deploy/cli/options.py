@@ -11,8 +11,6 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
 
-OUT = Path("artifacts")
-
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:
     """Returns N, HxW or CxHxW as (height, width) or (channels, height, width); a usage error for anything else."""
