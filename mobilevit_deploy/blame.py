@@ -1,6 +1,7 @@
 """Which line of the model's own code a converter or torch.export stumbled over."""
 
 import re
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,14 +11,20 @@ from torch.fx import Node
 from mobilevit_deploy.graph import module_path, op_name
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+LIBRARY = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib[\\/]python3\.\d+[\\/]|^<")
 OWN_PACKAGE = str(Path(__file__).parent)
 
 
 def user_line(trace: str) -> str:
     """Returns the last line in a stack trace that is neither a library's nor ours, as ``line 7 of net.py``."""
-    frames = [(file, line) for file, line in FRAME.findall(trace) if "site-packages" not in file]
+    frames = [(file, line) for file, line in FRAME.findall(trace) if not LIBRARY.search(file)]
     own = [frame for frame in frames if not frame[0].startswith(OWN_PACKAGE) or "architectures" in frame[0]]
     return f"line {own[-1][1]} of {own[-1][0]}" if own else ""
+
+
+def failing_line(error: BaseException) -> str:
+    """Returns the last line of the model's own code that an exception came through, or that its message names."""
+    return user_line("".join(traceback.format_tb(error.__traceback__))) or user_line(str(error))
 
 
 def root_cause(error: BaseException) -> str:
@@ -47,6 +54,9 @@ def _named_in(message: str, nodes: Iterable[Node]) -> Node | None:
 
 
 def _names(node: Node) -> set[str]:
-    """Returns the spellings of an op: ``special_bessel_j0``, and ``bessel_j0`` as it is called after decomposition."""
+    """Returns the spellings of an op, as it is called and after decomposition.
+
+    ``special_bessel_j0`` becomes ``bessel_j0``, and ``linalg_svd`` becomes ``_linalg_svd``.
+    """
     name = op_name(node)
-    return {name, name.partition("_")[2]} - {""} if name else set()
+    return {name, f"_{name}", name.partition("_")[2]} - {""} if name else set()

@@ -1,10 +1,11 @@
 """From an ``nn.Module`` to a graph of ATen calls, and from a rewritten graph to an ``ExportedProgram``."""
 
+import io
 import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.blame import user_line
+from mobilevit_deploy.blame import failing_line, user_line
 from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph import Graph
@@ -64,9 +65,8 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
         with torch.no_grad(), quiet_torch():
             program = torch.export.export(module, (sample.clone(),), strict=False)
     except Exception as error:
-        line = user_line(str(error))
-        where = f" ({line})" if line else ""
-        raise CaptureError(f"torch.export cannot trace the model: {_reason(error)}{where}", _advice(error)) from error
+        reason = f"{_reason(error)}{_where(failing_line(error))}"
+        raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
     _check_sizes(program)
     captured = program.module()
     for node in list(captured.graph.nodes):
@@ -87,7 +87,7 @@ def _check_sizes(program: ExportedProgram) -> None:
         if not all(isinstance(size, int) for size in node.meta["val"].shape):
             line = user_line(node.meta.get("stack_trace") or "")
             raise CaptureError(
-                f"the size of an output depends on the image's values{f' ({line})' if line else ''}",
+                f"the size of an output depends on the image's values{_where(line)}",
                 "return a fixed number of values, with torch.where or torch.topk with a constant k",
             )
 
@@ -97,8 +97,9 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
         with torch.no_grad():
             result, again = module(sample.clone()), module(sample.clone())
     except Exception as error:
+        reason = f"{_reason(error)}{_where(failing_line(error))}"
         raise CaptureError(
-            f"the model does not run on an input of shape {tuple(sample.shape)}: {_reason(error)}",
+            f"the model does not run on an input of shape {tuple(sample.shape)}: {reason}",
             "it must take one image tensor (N, C, H, W); give its size with --input-size N, HxW or CxHxW",
         ) from error
     leaves = pytree.tree_flatten_with_path(result)[0]
@@ -109,13 +110,19 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
             "wrap it in a module that returns a tensor, a tuple or a dictionary of tensors",
         )
     for (_, leaf), other in zip(leaves, pytree.tree_leaves(again), strict=True):
-        _check_output(leaf, other)
+        _check_output(leaf)
+        if leaf.shape != other.shape or not torch.allclose(leaf.double(), other.double(), rtol=1e-3, atol=1e-6):
+            where = _where(_random_line(module, sample))
+            raise CaptureError(
+                f"the model returns something else each time that it runs on one image{where}",
+                "take out what is random in evaluation: torch.rand*, or dropout with training=True",
+            )
     return tuple(
         TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(_names(leaves, task), leaves, strict=True)
     )
 
 
-def _check_output(leaf: Tensor, again: Tensor) -> None:
+def _check_output(leaf: Tensor) -> None:
     """Raises CaptureError for an output that no artifact could be compared with."""
     if leaf.is_complex():
         raise CaptureError("the model returns complex numbers, which no target has", "return torch.view_as_real(x)")
@@ -123,11 +130,23 @@ def _check_output(leaf: Tensor, again: Tensor) -> None:
         raise CaptureError(
             "PyTorch's own output has NaN or infinite values on a test image", "look at the weights and the model"
         )
-    if leaf.shape != again.shape or not torch.allclose(leaf.double(), again.double(), rtol=1e-3, atol=1e-6):
-        raise CaptureError(
-            "the model returns something else each time that it runs on one image",
-            "take out what is random in evaluation: torch.rand*, or dropout with training=True",
-        )
+
+
+def _random_line(module: nn.Module, sample: Tensor) -> str:
+    """Returns the line of the first call that draws random numbers, where the model can be traced that far."""
+    try:
+        with torch.no_grad(), quiet_torch():
+            program = torch.export.export(module, (sample.clone(),), strict=False)
+    except Exception:  # the message says what is wrong without the line, too
+        return ""
+    for node in program.graph.nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            return user_line(node.meta.get("stack_trace") or "")
+    return ""
+
+
+def _where(line: str) -> str:
+    return f" ({line})" if line else ""
 
 
 def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[str]:
@@ -148,13 +167,16 @@ def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[
 
 @contextmanager
 def quiet_torch() -> Iterator[None]:
-    """Keeps torch.export's and the ONNX exporter's own warnings from the user, who can do nothing about them."""
+    """Keeps torch.export's and the ONNX exporter's own warnings from the user, who can do nothing about them.
+
+    What they print to stderr goes the same way: where a trace fails, torch.export prints the graph up to there.
+    """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "torch.fx")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

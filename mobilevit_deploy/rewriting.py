@@ -6,7 +6,8 @@ the proof. A rewrite whose difference is above ``PROOF_LIMIT`` is taken back and
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -101,6 +102,11 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
     Raises:
         Exception: whatever the graph raises when it cannot run in float64.
     """
+    with _default_dtype(torch.float64):  # for what calls such as zeros(1) make without naming a dtype
+        return _rewrite(graph, rewrites, sample)
+
+
+def _rewrite(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> Rewritten:
     current = graph.copy()
     current.cast(torch.float32, torch.float64)
     sample = sample.double()
@@ -125,6 +131,16 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
         results.append(RewriteResult(rewrite.name, applied, refused, absolute, relative))
     current.cast(torch.float64, torch.float32)
     return Rewritten(current, tuple(results))
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> tuple[float, float]:

@@ -71,6 +71,33 @@ class Infinite(nn.Module):
         return x / 0
 
 
+class Item(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = lambda x: x * float(x.mean().item())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled: torch.Tensor = self.scale(x)
+        return scaled
+
+
+class ThroughNumpy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.numpy() * 2)
+
+
+class Mismatch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ x.flatten()
+
+
+@pytest.mark.parametrize("module", [Item(), ThroughNumpy(), Mismatch(), Random()])
+def test_the_line_is_named_and_nothing_else_is_printed(module: nn.Module, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CaptureError, match=r"\(line \d+ of .*test_capture\.py\)"):
+        capture_model(module, 1, 3, 8, 8)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [(Random(), "something else each time"), (Complex(), "complex numbers"), (Infinite(), "NaN or infinite")],

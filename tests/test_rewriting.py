@@ -66,3 +66,22 @@ def test_dtypes_that_the_graph_names_are_raised_for_the_proof_and_lowered_again(
         assert result.max_rel_difference is not None
         assert result.max_rel_difference < PROOF_LIMIT
     assert rewritten.graph.run(torch.randn(1, 3, 4, 4))[0].dtype == torch.float32
+
+
+def test_constants_made_without_a_dtype_are_proved_in_float64_too() -> None:
+    class Makes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(self.norm(x)).flatten(2)  # (B, 3, 16)
+            # baddbmm and linear refuse operands of two dtypes
+            y = torch.baddbmm(torch.zeros(1), y, y.transpose(1, 2) * torch.ones(1))
+            return nn.functional.linear(y, torch.eye(3), torch.arange(3) / 3)
+
+    captured = capture_model(Makes(), 1, 3, 4, 4)
+    rewritten = rewrite_graph(captured.graph, REWRITES, torch.randn(1, 3, 4, 4))
+    assert {"fold_constants", "fold_batch_norm"} <= {result.name for result in rewritten.results if result.applied}
+    assert torch.get_default_dtype() == torch.float32
+    assert {value.dtype for value in rewritten.graph.weights.values()} == {torch.float32}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def test_latency_that_cannot_be(mvd: Mvd) -> None:
 def test_doctor_and_version(mvd: Mvd) -> None:
     assert mvd("--version").stdout == f"mvd {__version__}\n"
     document = json.loads(mvd("doctor", "--json").stdout)
-    assert document["versions"]["torch"] == torch.__version__
+    assert document["versions"]["torch"] == version("torch")
     assert {ability["name"]: ability["works"] for ability in document["abilities"]}["export to ONNX"]
     assert "verify Core ML" in mvd("doctor").stdout
 
