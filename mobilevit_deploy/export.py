@@ -100,9 +100,13 @@ class ParityFailedError(CheckFailedError):
         failed = [report for report in reports if report.parity.status == "failed"]
         super().__init__(
             "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
-            "nothing was written; --no-rewrite tells whether a rewrite is the cause",
+            "nothing was written" + ("; --no-rewrite tells whether a rewrite is the cause" if _rewrote(failed) else ""),
         )
         self.reports = tuple(reports)
+
+
+def _rewrote(reports: Sequence[ExportReport]) -> bool:
+    return any(result.applied for report in reports for result in report.rewrites)
 
 
 class _Clock:
