@@ -8,6 +8,7 @@
     ├── ModelCodeError                 the user's ``file.py:function`` failed or returned no module
     ├── CaptureError                   ``torch.export`` cannot trace the model
     ├── ConversionError                a converter refused the graph
+    ├── ArtifactError                  a file that cannot be run: damaged, of another format, or with an unknown op
     ├── OutputError                    the output folder cannot be written
     ├── MeasurementError               a latency run failed or its backend is missing
     ├── UsageError            exit 2   options that contradict each other
@@ -57,6 +58,10 @@ REFUSAL_HINT = (
     "write that line with other operations, or leave it out of the exported model and do it in the app; "
     "MVD_DEBUG=1 shows the converter's whole report"
 )
+
+
+class ArtifactError(MvdError):
+    """An artifact that cannot be run: damaged, of another format, or using an op that the runner lacks."""
 
 
 class OutputError(MvdError):
