@@ -19,7 +19,7 @@ from mobilevit_deploy.errors import CatalogError
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
 
 
 class Card(BaseModel):
@@ -154,6 +154,26 @@ class RecipeRewrite(Card):
     reason: str
 
 
+class CompressionScheme(Card):
+    """How weights are stored from one version of the target on; of several, the newest that is allowed is taken.
+
+    ``quantize`` stores integers and one scale per output channel, ``palettize`` indices into one table per weight.
+    """
+
+    minimum: int
+    method: Literal["quantize", "palettize"]
+    bits: Literal[4, 6, 8]
+    reason: str
+
+
+class PruningRule(Card):
+    """From which version on weights can be pruned, alone and together with another compression."""
+
+    minimum: int
+    joint_minimum: int
+    reason: str
+
+
 class Recipe(Card):
     """One file of ``export_recipes/``: everything that differs between targets."""
 
@@ -164,12 +184,42 @@ class Recipe(Card):
     version: VersionRange
     rewrites: tuple[RecipeRewrite, ...]
     tolerances: Mapping[Precision, Tolerance]
+    compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
+    pruning: PruningRule | None = None
 
     @model_validator(mode="after")
     def _default_has_tolerance(self) -> "Recipe":
         if self.default_precision not in self.tolerances:
             raise ValueError(f"no tolerances for the default precision {self.default_precision}")
         return self
+
+    @model_validator(mode="after")
+    def _compressed_precisions_have_schemes(self) -> "Recipe":
+        compressed = {precision for precision in self.tolerances if precision.startswith("w")}
+        if compressed != set(self.compression) or not all(self.compression.values()):
+            raise ValueError(
+                "every compressed precision needs tolerances and at least one scheme, and no other has one"
+            )
+        return self
+
+    def choose_scheme(self, precision: Precision, version: int, what: str, option: str) -> CompressionScheme | None:
+        """Returns how a precision stores its weights, None when uncompressed; raises CatalogError below the floor."""
+        schemes = self.compression.get(precision, ())
+        allowed = [scheme for scheme in schemes if scheme.minimum <= version]
+        if schemes and not allowed:
+            needed = min(scheme.minimum for scheme in schemes)
+            raise CatalogError(f"{precision} needs {what} {needed}, not {version}", f"give {option} {needed}")
+        return max(allowed, key=lambda scheme: scheme.minimum, default=None)
+
+    def check_pruning(self, precision: Precision, version: int, what: str, option: str) -> None:
+        """Raises CatalogError when weights cannot be pruned for this precision and version."""
+        if self.pruning is None:
+            raise CatalogError(f"recipe {self.name} does not prune", "leave --prune out")
+        joint = precision in self.compression
+        needed = self.pruning.joint_minimum if joint else self.pruning.minimum
+        if version < needed:
+            together = f" together with {precision}" if joint else ""
+            raise CatalogError(f"--prune{together} needs {what} {needed}, not {version}", f"give {option} {needed}")
 
     def choose_precision(self, given: str | None) -> Precision:
         """Returns the given precision or the default; raises CatalogError when the recipe has no such one."""
