@@ -30,9 +30,10 @@ def normalize_pixels(graph: Graph, mean: Sequence[float], std: Sequence[float]) 
     exact_mean = torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1)
     with edited.before(first):
         scale = edited.add_weight("pixel_scale", (1 / (255 * exact_std)).to(dtype))
-        offset = edited.add_weight("pixel_offset", (-exact_mean / exact_std).to(dtype))
+        offset = edited.add_weight("pixel_offset", (exact_mean / exact_std).to(dtype))
         scaled = edited.call(ATEN.mul.Tensor, pixels, scale, like=pixels)
-        normalised = edited.call(ATEN.add.Tensor, scaled, offset, like=pixels)
+        # Not the sum with a negative: coremltools fuses product and sum into a batch_norm with an epsilon of 1e-5.
+        normalised = edited.call(ATEN.sub.Tensor, scaled, offset, like=pixels)
     for reader in readers:
         reader.replace_input_with(pixels, normalised)
     return edited

@@ -202,25 +202,6 @@ class Recipe(Card):
             )
         return self
 
-    def choose_scheme(self, precision: Precision, version: int, what: str, option: str) -> CompressionScheme | None:
-        """Returns how a precision stores its weights, None when uncompressed; raises CatalogError below the floor."""
-        schemes = self.compression.get(precision, ())
-        allowed = [scheme for scheme in schemes if scheme.minimum <= version]
-        if schemes and not allowed:
-            needed = min(scheme.minimum for scheme in schemes)
-            raise CatalogError(f"{precision} needs {what} {needed}, not {version}", f"give {option} {needed}")
-        return max(allowed, key=lambda scheme: scheme.minimum, default=None)
-
-    def check_pruning(self, precision: Precision, version: int, what: str, option: str) -> None:
-        """Raises CatalogError when weights cannot be pruned for this precision and version."""
-        if self.pruning is None:
-            raise CatalogError(f"recipe {self.name} does not prune", "leave --prune out")
-        joint = precision in self.compression
-        needed = self.pruning.joint_minimum if joint else self.pruning.minimum
-        if version < needed:
-            together = f" together with {precision}" if joint else ""
-            raise CatalogError(f"--prune{together} needs {what} {needed}, not {version}", f"give {option} {needed}")
-
     def choose_precision(self, given: str | None) -> Precision:
         """Returns the given precision or the default; raises CatalogError when the recipe has no such one."""
         if given is None:

@@ -8,7 +8,8 @@ from math import prod
 from typing import Any
 
 from mobilevit_deploy.app_options import Compression
-from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.catalog import CompressionScheme, Precision, Recipe
+from mobilevit_deploy.errors import CatalogError, MvdError
 
 # coremltools compresses what has more values than this; below, tables and scales outweigh what is saved.
 THRESHOLD = 2048
@@ -29,6 +30,36 @@ class CompressionResult:
     bytes_before: int
     compressed_bytes: int
     left_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The version that a user asked for, what it counts, and the option that sets it."""
+
+    version: int
+    name: str
+    option: str
+
+    def require(self, needed: int, what: str) -> None:
+        """Raises CatalogError, with the version that would do, when this one is lower."""
+        if self.version < needed:
+            raise CatalogError(f"{what} needs {self.name} {needed}, not {self.version}", f"give {self.option} {needed}")
+
+
+def choose_compression(recipe: Recipe, precision: Precision, prune: float | None, floor: Floor) -> Compression | None:
+    """Returns how a recipe stores the weights, None when uncompressed; raises CatalogError below the floor."""
+    schemes = recipe.compression.get(precision, ())
+    scheme: CompressionScheme | None = None
+    if schemes:
+        floor.require(min(item.minimum for item in schemes), precision)
+        scheme = max((item for item in schemes if item.minimum <= floor.version), key=lambda item: item.minimum)
+    if prune is not None:
+        if recipe.pruning is None:
+            raise CatalogError(f"recipe {recipe.name} does not prune", "leave --prune out")
+        floor.require(recipe.pruning.minimum, "--prune")
+        if scheme:
+            floor.require(recipe.pruning.joint_minimum, f"--prune together with {precision}")
+    return Compression(scheme, prune) if scheme or prune is not None else None
 
 
 def check_installed(compression: Compression) -> None:

@@ -23,7 +23,7 @@ from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import Captured, TensorSpec, capture, recapture
 from mobilevit_deploy.catalog import Precision, Recipe
-from mobilevit_deploy.compression import check_installed
+from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph import Graph
@@ -101,10 +101,8 @@ def plan_target(request: TargetRequest) -> Plan:
     app.check()
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
-    scheme = recipe.choose_scheme(precision, version, target.VERSION_NAME, target.VERSION_OPTION)
-    if app.prune is not None:
-        recipe.check_pruning(precision, version, target.VERSION_NAME, target.VERSION_OPTION)
-    compression = Compression(scheme, app.prune) if scheme or app.prune is not None else None
+    floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
+    compression = choose_compression(recipe, precision, app.prune, floor)
     if compression:
         check_installed(compression)
     labels = read_labels(app.labels) if app.labels else None
