@@ -8,8 +8,10 @@ from pathlib import Path
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from mobilevit_deploy.app_options import AppInterface, Compression
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
+from mobilevit_deploy.compression import CompressionResult
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class ConversionRequest:
         version: the ONNX opset, or the iOS floor.
         metadata: written into the artifact as text.
         path: where to write it.
+        app: what an app sees; normalisation and softmax are in the program already.
+        compression: of the weights.
     """
 
     program: ExportedProgram
@@ -35,13 +39,16 @@ class ConversionRequest:
     version: int
     metadata: Mapping[str, str]
     path: Path
+    app: AppInterface = field(default_factory=AppInterface)
+    compression: Compression | None = None
 
 
 @dataclass(frozen=True)
 class Artifact:
     """A converted model on disk: a file (ONNX) or a folder (Core ML).
 
-    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user.
+    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user;
+    ``outputs`` and ``app`` are what the app sees.
     """
 
     path: Path
@@ -49,6 +56,9 @@ class Artifact:
     ops: Mapping[str, int]
     sha256: str
     bytes: int
+    outputs: tuple[TensorSpec, ...]
+    app: AppInterface = field(default_factory=AppInterface)
+    compression: CompressionResult | None = None
     warnings: tuple[str, ...] = field(default=())
 
 

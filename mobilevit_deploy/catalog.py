@@ -19,7 +19,7 @@ from mobilevit_deploy.errors import CatalogError
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
 
 
 class Card(BaseModel):
@@ -154,6 +154,26 @@ class RecipeRewrite(Card):
     reason: str
 
 
+class CompressionScheme(Card):
+    """How weights are stored from one version of the target on; of several, the newest that is allowed is taken.
+
+    ``quantize`` stores integers and one scale per output channel, ``palettize`` indices into one table per weight.
+    """
+
+    minimum: int
+    method: Literal["quantize", "palettize"]
+    bits: Literal[4, 6, 8]
+    reason: str
+
+
+class PruningRule(Card):
+    """From which version on weights can be pruned, alone and together with another compression."""
+
+    minimum: int
+    joint_minimum: int
+    reason: str
+
+
 class Recipe(Card):
     """One file of ``export_recipes/``: everything that differs between targets."""
 
@@ -164,11 +184,22 @@ class Recipe(Card):
     version: VersionRange
     rewrites: tuple[RecipeRewrite, ...]
     tolerances: Mapping[Precision, Tolerance]
+    compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
+    pruning: PruningRule | None = None
 
     @model_validator(mode="after")
     def _default_has_tolerance(self) -> "Recipe":
         if self.default_precision not in self.tolerances:
             raise ValueError(f"no tolerances for the default precision {self.default_precision}")
+        return self
+
+    @model_validator(mode="after")
+    def _compressed_precisions_have_schemes(self) -> "Recipe":
+        compressed = {precision for precision in self.tolerances if precision.startswith("w")}
+        if compressed != set(self.compression) or not all(self.compression.values()):
+            raise ValueError(
+                "every compressed precision needs tolerances and at least one scheme, and no other has one"
+            )
         return self
 
     def choose_precision(self, given: str | None) -> Precision:

@@ -6,7 +6,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("mobilevit-deploy", "torch", "onnxscript", "onnx", "onnxruntime", "onnxsim", "coremltools", "numpy")
+PACKAGES = (
+    "mobilevit-deploy",
+    "torch",
+    "onnxscript",
+    "onnx",
+    "onnxruntime",
+    "onnxsim",
+    "coremltools",
+    "scikit-learn",
+    "numpy",
+)
 
 
 def tool_versions() -> dict[str, str | None]:

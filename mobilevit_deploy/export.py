@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
@@ -17,6 +18,7 @@ from mobilevit_deploy.pipeline import (
     Plan,
     Prepared,
     TargetRequest,
+    check_app,
     convert_for_target,
     plan_target,
     prepare,
@@ -47,6 +49,7 @@ class ExportRequest:
     min_ios: int | None = None
     rewrite: bool = True
     folder: Path = DEFAULT_FOLDER
+    app: AppOptions = field(default_factory=AppOptions)
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -55,6 +58,10 @@ class ExportRequest:
         for name, option in (("opset", "--opset"), ("iOS", "--min-ios")):
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
+        takers = [name for name in self.targets if find_target(name).TAKES_APP_OPTIONS]
+        if self.app.given() and not takers:
+            options = " and ".join(self.app.given())
+            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
         return [
             TargetRequest(
                 target=name,
@@ -62,6 +69,7 @@ class ExportRequest:
                 precision=self.precision,
                 version=versions[find_target(name).VERSION_NAME],
                 rewrite=self.rewrite,
+                app=self.app if name in takers else AppOptions(),
             )
             for name in dict.fromkeys(self.targets)
         ]
@@ -80,6 +88,7 @@ class ExportReport:
     artifact: Artifact
     recipe: str
     precision: Precision
+    compression: Compression | None
     version: Mapping[str, int]
     ops_before: Mapping[str, int]
     ops_rewritten: Mapping[str, int]
@@ -143,6 +152,8 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
             prepared = prepare(model)
+            for plan in plans:
+                check_app(plan, prepared)
         reports = []
         for plan in plans:
             own_clock = _Clock(progress)
@@ -180,10 +191,11 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
         reconstruction=bool(model.card and model.card.family.reconstruction),
         weights=model.weights,
         input=captured.input,
-        outputs=captured.outputs,
+        outputs=artifact.outputs,
         artifact=artifact,
         recipe=recipe.name,
         precision=plan.precision,
+        compression=plan.compression,
         version={find_target(recipe.target).VERSION_NAME: plan.version},
         ops_before=captured.graph.histogram(),
         ops_rewritten=rewritten.graph.histogram(),

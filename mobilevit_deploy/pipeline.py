@@ -2,16 +2,28 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mobilevit_deploy import __version__, catalog, samples
+from mobilevit_deploy.app_options import (
+    AppInterface,
+    AppOptions,
+    Compression,
+    ImageInput,
+    check_labels,
+    choose_image_input,
+    find_modules,
+    read_labels,
+)
 from mobilevit_deploy.artifact import Artifact, ConversionRequest
-from mobilevit_deploy.capture import Captured, capture, recapture
+from mobilevit_deploy.borders import append_softmax, normalize_pixels
+from mobilevit_deploy.capture import Captured, TensorSpec, capture, recapture
 from mobilevit_deploy.catalog import Precision, Recipe
+from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph import Graph
@@ -20,6 +32,8 @@ from mobilevit_deploy.parity import SAMPLES
 from mobilevit_deploy.rewrites import chosen_rewrites
 from mobilevit_deploy.rewriting import RewriteResult, rewrite_graph
 from mobilevit_deploy.targets import target as find_target
+
+PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class TargetRequest:
     precision: str | None = None
     version: int | None = None
     rewrite: bool = True
+    app: AppOptions = field(default_factory=AppOptions)
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,9 @@ class Plan:
     precision: Precision
     version: int
     rewrite: bool
+    app: AppOptions
+    labels: tuple[str, ...] | None
+    compression: Compression | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,7 @@ class RewrittenForTarget:
 
 
 def plan_target(request: TargetRequest) -> Plan:
-    """Makes every choice; raises CatalogError or UsageError for one that the recipe does not have."""
+    """Makes every choice; raises CatalogError or UsageError for one that cannot be."""
     target = find_target(request.target)
     recipe = catalog.recipe(request.recipe or request.target)
     if recipe.target != request.target:
@@ -79,7 +97,16 @@ def plan_target(request: TargetRequest) -> Plan:
         )
     chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
     version = recipe.version.choose(request.version, target.VERSION_NAME)
-    return Plan(recipe, recipe.choose_precision(request.precision), version, request.rewrite)
+    precision, app = recipe.choose_precision(request.precision), request.app
+    app.check()
+    if app.keep_fp32 and precision == "fp32":
+        raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
+    floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
+    compression = choose_compression(recipe, precision, app.prune, floor)
+    if compression:
+        check_installed(compression)
+    labels = read_labels(app.labels) if app.labels else None
+    return Plan(recipe, precision, version, request.rewrite, app, labels, compression)
 
 
 def prepare(model: LoadedModel) -> Prepared:
@@ -112,18 +139,41 @@ def rewrite_for_target(plan: Plan, prepared: Prepared) -> RewrittenForTarget:
     return RewrittenForTarget(rewritten.graph, rewritten.results, tuple(unproved))
 
 
+def check_app(plan: Plan, prepared: Prepared) -> None:
+    """Raises UsageError for app options that this model cannot have; before anything is rewritten or converted."""
+    _image_input(plan, prepared)
+    if plan.labels and plan.app.labels:
+        shapes = [output.shape for output in prepared.captured.outputs]
+        check_labels(plan.labels, plan.app.labels, prepared.model.task, shapes)
+    find_modules(prepared.captured.graph, plan.app.keep_fp32)
+
+
+def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
+    card = prepared.model.preprocessing
+    mean, std = (card.mean, card.std) if card else (None, None)
+    return choose_image_input(plan.app, prepared.model.input_shape, mean, std) if plan.app.image_input else None
+
+
 def convert_for_target(plan: Plan, prepared: Prepared, rewritten: RewrittenForTarget, folder: Path) -> Artifact:
     """Writes the artifact into a folder under its final name; raises ConversionError."""
-    captured, target = prepared.captured, find_target(plan.recipe.target)
+    target, graph, outputs = find_target(plan.recipe.target), rewritten.graph, prepared.captured.outputs
+    app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
+    if app.image:
+        graph = normalize_pixels(graph, app.image.mean, app.image.std)
+    if app.labels:
+        graph = append_softmax(graph)
+        outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
     request = ConversionRequest(
-        program=recapture(rewritten.graph, prepared.example),
+        program=recapture(graph, prepared.example),
         sample=prepared.example,
-        input=captured.input,
-        outputs=captured.outputs,
+        input=prepared.captured.input,
+        outputs=outputs,
         precision=plan.precision,
         version=plan.version,
-        metadata=_metadata(prepared.model, plan, rewritten.results),
+        metadata=_metadata(prepared.model, plan, rewritten.results, app),
         path=folder / f"{_stem(prepared.model, plan)}{target.SUFFIX}",
+        app=app,
+        compression=plan.compression,
     )
     try:
         return target.convert(request)
@@ -137,7 +187,7 @@ def _stem(model: LoadedModel, plan: Plan) -> str:
     return f"{model.name}-{height}x{width}-{plan.precision}{'' if model.weights.trained else '.untrained'}"
 
 
-def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult]) -> dict[str, str]:
+def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult], app: AppInterface) -> dict[str, str]:
     """Returns what the artifact says of itself, as text; no path of this machine is in it."""
     weights = model.weights
     entries = {
@@ -154,6 +204,10 @@ def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult]) 
         "mvd.tool_versions": json.dumps(tool_versions()),
         "mvd.description": _description(model),
     }
+    if app.image:
+        entries["mvd.image"] = json.dumps(
+            {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
+        )
     if model.card:
         family = model.card.family
         entries["mvd.preprocessing"] = json.dumps(

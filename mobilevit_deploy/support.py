@@ -38,6 +38,7 @@ def diagnose() -> Diagnosis:
             _needs("export to ONNX", versions, "torch", "onnx", "onnxscript", "onnxsim"),
             _needs("verify and measure ONNX", versions, "onnxruntime"),
             _needs("export to Core ML", versions, "torch", "coremltools"),
+            _needs("compress Core ML to 4 and 6 bits", versions, "scikit-learn"),
             Ability(
                 "verify Core ML",
                 False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, Out, parse_size
+from mobilevit_deploy.cli.options import Json, Out, parse_channels, parse_size
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 
@@ -36,10 +36,20 @@ class WeightsName(StrEnum):
 
 
 class PrecisionName(StrEnum):
-    """Of weights and activations."""
+    """Of weights and activations; w8, w6 and w4 are bits per weight, with half-precision activations."""
 
     FP32 = "fp32"
     FP16 = "fp16"
+    W8 = "w8"
+    W6 = "w6"
+    W4 = "w4"
+
+
+class ColorName(StrEnum):
+    """The order of the channels that a model was trained on."""
+
+    RGB = "rgb"
+    BGR = "bgr"
 
 
 def export(
@@ -63,15 +73,36 @@ def export(
     precision: Annotated[PrecisionName | None, typer.Option(help="Default: the recipe's.")] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
     min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
+    image_input: Annotated[
+        bool, typer.Option("--image-input", help="Core ML takes an image, normalised in the graph; ONNX an array.")
+    ] = False,
+    color: Annotated[
+        ColorName | None, typer.Option(help="Channels that the model was trained on. Default: rgb.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="M,M,M", help="Of the image's channels, fractions of 1. Default: the card's.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="S,S,S", help="Likewise.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One class a line: Core ML returns label and probabilities.")
+    ] = None,
+    keep_fp32: Annotated[
+        list[str] | None,
+        typer.Option("--keep-fp32", metavar="PATTERN", help="Core ML modules that stay in float32; repeatable."),
+    ] = None,
+    prune: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Set this share of the Core ML weights to zero, e.g. 0.5.")
+    ] = None,
     out: Out = DEFAULT_FOLDER,
     require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
     json: Json = False,
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
-    size = parse_size(input_size)
+    size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
     with console.progress() as progress:
         progress("importing PyTorch")
+        from mobilevit_deploy.app_options import AppOptions
         from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
         from mobilevit_deploy.load import ModelRequest
         from mobilevit_deploy.report import tables
@@ -95,6 +126,15 @@ def export(
             min_ios=min_ios,
             rewrite=not no_rewrite,
             folder=out,
+            app=AppOptions(
+                image_input=image_input,
+                channels=color.value if color else None,
+                mean=means,
+                std=stds,
+                labels=labels,
+                keep_fp32=tuple(keep_fp32 or ()),
+                prune=prune,
+            ),
         )
         failure = None
         try:

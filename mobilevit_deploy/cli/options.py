@@ -20,3 +20,12 @@ def parse_size(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(f"{text!r} is no size: give N, HxW or CxHxW, for example 224 or 256x192")
     size = tuple(int(part) for part in text.split("x"))
     return (size[0], size[0]) if len(size) == 1 else size
+
+
+def parse_channels(text: str | None) -> tuple[float, ...] | None:
+    """Returns numbers between commas, one per channel; a usage error for anything else."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d*\.?\d+(,\d*\.?\d+){0,2}", text):
+        raise typer.BadParameter(f"{text!r} is no list of numbers, such as 0.485,0.456,0.406")
+    return tuple(float(part) for part in text.split(","))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.catalog import is_reconstruction
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+    from mobilevit_deploy.app_options import ImageInput
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
@@ -52,9 +53,12 @@ def export_document(report: ExportReport) -> dict[str, Any]:
             "key": weights.key,
             "not_loaded": list(weights.not_loaded),
         },
-        "input": {"name": report.input.name, "shape": list(report.input.shape)},
+        "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
         "target": artifact.target,
+        "labels": len(artifact.app.labels) if artifact.app.labels else None,
+        "keep_fp32": list(artifact.app.keep_fp32),
+        "compression": _compression(report),
         "recipe": report.recipe,
         "precision": report.precision,
         "version": dict(report.version),
@@ -69,6 +73,27 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "seconds": dict(report.seconds),
         "tool_versions": dict(report.tool_versions),
+    }
+
+
+def _image(image: ImageInput | None) -> dict[str, Any]:
+    if image is None:
+        return {"kind": "array"}
+    return {"kind": "image", "color": image.color, "mean": list(image.mean), "std": list(image.std)}
+
+
+def _compression(report: ExportReport) -> dict[str, Any] | None:
+    """Returns what was done to the weights: bytes of the package, and of weights by their uncompressed size."""
+    chosen, result = report.compression, report.artifact.compression
+    if chosen is None or result is None:
+        return None
+    return {
+        "method": chosen.scheme.method if chosen.scheme else None,
+        "bits": chosen.scheme.bits if chosen.scheme else None,
+        "prune": chosen.prune,
+        "bytes_before": result.bytes_before,
+        "weight_bytes_compressed": result.compressed_bytes,
+        "weight_bytes_left": dict(result.left_bytes),
     }
 
 

@@ -124,8 +124,27 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
             parts.append(Text(f"{artifact.target}: compared with PyTorch on {count} images in {runners}"))
         if parity.status == "not_measured":
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
+        parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)
+
+
+def _app_lines(report: ExportReport) -> list[str]:
+    """Returns what an app needs to know of a package, and what compression saved."""
+    artifact, lines = report.artifact, []
+    if image := artifact.app.image:
+        lines.append(f"takes a {image.color} image; normalised in the graph by mean {image.mean}, std {image.std}")
+    if labels := artifact.app.labels:
+        lines.append(f"returns the label and the probabilities of {len(labels)} classes")
+    if kept := artifact.app.keep_fp32:
+        lines.append(f"float32 in {_shorten(kept)}")
+    if result := artifact.compression:
+        left = ", ".join(f"{size / 2**20:.2f} MB: {reason}" for reason, size in result.left_bytes.items())
+        lines.append(f"{result.bytes_before / 2**20:.1f} MB before compression, {artifact.bytes / 2**20:.1f} MB after")
+        lines.append(
+            f"{result.compressed_bytes / 2**20:.2f} MB of weights compressed; left as they were: {left or 'none'}"
+        )
+    return lines
 
 
 def _weights_line(report: ExportReport) -> RenderableType:

@@ -12,12 +12,15 @@ TARGETS = ("onnx", "coreml")
 class Target(Protocol):
     """What a file in this folder provides at its top level.
 
-    ``SUFFIX`` of the artifact's name, ``VERSION_NAME`` (what ``ConversionRequest.version`` counts), and ``convert``,
-    which writes the artifact and raises ConversionError when the converter refuses the graph.
+    ``SUFFIX`` of the artifact's name, ``VERSION_NAME`` (what ``ConversionRequest.version`` counts) and the option that
+    sets it, ``TAKES_APP_OPTIONS`` (whether image input, labels, float32 modules and compression are written), and
+    ``convert``, which writes the artifact and raises ConversionError when the converter refuses the graph.
     """
 
     SUFFIX: str
     VERSION_NAME: str
+    VERSION_OPTION: str
+    TAKES_APP_OPTIONS: bool
 
     def convert(self, request: ConversionRequest) -> Artifact:
         """Writes the artifact."""

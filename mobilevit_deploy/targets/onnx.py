@@ -19,6 +19,8 @@ from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
 VERSION_NAME = "opset"
+VERSION_OPTION = "--opset"
+TAKES_APP_OPTIONS = False
 
 MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # the one thing worth keeping of what the exporter notes on nodes
 SIMPLIFIER = (*CHILD, "mobilevit_deploy.workers.simplify_onnx")
@@ -47,7 +49,8 @@ def convert(request: ConversionRequest) -> Artifact:
     simplified.unlink(missing_ok=True)
     _check(request.path)
     sha256, size = measure_files(request.path)
-    return Artifact(request.path, "onnx", count_ops(model), sha256, size, warnings=(warning,) if warning else ())
+    warnings = (warning,) if warning else ()
+    return Artifact(request.path, "onnx", count_ops(model), sha256, size, request.outputs, warnings=warnings)
 
 
 def count_ops(model: onnx.ModelProto) -> dict[str, int]:

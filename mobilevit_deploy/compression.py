@@ -1,0 +1,141 @@
+"""Compressed weights in a Core ML package, and what of them was left as it was."""
+
+import importlib.util
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from mobilevit_deploy.app_options import Compression
+from mobilevit_deploy.catalog import CompressionScheme, Precision, Recipe
+from mobilevit_deploy.errors import CatalogError, MvdError
+
+# coremltools compresses what has more values than this; below, tables and scales outweigh what is saved.
+THRESHOLD = 2048
+# Bytes per value by the ML Program's data types FLOAT16, FLOAT32 and FLOAT64.
+FLOAT_BYTES = {10: 2, 11: 4, 12: 8}
+
+
+@dataclass(frozen=True)
+class CompressionResult:
+    """What compression did to a package.
+
+    Attributes:
+        bytes_before: of the package with the same weights uncompressed.
+        compressed_bytes: of weights, by their uncompressed size, that were compressed.
+        left_bytes: of weights that were left as they were, by the reason.
+    """
+
+    bytes_before: int
+    compressed_bytes: int
+    left_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The version that a user asked for, what it counts, and the option that sets it."""
+
+    version: int
+    name: str
+    option: str
+
+    def require(self, needed: int, what: str) -> None:
+        """Raises CatalogError, with the version that would do, when this one is lower."""
+        if self.version < needed:
+            raise CatalogError(f"{what} needs {self.name} {needed}, not {self.version}", f"give {self.option} {needed}")
+
+
+def choose_compression(recipe: Recipe, precision: Precision, prune: float | None, floor: Floor) -> Compression | None:
+    """Returns how a recipe stores the weights, None when uncompressed; raises CatalogError below the floor."""
+    schemes = recipe.compression.get(precision, ())
+    scheme: CompressionScheme | None = None
+    if schemes:
+        floor.require(min(item.minimum for item in schemes), precision)
+        scheme = max((item for item in schemes if item.minimum <= floor.version), key=lambda item: item.minimum)
+    if prune is not None:
+        if recipe.pruning is None:
+            raise CatalogError(f"recipe {recipe.name} does not prune", "leave --prune out")
+        floor.require(recipe.pruning.minimum, "--prune")
+        if scheme:
+            floor.require(recipe.pruning.joint_minimum, f"--prune together with {precision}")
+    return Compression(scheme, prune) if scheme or prune is not None else None
+
+
+def check_installed(compression: Compression) -> None:
+    """Raises MvdError when a package that compression needs is missing."""
+    scheme = compression.scheme
+    if scheme and scheme.method == "palettize" and importlib.util.find_spec("sklearn") is None:
+        raise MvdError(f"{scheme.bits}-bit tables of weights need scikit-learn", "pip install scikit-learn")
+
+
+def compress(model: Any, compression: Compression, keep: Collection[str]) -> Any:
+    """Returns a coremltools model with its weights compressed.
+
+    Args:
+        model: as coremltools converted it.
+        compression: what to do; its versions were checked.
+        keep: names of the operations whose weights are left alone.
+    """
+    import coremltools.optimize.coreml as optimize
+
+    def config(kind: Any) -> Any:
+        return optimize.OptimizationConfig(global_config=kind, op_name_configs=dict.fromkeys(keep))
+
+    if compression.prune is not None:
+        pruner = optimize.OpMagnitudePrunerConfig(target_sparsity=compression.prune, weight_threshold=THRESHOLD)
+        model = optimize.prune_weights(model, config(pruner))
+    scheme, joint = compression.scheme, compression.prune is not None
+    if scheme is None:
+        return model
+    if scheme.method == "palettize":
+        palettizer = optimize.OpPalettizerConfig(mode="kmeans", nbits=scheme.bits, weight_threshold=THRESHOLD)
+        return optimize.palettize_weights(model, config(palettizer), joint_compression=joint)
+    quantizer = optimize.OpLinearQuantizerConfig(
+        mode="linear_symmetric", dtype=f"int{scheme.bits}", granularity="per_channel", weight_threshold=THRESHOLD
+    )
+    return optimize.linear_quantize_weights(model, config(quantizer), joint_compression=joint)
+
+
+def account(specification: Any, keep: Collection[str], bytes_before: int) -> CompressionResult:
+    """Counts the weights of a compressed ML Program; coremltools says what it left alone in its log only."""
+    compressed, left = 0, Counter[str]()
+    for operations in _blocks(specification):
+        readers: dict[str, list[Any]] = {}
+        for operation in operations:
+            for argument in operation.inputs.values():
+                for binding in argument.arguments:
+                    readers.setdefault(binding.name, []).append(operation)
+        for operation in operations:
+            for output in operation.outputs:
+                read_by = readers.get(output.name, [])
+                if any(reader.type.startswith("constexpr_") for reader in read_by):
+                    continue  # a step on the way to a weight, which is counted at its end
+                tensor = output.type.tensorType
+                shape = [dimension.constant.size for dimension in tensor.dimensions]
+                size = prod(shape) * FLOAT_BYTES.get(tensor.dataType, 0)
+                if operation.type.startswith("constexpr_"):
+                    compressed += size
+                elif operation.type == "const" and operation.attributes["val"].HasField("blobFileValue"):
+                    left[_why_left(shape, any(_name(reader) in keep for reader in read_by))] += size
+    return CompressionResult(bytes_before, compressed, dict(left.most_common()))
+
+
+def _why_left(shape: list[int], kept: bool) -> str:
+    if kept:
+        return "kept in float32"
+    if len(shape) <= 1:
+        return "a vector, such as a bias"
+    if prod(shape) <= THRESHOLD:
+        return f"{THRESHOLD} values or fewer"
+    return "coremltools does not compress it"
+
+
+def _blocks(specification: Any) -> Iterator[list[Any]]:
+    for function in specification.mlProgram.functions.values():
+        for block in function.block_specializations.values():
+            yield list(block.operations)
+
+
+def _name(operation: Any) -> str:
+    return str(operation.attributes["name"].immediateValue.tensor.strings.values[0])

@@ -1,0 +1,45 @@
+"""A convolutional network whose layers are just large enough for weight compression; nothing of mvd in it."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(width, 2 * width, 3, padding=1)
+        self.project = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(nn.functional.gelu(self.expand(x)))
+        return x + y
+
+
+class SmallNet(nn.Module):
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 32, 3, 2, 1)
+        self.first = Block(32)
+        self.second = Block(32)
+        self.head = nn.Linear(32, 100)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.second(self.first(self.stem(x))).mean((2, 3)))
+        return logits
+
+
+def build() -> nn.Module:
+    return SmallNet()
+
+
+def build_gray() -> nn.Module:
+    return SmallNet(1)
+
+
+def build_pair() -> nn.Module:
+    class Pair(SmallNet):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            logits = super().forward(x)
+            return logits, torch.relu(logits)
+
+    return Pair()
