@@ -167,11 +167,12 @@ class CompressionScheme(Card):
 
 
 class PruningRule(Card):
-    """From which version on weights can be pruned, alone and together with another compression."""
+    """From which version on weights can be pruned, alone and with another compression, and what that may cost."""
 
     minimum: int
     joint_minimum: int
     reason: str
+    tolerance: Tolerance
 
 
 class Recipe(Card):

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from mobilevit_deploy.app_options import AppOptions, Compression
+from mobilevit_deploy.app_options import AppOptions, Compression, ImageInput
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
-from mobilevit_deploy.catalog import Precision
+from mobilevit_deploy.catalog import Precision, Tolerance
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.load import ModelRequest, WeightsOrigin, load_model
@@ -27,7 +28,8 @@ from mobilevit_deploy.pipeline import (
 from mobilevit_deploy.publish import DEFAULT_FOLDER, publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
-from mobilevit_deploy.runners import runners_for
+from mobilevit_deploy.runners import NotMeasured, Opener, Runner, runners_for
+from mobilevit_deploy.runners.borders import PixelRunner, ProbabilityRunner
 from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import target as find_target
 
@@ -176,15 +178,7 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
     with clock.stage("convert", f"{recipe.target}: converting"):
         artifact = convert_for_target(plan, prepared, rewritten, work)
     with clock.stage("verify", f"{recipe.target}: comparing {artifact.path.name} with PyTorch"):
-        parity = compare(
-            TorchRunner(model.module),
-            runners_for(recipe.target, artifact.path),
-            prepared.images,
-            model.input_shape[0],
-            [output.name for output in captured.outputs],
-            plan.precision,
-            recipe.tolerances[plan.precision],
-        )
+        parity = _verify(plan, prepared, artifact)
     return ExportReport(
         model=model.name,
         task=model.task,
@@ -205,6 +199,33 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
         tool_versions=tool_versions(),
         warnings=(*rewritten.warnings, *artifact.warnings),
     )
+
+
+def _verify(plan: Plan, prepared: Prepared, artifact: Artifact) -> ParityReport:
+    """Compares the file, re-read, with PyTorch; what the app sees is put around either."""
+    reference: Runner = TorchRunner(prepared.model.module)
+    openers = runners_for(artifact.target, artifact.path)
+    image = artifact.app.image
+    if image and not isinstance(openers, NotMeasured):
+        openers = [partial(_open_for_pixels, opener, image) for opener in openers]
+    return compare(
+        ProbabilityRunner(reference) if artifact.app.labels else reference,
+        openers,
+        prepared.images,
+        prepared.model.input_shape[0],
+        [output.name for output in artifact.outputs],
+        plan.precision,
+        _tolerance(plan),
+    )
+
+
+def _tolerance(plan: Plan) -> Tolerance:
+    rule = plan.recipe.pruning if plan.compression and plan.compression.prune else None
+    return rule.tolerance if rule else plan.recipe.tolerances[plan.precision]
+
+
+def _open_for_pixels(opener: Opener, image: ImageInput) -> Runner:
+    return PixelRunner(opener(), image.mean, image.std)
 
 
 def _with_final_path(report: ExportReport, folder: Path) -> ExportReport:

@@ -41,4 +41,8 @@ def runners_for(target: str, path: Path) -> Sequence[Opener] | NotMeasured:
         from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
 
         return [partial(OnnxRuntimeRunner, path, optimization) for optimization in ("disabled", "all")]
+    if target == "coreml":
+        from mobilevit_deploy.runners.mil import MilRunner
+
+        return [partial(MilRunner, path)]
     return NotMeasured(f"this version has no runner for {target}, so what the file computes was not compared")
