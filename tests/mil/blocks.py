@@ -94,7 +94,7 @@ class ViTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.positions
+        x = torch.cat([self.token, x], 1) + self.positions
         q, k, v = self.qkv(self.norm1(x)).reshape(1, 17, 3, 4, 4).permute(2, 0, 3, 1, 4).unbind(0)
         y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, 17, 16)
         x = x + self.out(y)
@@ -104,6 +104,9 @@ class ViTBlock(nn.Module):
 
 class SwinBlock(nn.Module):
     """A shifted window with a mask and a relative position bias, then the merging of patches."""
+
+    index: Tensor
+    mask: Tensor
 
     def __init__(self) -> None:
         super().__init__()

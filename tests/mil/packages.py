@@ -14,6 +14,8 @@ from mobilevit_deploy.targets.coreml import quiet_coreml
 with quiet_coreml():
     import coremltools
 
+__all__ = ["Route", "build", "convert", "coremltools", "normal", "save"]
+
 Route = Literal["export", "trace"]
 
 
