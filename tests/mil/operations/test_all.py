@@ -66,7 +66,7 @@ def test_every_parameter_matters(op: str, monkeypatch: pytest.MonkeyPatch) -> No
         ), f"no case would miss {parameter}"
 
     def disturbed(**given: Any) -> tuple[Tensor, ...]:
-        results = handler.function(**given)
+        results: Any = handler.function(**given)
         first, *rest = results if isinstance(results, tuple) else (results,)
         if first.dtype == torch.bool:
             return (~first, *rest)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -14,20 +16,22 @@ ROWS = np.array([2, 0], np.int32)
 REPEATED = np.array([2, 2], np.int32)
 
 
+COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "update": lambda _, update: update,
+}
+
+
 def scattered(data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add", axis: int = 0) -> Tensor:
     """Slice by slice, as the definition reads."""
     result = data.clone().movedim(axis, 0)
     for place, update in zip(indices.tolist(), updates.movedim(axis, 0), strict=True):
-        combine = {
-            "add": torch.add,
-            "sub": torch.sub,
-            "mul": torch.mul,
-            "div": torch.div,
-            "max": torch.maximum,
-            "min": torch.minimum,
-            "update": lambda _, update: update,
-        }[mode]
-        result[place] = combine(result[place], update)
+        result[place] = COMBINATIONS[mode](result[place], update)
     return result.movedim(0, axis)
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch.nn.functional as F
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.mil.data_types import AnyArray
 from mobilevit_deploy.mil.program import TensorType
-from tests.mil.single import AnyArray, Case, check, compute, data_type, floats
+from tests.mil.single import Case, check, compute, data_type, floats
 
 X = floats(1, 2, 5, 7)
 RAMP = np.array([0.0, 1.0], np.float32).reshape(1, 1, 2)

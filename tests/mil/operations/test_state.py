@@ -55,7 +55,8 @@ def test_without_states_every_run_begins_with_zeros() -> None:
 
 
 def test_a_state_keeps_its_shape() -> None:
-    states = evaluator().new_states()
-    states["total"].value = torch.zeros(1)
-    with pytest.raises(ArtifactError, match=r"write_state.* a state of shape \[1\] cannot take \[2\]"):
-        evaluator().run({"x": torch.ones(2)}, states)
+    long = TensorType(data_type("fp16"), (3,))
+    write = operation("write_state", None, input="total", data="x")
+    function = Function("main", (ACCUMULATE.inputs[0], NamedType("x", long)), (write,), ())
+    with pytest.raises(ArtifactError, match=r"write_state.* a state of shape \[2\] cannot take \[3\]"):
+        Evaluator(function, lambda blob: np.zeros(0), "fp16_storage").run({"x": torch.ones(3)})
