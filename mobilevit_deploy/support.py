@@ -39,11 +39,7 @@ def diagnose() -> Diagnosis:
             _needs("verify and measure ONNX", versions, "onnxruntime"),
             _needs("export to Core ML", versions, "torch", "coremltools"),
             _needs("compress Core ML to 4 and 6 bits", versions, "scikit-learn"),
-            Ability(
-                "verify Core ML",
-                False,
-                "not in this version: an exported package's parity is not_measured",
-            ),
+            _needs("verify Core ML packages", versions, "coremltools"),
             _measure_coreml(),
         ),
     )

@@ -67,8 +67,11 @@ def test_files_and_report(digits_export: Any) -> None:
         {"graph_optimization": "disabled"},
         {"graph_optimization": "all"},
     ]
-    assert coreml_report.parity.status == "not_measured"
-    assert "no runner for coreml" in coreml_report.parity.reason
+    assert coreml_report.parity.status == "passed"
+    (leg,) = coreml_report.parity.legs
+    assert (leg.runner, leg.precision, leg.outputs[0].top1_agreement) == ("mil", "fp16", 1.0)
+    # Half precision on the trained model; 20 dB is the tolerance, and weights of 8 bits alone leave 49 dB.
+    assert leg.outputs[0].snr_db > 35
 
 
 def test_metadata_says_where_it_came_from_and_holds_no_path(digits_export: Any, digits_checkpoint: Path) -> None:
