@@ -132,7 +132,7 @@ def _decode(operation: Operation, stored: Mapping[str, Constant]) -> list[Consta
     else:
         arrays = {name: value for name, value in stored.items() if isinstance(value, np.ndarray)}
         try:
-            results = CONSTANT_DECODERS[operation.type](arrays)
+            results = tuple(np.asarray(result) for result in CONSTANT_DECODERS[operation.type](arrays))
         except (LookupError, ValueError) as error:
             raise refusal(operation, f"its data do not fit together: {error}") from error
     if len(results) != len(operation.outputs):

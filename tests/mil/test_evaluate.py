@@ -21,7 +21,7 @@ HALF, SINGLE = TensorType(data_type("fp16"), (2,)), TensorType(data_type("fp32")
 
 def operation(op: str, output: str, declared: TensorType, **inputs: str | float) -> Operation:
     arguments: dict[str, tuple[Argument, ...]] = {
-        name: (Reference(value) if isinstance(value, str) else Literal(np.float16(value).reshape(())),)
+        name: (Reference(value) if isinstance(value, str) else Literal(np.array(value, np.float16)),)
         for name, value in inputs.items()
     }
     return Operation(op, output, arguments, {}, (NamedType(output, declared),))
