@@ -2,6 +2,7 @@
 
 import re
 import traceback
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,12 +39,22 @@ def root_cause(error: BaseException) -> str:
 def blame(error: BaseException, program: ExportedProgram) -> str:
     """Returns the cause of a converter's refusal, with the module and the source line of the op that it names."""
     cause = root_cause(error)
-    node = _named_in(cause, program.graph.nodes)
+    # What an op is taken apart to, such as linalg_svdvals to _linalg_svd, has its line too.
+    node = _named_in(cause, program.graph.nodes) or _named_in(cause, _taken_apart(program))
     if node is None:
         return cause
     places = [f"in {module_path(node)}" if module_path(node) else "", user_line(node.meta.get("stack_trace") or "")]
     where = ", ".join(place for place in places if place)
     return f"{cause} ({where})" if where else cause
+
+
+def _taken_apart(program: ExportedProgram) -> Iterable[Node]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(program.run_decompositions().graph.nodes)
+    except Exception:  # the refusal is what is being reported; a second failure adds nothing
+        return []
 
 
 def _named_in(message: str, nodes: Iterable[Node]) -> Node | None:
@@ -58,5 +69,5 @@ def _names(node: Node) -> set[str]:
 
     ``special_bessel_j0`` becomes ``bessel_j0``, and ``linalg_svd`` becomes ``_linalg_svd``.
     """
-    name = op_name(node)
+    name = op_name(node).rpartition("::")[2]
     return {name, f"_{name}", name.partition("_")[2]} - {""} if name else set()

@@ -286,6 +286,8 @@ def devices() -> Mapping[str, Device]:
 
 def model(name: str) -> ModelCard:
     """Returns a model card; raises CatalogError with the nearest name when there is none."""
+    if name.endswith(".py"):
+        raise CatalogError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
     return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
 
 

@@ -123,7 +123,7 @@ def _input_shape(request: ModelRequest, card: ModelCard | None) -> tuple[int, in
     channels, height, width = size if len(size) == 3 else (3, *size)
     if card:
         if channels != 3:
-            raise UsageError(f"{card.name} takes images of 3 channels, not {channels}")
+            raise CatalogError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
         card.family.input.check(card.name, request.task, height, width)
     return request.batch, channels, height, width
 

@@ -227,8 +227,10 @@ def inspection_table(inspection: Inspection) -> RenderableType:
         parts.append(Text(f"the converter refuses the graph: {inspection.conversion_error}", style="red"))
     if inspection.findings_before:
         parts.append(Text(f"findings before rewriting: {len(inspection.findings_before)}"))
-    if not inspection.findings:
+    if inspection.clean:
         return Group(*parts, Text("no findings", style="green"))
+    if not inspection.findings:
+        return Group(*parts)
     table = _table("finding", "op", "at", "detail")
     for finding in inspection.findings:
         table.add_row(finding.rule, finding.op, finding.at, finding.detail)

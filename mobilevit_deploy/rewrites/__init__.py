@@ -25,6 +25,7 @@ from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
 from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
 from mobilevit_deploy.rewrites.replace_max_pool3d import ReplaceMaxPool3d
+from mobilevit_deploy.rewrites.replace_roll import ReplaceRoll
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
@@ -54,6 +55,7 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
     ReplaceMaxPool3d(),
+    ReplaceRoll(),
     FusePatchMerge(),
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     ReplaceBatchNorm(),  # last: only what could not be folded
