@@ -72,3 +72,16 @@ def test_a_description_of_another_program(package: Path) -> None:
     assert "describes an output 'z', which its program does not have" in refusal(package)
     edit_model(package, lambda model: setattr(model.description.input[0], "name", "image"))
     assert "describes the inputs ['image'], and its program has ['x']" in refusal(package)
+
+
+def test_an_output_that_nothing_produces(package: Path) -> None:
+    edit_model(package, lambda model: body_of(model).outputs.append("ghost"))
+    assert "function 'main' returns 'ghost', which nothing in it produces" in refusal(package)
+
+
+def test_numbers_that_are_declared_text(package: Path) -> None:
+    def retype(model: Any) -> None:
+        body_of(model).operations[0].outputs[0].type.tensorType.dataType = 2
+
+    edit_model(package, retype)
+    assert "it declares text, and its value is numbers" in refusal(package)
