@@ -8,7 +8,7 @@ import torch
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.mil.constants import CONSTANT_DECODERS
-from mobilevit_deploy.mil.data_types import AnyArray
+from mobilevit_deploy.mil.data_types import STRING, AnyArray
 from mobilevit_deploy.mil.operations import HANDLERS
 from mobilevit_deploy.mil.program import Argument, Blob, Constant, Function, Literal, Operation, Reference, TensorType
 from mobilevit_deploy.mil.step import LiveParameter, Step, read, refusal
@@ -40,6 +40,9 @@ def bind(function: Function, read_blob: ReadBlob, mode: Mode) -> Bound:
     binder = _Binder(function, read_blob, mode)
     with torch.inference_mode():
         steps = tuple(step for operation in function.operations if (step := binder.bind(operation)) is not None)
+    for name in function.outputs:
+        if not binder.knows(name):
+            raise ArtifactError(f"function {function.name!r} returns {name!r}, which nothing in it produces")
     used = {name for step in steps for parameter in step.live for name in parameter.sources} | set(function.outputs)
     return Bound(steps, {name: value for name, value in binder.constants.items() if name in used})
 
@@ -76,6 +79,10 @@ class _Binder:
         self.constants.update(zip(names, step.compute({}, self._mode), strict=True))
         return None
 
+    def knows(self, name: str) -> bool:
+        """Tells whether a value of this name exists so far."""
+        return name in self.constants or name in self._live
+
     def _make_step(self, operation: Operation) -> Step:
         handler = HANDLERS[operation.type]
         for parameter in sorted(operation.inputs.keys() - handler.readers.keys()):
@@ -95,7 +102,7 @@ class _Binder:
     def _name(self, operation: Operation, argument: Argument) -> str:
         """Returns the name by which an argument is known; a value that stands in the operation gets one."""
         if isinstance(argument, Reference):
-            if argument.name not in self.constants and argument.name not in self._live:
+            if not self.knows(argument.name):
                 raise refusal(operation, f"it reads {argument.name!r}, which nothing before it produces")
             return argument.name
         name = f"{operation.name}/{len(self.constants)}"
@@ -145,7 +152,9 @@ def _decode(operation: Operation, stored: Mapping[str, Constant]) -> list[Consta
 def _as_declared(operation: Operation, declared: object, value: Constant) -> Constant:
     if not isinstance(value, np.ndarray) or not isinstance(declared, TensorType):
         return value
+    if declared.data_type is STRING:
+        raise refusal(operation, "it declares text, and its value is numbers")
     if declared.shape != value.shape:
         raise refusal(operation, f"its value has the shape {list(value.shape)}, not {declared.show_shape()}")
-    with np.errstate(over="ignore"):  # beyond the range of fp16 lies infinity, as it would on a device
+    with np.errstate(all="ignore"):  # beyond the range of fp16 lies infinity, as it would on a device
         return value.astype(declared.data_type.numpy, copy=False)

@@ -24,7 +24,7 @@ class Evaluator:
         self._last_uses = self._find_last_uses()
 
     def new_states(self) -> dict[str, State]:
-        """Returns the function's states, all zero, as a new session of Core ML has them."""
+        """Returns the function's states, all zero, as Core ML makes them."""
         states = {}
         for named in self._function.inputs:
             if isinstance(named.type, StateType):

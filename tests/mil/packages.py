@@ -14,7 +14,7 @@ from mobilevit_deploy.targets.coreml import quiet_coreml
 with quiet_coreml():
     import coremltools
 
-__all__ = ["Route", "build", "convert", "coremltools", "normal", "save"]
+__all__ = ["Of", "Route", "build", "convert", "coremltools", "largest_error", "normal", "outputs_of", "save"]
 
 Route = Literal["export", "trace"]
 
@@ -52,6 +52,30 @@ def save(model: Any, folder: Path) -> Path:
 
 def normal(*shape: int, seed: int = 0) -> AnyArray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+class Of(nn.Module):
+    """A module of one function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def outputs_of(module: nn.Module, x: Tensor) -> list[AnyArray]:
+    with torch.no_grad():
+        results = module(x)
+    return [result.numpy() for result in (results if isinstance(results, tuple) else (results,))]
+
+
+def largest_error(found: Any, expected: list[AnyArray]) -> float:
+    """Returns the largest difference over the largest expected value, over all outputs."""
+    return max(
+        float(np.abs(got - wanted).max() / np.abs(wanted).max()) for got, wanted in zip(found, expected, strict=True)
+    )
 
 
 def _options(ios: int, precision: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,11 @@ import pytest
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.mil.package import Package
-from mobilevit_deploy.mil.specification import parse_model
 from mobilevit_deploy.runners.mil import MilRunner
-from tests.mil.packages import build, normal, save
+from tests.mil.conftest import MODEL, body_of, edit_model, refusal
+from tests.mil.packages import normal
 
-MODEL = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHTS = "Data/com.apple.CoreML/weights/weight.bin"
-
-
-def affine(x: Any) -> Any:
-    from coremltools.converters.mil.mil import Builder
-
-    return Builder.mul(x=Builder.tanh(x=Builder.linear(x=x, weight=normal(6, 8))), y=normal(6, seed=1), name="y")
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(build(affine, (2, 8), 16), tmp_path_factory.mktemp("original"))
-
-
-@pytest.fixture
-def package(original: Path, tmp_path: Path) -> Path:
-    """A package that a test may damage."""
-    path = tmp_path / "copied.mlpackage"
-    shutil.copytree(original, path)
-    return path
 
 
 def edit_manifest(package: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -49,22 +28,6 @@ def set_model_path(path: str) -> Callable[[dict[str, Any]], None]:
         manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"] = path
 
     return edit
-
-
-def edit_model(package: Path, edit: Callable[[Any], None]) -> None:
-    model = parse_model((package / MODEL).read_bytes())
-    edit(model)
-    (package / MODEL).write_bytes(model.SerializeToString())
-
-
-def body_of(model: Any) -> Any:
-    return next(iter(model.mlProgram.functions["main"].block_specializations.values()))
-
-
-def refusal(package: Path) -> str:
-    with pytest.raises(ArtifactError) as caught:
-        MilRunner(package).run(normal(2, 8))
-    return f"{caught.value.message} | {caught.value.hint}"
 
 
 def test_opening_changes_nothing(package: Path) -> None:
@@ -189,74 +152,6 @@ def test_a_weight_file_elsewhere(package: Path) -> None:
     assert "which lies outside the package" in refusal(package)
     edit_model(package, move("/etc/hostname"))
     assert "no path beside its model" in refusal(package)
-
-
-def test_an_unknown_op(package: Path) -> None:
-    def rename(model: Any) -> None:
-        next(operation for operation in body_of(model).operations if operation.type == "linear").type = "quantum_leap"
-
-    edit_model(package, rename)
-    assert "quantum_leap 'linear_0' is an op that this runner does not know" in refusal(package)
-
-
-def test_an_unknown_parameter(package: Path) -> None:
-    def extend(model: Any) -> None:
-        operation = next(operation for operation in body_of(model).operations if operation.type == "linear")
-        operation.inputs["gain"].CopyFrom(operation.inputs["weight"])
-
-    edit_model(package, extend)
-    message = refusal(package)
-    assert "linear 'linear_0' cannot be computed: it has a parameter 'gain', which this runner does not know" in message
-
-
-def test_a_missing_parameter(package: Path) -> None:
-    def cut(model: Any) -> None:
-        del next(operation for operation in body_of(model).operations if operation.type == "linear").inputs["weight"]
-
-    edit_model(package, cut)
-    assert "linear 'linear_0' cannot be computed: it has no 'weight'" in refusal(package)
-
-
-def test_a_value_that_nothing_produces(package: Path) -> None:
-    def misname(model: Any) -> None:
-        body_of(model).operations[-1].inputs["x"].arguments[0].name = "ghost"
-
-    edit_model(package, misname)
-    assert "it reads 'ghost', which nothing before it produces" in refusal(package)
-
-
-def test_another_shape_than_declared(package: Path) -> None:
-    def stretch(model: Any) -> None:
-        body_of(model).operations[-1].outputs[0].type.tensorType.dimensions[0].constant.size = 3
-
-    edit_model(package, stretch)
-    assert "mul 'y' cannot be computed: 'y' has the shape [2, 6], and the program declares [3, 6]" in refusal(package)
-
-
-def test_a_constant_of_another_size_than_declared(package: Path) -> None:
-    def stretch(model: Any) -> None:
-        constants = [operation for operation in body_of(model).operations if operation.type == "const"]
-        values = [constant.attributes["val"] for constant in constants]
-        short = next(value for value in values if value.WhichOneof("value") == "immediateValue")
-        short.type.tensorType.dimensions[0].constant.size = 10**15
-
-    edit_model(package, stretch)
-    assert "malformed" in refusal(package)
-
-
-def test_an_unknown_data_type(package: Path) -> None:
-    def retype(model: Any) -> None:
-        body_of(model).operations[-1].outputs[0].type.tensorType.dataType = 13
-
-    edit_model(package, retype)
-    assert "data type 13 of MIL, which this runner does not know" in refusal(package)
-
-
-def test_a_description_of_another_program(package: Path) -> None:
-    edit_model(package, lambda model: setattr(model.description.output[0], "name", "z"))
-    assert "describes an output 'z', which its program does not have" in refusal(package)
-    edit_model(package, lambda model: setattr(model.description.input[0], "name", "image"))
-    assert "describes the inputs ['image'], and its program has ['x']" in refusal(package)
 
 
 def test_any_single_damaged_byte_is_an_artifact_error_or_a_result(package: Path) -> None:

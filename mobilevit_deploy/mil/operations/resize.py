@@ -4,7 +4,6 @@ Source: coremltools' ``mil/ops/defs/iOS15/image_resizing.py``, whose formulas fo
 stand, and its later versions.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -97,7 +96,9 @@ def resize(
 
 
 def _scaled(x: Tensor, height: float, width: float) -> tuple[int, int]:
-    return math.floor(x.shape[-2] * height), math.floor(x.shape[-1] * width)
+    sizes = torch.tensor(x.shape[-2:]) * torch.tensor([height, width])  # in float32, where 10 * 2.3 is 23
+    rows, columns = sizes.floor().int().tolist()
+    return rows, columns
 
 
 def _interpolate(x: Tensor, axis: int, count: int, mode: str) -> Tensor:
