@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilevit_deploy.catalog import Precision, Tolerance
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, NotMeasured, Opener, Runner
 
 SAMPLES = 8  # one image of each structured kind
@@ -88,13 +89,21 @@ def compare(
     if isinstance(runners, NotMeasured):
         return ParityReport("not_measured", runners.reason)
     expected = _run(reference, samples, batch)
-    legs = tuple(_leg(open_runner(), expected, samples, batch, names, precision, tolerance) for open_runner in runners)
+    legs: list[Leg] = []
+    not_run: list[str] = []
+    for open_runner in runners:
+        try:
+            legs.append(_leg(open_runner(), expected, samples, batch, names, precision, tolerance))
+        except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
+            not_run.append(error.message)
     failed = [leg for leg in legs if not leg.passed]
     reason = "; ".join(f"{leg.runner} {' '.join(leg.settings.values())}: {leg.reasons[0]}" for leg in failed)
+    if not_run and not failed:
+        return ParityReport("not_measured", not_run[0], tuple(legs))
     if not failed and all(np.ptp(output, axis=0).max(initial=0) == 0 for output in expected):
         reason = "the model's outputs do not depend on the image: they agree, which proves little"
-        return ParityReport("not_measured", reason, legs)
-    return ParityReport("failed" if failed else "passed", reason or None, legs)
+        return ParityReport("not_measured", reason, tuple(legs))
+    return ParityReport("failed" if failed else "passed", reason or None, tuple(legs))
 
 
 def _run(runner: Runner, samples: Array, batch: int) -> list[Values]:

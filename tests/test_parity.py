@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog import Tolerance
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.parity import ParityReport, compare
 from mobilevit_deploy.runners import Array, NotMeasured
 from mobilevit_deploy.samples import KINDS, make_samples
@@ -88,6 +89,19 @@ def test_an_output_that_hardly_changes_is_called_so() -> None:
 def test_what_cannot_be_run_is_not_a_pass() -> None:
     report = compare(Function(), NotMeasured("no Mac"), SAMPLES, 1, ["logits"], "fp16", TOLERANCE)
     assert (report.status, report.reason) == ("not_measured", "no Mac")
+
+
+def unknown_op() -> Function:
+    raise ArtifactError("resample is an op that this runner does not know")
+
+
+def test_a_runner_that_lacks_an_op_is_not_a_pass_and_hides_no_failure() -> None:
+    report = compare(Function(), [unknown_op, Function], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    assert (report.status, len(report.legs)) == ("not_measured", 1)
+    assert "resample" in str(report.reason)
+    wrong = Function(lambda logits: logits * np.float32(2))
+    report = compare(Function(), [unknown_op, lambda: wrong], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    assert report.status == "failed"
 
 
 def test_outputs_that_never_change_prove_nothing() -> None:
