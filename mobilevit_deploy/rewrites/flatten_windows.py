@@ -10,7 +10,8 @@ Axes that stay neighbours move as one, and axes of length 1 do not count. What i
 done in two permutations.
 
 Why it hurts: windows are written with six or seven axes. The Neural Engine takes five; beyond that Core ML
-leaves it or refuses. Each permutation copies the tensor once, and over fewer, longer axes in longer runs.
+leaves it or refuses. Each permutation copies the tensor once, and over fewer, longer axes in longer runs; on ONNX
+Runtime the time is the same (lightvit_tiny: 1.00, 0.97 to 1.05 in seven alternating pairs, one thread).
 """
 
 import math

@@ -10,7 +10,8 @@
 for any stride, axes and order of the slices that is a permutation.
 
 Why it hurts: each strided slice reads single rows and elements that are far apart, and each of the four is
-two ops. The maximum needs no transposition at all.
+two ops. The maximum needs no transposition at all. On ONNX Runtime the time is the same (lightvit_tiny: 0.995,
+0.97 to 1.02 in seven alternating pairs, one thread), with fewer nodes.
 """
 
 import itertools
