@@ -100,7 +100,7 @@ def compress(model: Any, compression: Compression, keep: Collection[str]) -> Any
 def account(specification: Any, keep: Collection[str], bytes_before: int) -> CompressionResult:
     """Counts the weights of a compressed ML Program; coremltools says what it left alone in its log only."""
     compressed, left = 0, Counter[str]()
-    for operations in _blocks(specification):
+    for operations in blocks(specification):
         readers: dict[str, list[Any]] = {}
         for operation in operations:
             for argument in operation.inputs.values():
@@ -131,7 +131,8 @@ def _why_left(shape: list[int], kept: bool) -> str:
     return "coremltools does not compress it"
 
 
-def _blocks(specification: Any) -> Iterator[list[Any]]:
+def blocks(specification: Any) -> Iterator[list[Any]]:
+    """Yields the operations of each block of an ML Program."""
     for function in specification.mlProgram.functions.values():
         for block in function.block_specializations.values():
             yield list(block.operations)

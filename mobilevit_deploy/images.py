@@ -15,7 +15,7 @@ from mobilevit_deploy.catalog import Preprocessing
 from mobilevit_deploy.errors import MvdError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-# Longest short side, of what was cropped at all: evaluation at 224 px resizes to 256 and crops.
+# The families' evaluation at 224 px resizes the short side to 256 and crops the centre.
 RESIZE_FOR_CROP = 256 / 224
 WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
 LARGEST_ARRAY = 4 * 2**30  # bytes, uncompressed; a small .npz may claim to hold more than the memory does

@@ -121,21 +121,16 @@ def _onnx_module(node: Any) -> str:
 
 
 def from_coreml(path: Path) -> list[Operation]:
-    """Returns the operations of an .mlpackage, constants left out. Raises MvdError for a damaged package."""
-    from mobilevit_deploy.targets.coreml import quiet_coreml
+    """Returns the operations of an .mlpackage, constants left out.
 
-    specification = None
-    try:
-        with quiet_coreml():
-            from coremltools.proto import Model_pb2
+    Raises:
+        ArtifactError: the folder is damaged, or its model is not an ML Program.
+    """
+    from mobilevit_deploy.mil.package import Package
 
-            specification = Model_pb2.Model()
-            specification.ParseFromString((path / "Data" / "com.apple.CoreML" / "model.mlmodel").read_bytes())
-    except Exception as error:  # a missing file, or protobuf's decode errors
-        raise MvdError(f"{path} is no ML Program package: {error}", "is the folder complete?") from error
     return [
         operation
-        for function in specification.mlProgram.functions.values()
+        for function in Package(path).model.mlProgram.functions.values()
         for block in function.block_specializations.values()
         for operation in _mil_operations(function, block)
     ]

@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from mobilevit_deploy.app_options import Compression
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
 from mobilevit_deploy.blame import blame, root_cause
-from mobilevit_deploy.compression import CompressionResult, account, compress
+from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
 from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
 from mobilevit_deploy.graph import arguments, is_call, module_path
 
@@ -60,11 +60,8 @@ def convert(request: ConversionRequest) -> Artifact:
 
 def count_ops(specification: Any) -> dict[str, int]:
     """Returns how often each op stands in the ML Program's functions, constants left out, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for function in specification.mlProgram.functions.values():
-        for block in function.block_specializations.values():
-            counts.update(operation.type for operation in block.operations if operation.type != "const")
-    return dict(counts.most_common())
+    types = (operation.type for operations in blocks(specification) for operation in operations)
+    return dict(Counter(kind for kind in types if kind != "const").most_common())
 
 
 def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str]]:

@@ -70,14 +70,37 @@ def test_onnx_files_of_any_origin(tmp_path: Path) -> None:
     assert [(finding.rule, finding.at) for finding in inspection.findings] == [("shape_computation", "the_shape")]
 
 
-@pytest.mark.parametrize("name", ["broken.onnx", "none.onnx", "broken.mlpackage", "net.tflite"])
-def test_what_is_no_artifact(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken.onnx", "is no ONNX file"),
+        ("none.onnx", "is no artifact"),
+        ("net.tflite", "is no artifact"),
+        ("broken.mlpackage", "has no Manifest.json, so it is not a Core ML package"),
+        ("older.mlpackage", "is a neuralNetwork model, not an ML Program"),
+    ],
+)
+def test_what_is_no_artifact(tmp_path: Path, name: str, message: str) -> None:
     if name == "broken.onnx":
         (tmp_path / name).write_bytes(b"\x08\xff" * 20)
     if name == "broken.mlpackage":
         (tmp_path / name).mkdir()
-    with pytest.raises(MvdError, match=r"is no (artifact|ONNX file|ML Program)"):
+    if name == "older.mlpackage":
+        write_neural_network(tmp_path / name)
+    with pytest.raises(MvdError, match=message):
         inspect_artifact(tmp_path / name)
+
+
+def write_neural_network(path: Path) -> None:
+    """Writes a package in the format before ML Programs, whose operations nothing here reads."""
+    from coremltools.proto import Model_pb2
+
+    (path / "Data").mkdir(parents=True)
+    manifest = {"itemInfoEntries": {"root": {"path": "net.mlmodel"}}, "rootModelIdentifier": "root"}
+    (path / "Manifest.json").write_text(json.dumps(manifest))
+    specification = Model_pb2.Model()
+    specification.neuralNetwork.SetInParent()
+    (path / "Data" / "net.mlmodel").write_bytes(specification.SerializeToString())
 
 
 def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
