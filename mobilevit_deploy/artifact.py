@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from mobilevit_deploy.app_options import AppInterface, Compression
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
+from mobilevit_deploy.checkpoint import sha256_of
 from mobilevit_deploy.compression import CompressionResult
 
 
@@ -29,6 +30,7 @@ class ConversionRequest:
         path: where to write it.
         app: what an app sees; normalisation and softmax are in the program already.
         compression: of the weights.
+        intermediates: an empty folder for what the artifact is made from, to compare each step; None to leave it out.
     """
 
     program: ExportedProgram
@@ -41,6 +43,16 @@ class ConversionRequest:
     path: Path
     app: AppInterface = field(default_factory=AppInterface)
     compression: Compression | None = None
+    intermediates: Path | None = None
+
+
+@dataclass(frozen=True)
+class Intermediate:
+    """What an artifact was made from: the same graph, converted in another precision or not yet compressed."""
+
+    subject: str
+    precision: Precision
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Artifact:
     """A converted model on disk: a file (ONNX) or a folder (Core ML).
 
     ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user;
-    ``outputs`` and ``app`` are what the app sees.
+    ``outputs`` and ``app`` are what the app sees; ``intermediates`` are the steps to it, in order.
     """
 
     path: Path
@@ -60,19 +72,49 @@ class Artifact:
     app: AppInterface = field(default_factory=AppInterface)
     compression: CompressionResult | None = None
     warnings: tuple[str, ...] = field(default=())
+    intermediates: tuple[Intermediate, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One way into an artifact: a shape that its input takes, (B, C, H, W), and the function that takes it.
+
+    ``function`` is None where an artifact has but one.
+    """
+
+    shape: tuple[int, int, int, int]
+    function: str | None = None
+
+
+@dataclass(frozen=True)
+class FileDescription:
+    """What an artifact on disk says of itself, without its being run.
+
+    Attributes:
+        path: the file or folder.
+        target: that wrote it.
+        metadata: texts by key.
+        entries: every way into it, the default one first.
+        outputs: names and shapes for the default entry.
+        image: whether it takes pixel values in place of an array.
+        probabilities: whether it returns those in place of logits.
+    """
+
+    path: Path
+    target: str
+    metadata: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    outputs: tuple[TensorSpec, ...]
+    image: bool = False
+    probabilities: bool = False
 
 
 def measure_files(path: Path) -> tuple[str, int]:
     """Returns SHA-256 and size in bytes of a file, or of a folder: its files' names and hashes, in order of name."""
     if path.is_file():
-        return _sha256(path).hexdigest(), path.stat().st_size
+        return sha256_of(path), path.stat().st_size
     files = sorted(item for item in path.rglob("*") if item.is_file())
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(path).as_posix()} {_sha256(file).hexdigest()}\n".encode())
+        digest.update(f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n".encode())
     return digest.hexdigest(), sum(file.stat().st_size for file in files)
-
-
-def _sha256(path: Path) -> "hashlib._Hash":
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256")

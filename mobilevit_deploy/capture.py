@@ -68,11 +68,16 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
         reason = f"{_reason(error)}{_where(failing_line(error))}"
         raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
     _check_sizes(program)
+    return Captured(graph_of(program), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+
+
+def graph_of(program: ExportedProgram) -> Graph:
+    """Returns a program's graph, with its weights."""
     captured = program.module()
     for node in list(captured.graph.nodes):
         if node.op == "call_module":  # the guard on input shapes, which are fixed here
             captured.graph.erase_node(node)
-    return Captured(Graph.from_module(captured), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+    return Graph.from_module(captured)
 
 
 def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:

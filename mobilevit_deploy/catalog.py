@@ -192,6 +192,8 @@ class Recipe(Card):
     def _default_has_tolerance(self) -> "Recipe":
         if self.default_precision not in self.tolerances:
             raise ValueError(f"no tolerances for the default precision {self.default_precision}")
+        if "fp32" not in self.tolerances:
+            raise ValueError("no tolerances for fp32, at which the rewritten graph is compared")
         return self
 
     @model_validator(mode="after")

@@ -92,10 +92,11 @@ def read_checkpoint(path: Path, weights: WeightsChoice = "auto") -> Checkpoint:
             f"{path.name}: a checkpoint ends in {', '.join((*PICKLED, '.safetensors'))}", "rename it if it is one"
         )
     key, tensors, rest = _choose(path, content, weights)
-    return Checkpoint(path, _sha256(path), key, tensors, rest)
+    return Checkpoint(path, sha256_of(path), key, tensors, rest)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

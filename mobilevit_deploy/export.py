@@ -1,36 +1,37 @@
 """The main job: load, capture, rewrite, convert, verify, publish."""
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
-from mobilevit_deploy.app_options import AppOptions, Compression, ImageInput
+from mobilevit_deploy.accuracy import Accuracy
+from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
-from mobilevit_deploy.catalog import Precision, Tolerance
+from mobilevit_deploy.catalog import Precision
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
+from mobilevit_deploy.legs import borders_of, compare_artifact, compare_graph, expect_for_target, measure_given
 from mobilevit_deploy.load import ModelRequest, WeightsOrigin, load_model
-from mobilevit_deploy.parity import ParityReport, compare
+from mobilevit_deploy.parity import Comparison, ParityReport
 from mobilevit_deploy.pipeline import (
     Plan,
     Prepared,
+    ReadyForTarget,
     TargetRequest,
     check_app,
     convert_for_target,
     plan_target,
     prepare,
-    rewrite_for_target,
+    ready_for_target,
 )
 from mobilevit_deploy.publish import DEFAULT_FOLDER, publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
-from mobilevit_deploy.runners import NotMeasured, Opener, Runner, runners_for
-from mobilevit_deploy.runners.borders import PixelRunner, ProbabilityRunner
-from mobilevit_deploy.runners.torch import TorchRunner
+from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.targets import target as find_target
 
 Progress = Callable[[str], None]
@@ -40,7 +41,8 @@ Progress = Callable[[str], None]
 class ExportRequest:
     """What to export; ``None`` leaves the choice to the recipe.
 
-    ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name.
+    ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
+    the user's own, at most ``largest_count`` of them, see ``read_images``.
     """
 
     model: ModelRequest
@@ -52,6 +54,8 @@ class ExportRequest:
     rewrite: bool = True
     folder: Path = DEFAULT_FOLDER
     app: AppOptions = field(default_factory=AppOptions)
+    images: Path | None = None
+    largest_count: int | None = None
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -96,6 +100,7 @@ class ExportReport:
     ops_rewritten: Mapping[str, int]
     rewrites: tuple[RewriteResult, ...]
     parity: ParityReport
+    accuracy: Accuracy | None
     seconds: Mapping[str, float]
     tool_versions: Mapping[str, str | None]
     warnings: tuple[str, ...]
@@ -124,12 +129,12 @@ class _Clock:
     """Tells progress which stage begins, and adds up what each takes, in seconds."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+        self.progress = progress
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str, detail: str) -> Iterator[None]:
-        self._progress(detail)
+        self.progress(detail)
         start = time.perf_counter()
         try:
             yield
@@ -153,7 +158,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            prepared = prepare(model)
+            prepared = prepare(model, request.images, request.largest_count)
             for plan in plans:
                 check_app(plan, prepared)
         reports = []
@@ -172,13 +177,19 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
 
 
 def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> ExportReport:
-    recipe, model, captured = plan.recipe, prepared.model, prepared.captured
-    with clock.stage("rewrite", f"{recipe.target}: rewriting the graph and proving each rewrite"):
-        rewritten = rewrite_for_target(plan, prepared)
-    with clock.stage("convert", f"{recipe.target}: converting"):
-        artifact = convert_for_target(plan, prepared, rewritten, work)
-    with clock.stage("verify", f"{recipe.target}: comparing {artifact.path.name} with PyTorch"):
-        parity = _verify(plan, prepared, artifact)
+    target, model, captured = plan.recipe.target, prepared.model, prepared.captured
+    with clock.stage("rewrite", f"{target}: rewriting the graph and proving each rewrite"):
+        ready = ready_for_target(plan, prepared)
+    comparison = Comparison()
+    with clock.stage("verify", f"{target}: comparing the rewritten graph with PyTorch"):
+        expected = expect_for_target(prepared, ready)
+        warnings = (*ready.warnings, *compare_graph(plan, prepared, ready, expected, comparison))
+    with tempfile.TemporaryDirectory(prefix="mvd-steps-") as steps:
+        with clock.stage("convert", f"{target}: converting"):
+            artifact = convert_for_target(plan, prepared, ready, work, Path(steps))
+        with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
+            compare_artifact(plan, ready, artifact, expected, comparison)
+            accuracy = _measure_accuracy(prepared, ready, artifact, clock)
     return ExportReport(
         model=model.name,
         task=model.task,
@@ -187,45 +198,32 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
         input=captured.input,
         outputs=artifact.outputs,
         artifact=artifact,
-        recipe=recipe.name,
+        recipe=plan.recipe.name,
         precision=plan.precision,
         compression=plan.compression,
-        version={find_target(recipe.target).VERSION_NAME: plan.version},
+        version={find_target(target).VERSION_NAME: plan.version},
         ops_before=captured.graph.histogram(),
-        ops_rewritten=rewritten.graph.histogram(),
-        rewrites=rewritten.results,
-        parity=parity,
+        ops_rewritten=ready.rewritten.histogram(),
+        rewrites=ready.results or (),
+        parity=comparison.report(),
+        accuracy=accuracy,
         seconds=clock.seconds,
         tool_versions=tool_versions(),
-        warnings=(*rewritten.warnings, *artifact.warnings),
+        warnings=(*warnings, *artifact.warnings),
     )
 
 
-def _verify(plan: Plan, prepared: Prepared, artifact: Artifact) -> ParityReport:
-    """Compares the file, re-read, with PyTorch; what the app sees is put around either."""
-    reference: Runner = TorchRunner(prepared.model.module)
-    openers = runners_for(artifact.target, artifact.path)
-    image = artifact.app.image
-    if image and not isinstance(openers, NotMeasured):
-        openers = [partial(_open_for_pixels, opener, image) for opener in openers]
-    return compare(
-        ProbabilityRunner(reference) if artifact.app.labels else reference,
-        openers,
-        prepared.images,
+def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: _Clock) -> Accuracy | None:
+    if prepared.given is None:
+        return None
+    return measure_given(
+        prepared.model.module,
+        prepared.given,
         prepared.model.input_shape[0],
-        [output.name for output in artifact.outputs],
-        plan.precision,
-        _tolerance(plan),
+        borders_of(ready),
+        runners_for(artifact.target, artifact.path),
+        clock.progress,
     )
-
-
-def _tolerance(plan: Plan) -> Tolerance:
-    rule = plan.recipe.pruning if plan.compression and plan.compression.prune else None
-    return rule.tolerance if rule else plan.recipe.tolerances[plan.precision]
-
-
-def _open_for_pixels(opener: Opener, image: ImageInput) -> Runner:
-    return PixelRunner(opener(), image.mean, image.std)
 
 
 def _with_final_path(report: ExportReport, folder: Path) -> ExportReport:

@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 Packet = torch._ops.OpOverloadPacket
+Observe = Callable[[Node, object], None]
 
 
 class Graph:
@@ -60,10 +61,10 @@ class Graph:
         graph.set_codegen(self.graph._codegen)  # how inputs and outputs are packed, which no rewrite changes
         return Graph(graph, self.weights)
 
-    def run(self, sample: Tensor) -> list[Tensor]:
-        """Returns the outputs for one input, flattened to a list."""
+    def run(self, sample: Tensor, observe: Observe | None = None) -> list[Tensor]:
+        """Returns the outputs for one input, flattened; ``observe`` is called with what each node computes."""
         with torch.no_grad():
-            outputs = _Interpreter(self).run(sample.clone())  # a model may write into its input
+            outputs = _Interpreter(self, observe).run(sample.clone())  # a model may write into its input
         return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
     @property
@@ -171,9 +172,16 @@ class Graph:
 class _Interpreter(fx.Interpreter):
     """Runs a graph call by call, with the weights from a dictionary: no code is generated for one run."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, observe: Observe | None) -> None:
         super().__init__(nn.Module(), garbage_collect_values=True, graph=graph.graph)
         self._weights = graph.weights
+        self._observe = observe
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        if self._observe and n.op == "call_function":
+            self._observe(n, value)
+        return value
 
     def fetch_attr(self, target: str) -> Tensor:
         return self._weights[target]

@@ -1,51 +1,36 @@
-"""Whether an artifact computes what PyTorch computed: measured on structured images, judged by the recipe."""
+"""Whether an artifact computes what PyTorch computed: measured on structured images, judged by the recipe.
+
+The comparison goes in legs, each against PyTorch before any rewrite, so that a failure shows its cause: the rewritten
+graph, a conversion of it in float32, the precision that is shipped, the compressed weights.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from mobilevit_deploy.catalog import Precision, Tolerance
+from mobilevit_deploy.differences import OutputDifference, Values, allow_rounding, judge_all, measure
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, NotMeasured, Opener, Runner
 
 SAMPLES = 8  # one image of each structured kind
 
 Status = Literal["passed", "failed", "not_measured"]
-Values = npt.NDArray[np.float64]
-Outputs = Sequence[Values]
 
-
-@dataclass(frozen=True)
-class OutputDifference:
-    """One output over all samples.
-
-    Attributes:
-        name: of the output.
-        max_abs: largest difference.
-        max_rel: the same over the largest reference value.
-        snr_db: power of the reference, centred over the samples, over the power of the difference.
-        top1_agreement: share of samples with the same class; None unless the output is (B, classes).
-        spread: largest distance of a sample's reference from the samples' mean, over the largest value.
-    """
-
-    name: str
-    max_abs: float
-    max_rel: float
-    snr_db: float
-    top1_agreement: float | None
-    spread: float
+ARTIFACT = "artifact"  # the subject of the legs that decide
 
 
 @dataclass(frozen=True)
 class Leg:
-    """One runner against the reference; ``reasons`` say what failed."""
+    """One runner against the reference; ``reasons`` say what failed, ``size`` is (height, width) in pixels."""
 
+    subject: str
     runner: str
     settings: Mapping[str, str]
     precision: Precision
+    size: tuple[int, int]
     samples: int
     outputs: tuple[OutputDifference, ...]
     tolerance: Tolerance
@@ -58,128 +43,151 @@ class Leg:
 
 
 @dataclass(frozen=True)
+class NotRun:
+    """A leg that could not be run, and why."""
+
+    subject: str
+    runner: str
+    settings: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True)
 class ParityReport:
-    """All legs; ``not_measured`` is never a pass, and has its reason."""
+    """All legs; ``not_measured`` is never a pass, and has its reason, and so has each leg that was not run."""
 
     status: Status
     reason: str | None
     legs: tuple[Leg, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
 
 
-def compare(
-    reference: Runner,
-    runners: Sequence[Opener] | NotMeasured,
-    samples: Array,
-    batch: int,
-    names: Sequence[str],
-    precision: Precision,
-    tolerance: Tolerance,
-) -> ParityReport:
-    """Runs the samples through the reference and every runner.
+@dataclass(frozen=True)
+class Candidate:
+    """Something that should compute what PyTorch computed, and what opens it, one runner after the other.
 
-    Args:
-        reference: PyTorch before any rewrite.
-        runners: what opens the artifact, one after the other; or why it cannot be run.
-        samples: (N, C, H, W); N is a multiple of the batch.
+    ``subject`` says what it is: a step on the way, or the artifact.
+    """
+
+    subject: str
+    precision: Precision
+    tolerance: Tolerance
+    openers: Sequence[Opener | NotMeasured]
+
+
+class Expected:
+    """What PyTorch computes, before any rewrite.
+
+    Attributes:
+        images: (N, C, H, W); N is a multiple of the batch.
         batch: the artifact's batch size.
         names: of the outputs.
-        precision: of the artifact.
-        tolerance: from the recipe.
+        outputs: each (N, ...).
     """
-    if isinstance(runners, NotMeasured):
-        return ParityReport("not_measured", runners.reason)
-    expected = _run(reference, samples, batch)
-    legs: list[Leg] = []
-    not_run: list[str] = []
-    for open_runner in runners:
+
+    def __init__(
+        self, reference: Runner, images: Array, batch: int, names: Sequence[str], exact: Opener | None = None
+    ) -> None:
+        """Runs the reference.
+
+        Args:
+            reference: PyTorch in float32.
+            images: see above.
+            batch: see above.
+            names: see above.
+            exact: opens PyTorch in float64, to tell rounding from a wrong op where a float32 leg fails.
+        """
+        self.images, self.batch, self.names = images, batch, tuple(names)
+        self.outputs = run_all(reference, images, batch)
+        self._exact = exact
+
+    def own_rounding(self) -> list[OutputDifference]:
+        """Returns how far PyTorch's float32 is from its float64, by output; nothing where it has no float64."""
+        if self._exact is None:
+            return []
         try:
-            legs.append(_leg(open_runner(), expected, samples, batch, names, precision, tolerance))
-        except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
-            not_run.append(error.message)
+            exact = run_all(self._exact(), self.images, self.batch)
+        except (RuntimeError, NotImplementedError, TypeError):  # what ATen raises for a dtype that an op lacks
+            return []
+        return [measure(*item) for item in zip(self.names, exact, self.outputs, strict=False)]
+
+
+class Comparison:
+    """Legs, as they are run, and the report of all."""
+
+    def __init__(self) -> None:
+        self._legs: list[Leg] = []
+        self._not_run: list[NotRun] = []
+        self._constant = False
+
+    def add(self, candidate: Candidate, expected: Expected) -> None:
+        """Runs the images through everything that opens the candidate."""
+        self._constant |= all(np.ptp(output, axis=0).max(initial=0) == 0 for output in expected.outputs)
+        for opener in candidate.openers:
+            if isinstance(opener, NotMeasured):
+                self._not_run.append(NotRun(candidate.subject, opener.runner, opener.settings, opener.reason))
+                continue
+            try:
+                self._legs.append(_leg(opener(), candidate, expected))
+            except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
+                self._not_run.append(NotRun(candidate.subject, "", {}, error.message))
+
+    def report(self) -> ParityReport:
+        """Judges all legs: failed when any failed, passed only when the artifact itself was run."""
+        return _conclude(self._legs, self._not_run, self._constant)
+
+
+def compare(expected: Expected, candidates: Sequence[Candidate]) -> ParityReport:
+    """Runs the images through everything that opens every candidate, and judges it."""
+    comparison = Comparison()
+    for candidate in candidates:
+        comparison.add(candidate, expected)
+    return comparison.report()
+
+
+def _conclude(legs: Sequence[Leg], not_run: Sequence[NotRun], constant: bool) -> ParityReport:
+    found = (tuple(legs), tuple(not_run))
     failed = [leg for leg in legs if not leg.passed]
-    reason = "; ".join(f"{leg.runner} {' '.join(leg.settings.values())}: {leg.reasons[0]}" for leg in failed)
-    if not_run and not failed:
-        return ParityReport("not_measured", not_run[0], tuple(legs))
-    if not failed and all(np.ptp(output, axis=0).max(initial=0) == 0 for output in expected):
+    if failed:
+        return ParityReport("failed", "; ".join(f"{_describe(leg)}: {leg.reasons[0]}" for leg in failed), *found)
+    if not any(leg.subject == ARTIFACT for leg in legs):
+        reason = next((leg.reason for leg in not_run if leg.subject == ARTIFACT), "no runner here opens the artifact")
+        return ParityReport("not_measured", reason, *found)
+    if constant:
         reason = "the model's outputs do not depend on the image: they agree, which proves little"
-        return ParityReport("not_measured", reason, tuple(legs))
-    return ParityReport("failed" if failed else "passed", reason or None, tuple(legs))
+        return ParityReport("not_measured", reason, *found)
+    return ParityReport("passed", None, *found)
 
 
-def _run(runner: Runner, samples: Array, batch: int) -> list[Values]:
-    """Returns each output over all samples, (N, ...)."""
-    parts = [runner.run(samples[i : i + batch]) for i in range(0, len(samples), batch)]
+def _describe(leg: Leg) -> str:
+    return f"{leg.subject} at {leg.size[0]}x{leg.size[1]} in {' '.join([leg.runner, *leg.settings.values()])}"
+
+
+def run_all(runner: Runner, images: Array, batch: int) -> list[Values]:
+    """Returns each output over all images, (N, ...)."""
+    parts = [runner.run(images[i : i + batch]) for i in range(0, len(images), batch)]
     # Booleans become numbers, and an output without axes gets one.
     return [np.concatenate(list(map(np.atleast_1d, output))).astype(np.float64) for output in zip(*parts, strict=True)]
 
 
-def _leg(
-    runner: Runner,
-    expected: Outputs,
-    samples: Array,
-    batch: int,
-    names: Sequence[str],
-    precision: Precision,
-    tolerance: Tolerance,
-) -> Leg:
-    reasons: list[str] = []
-    differences = []
-    found = _run(runner, samples, batch)
-    if len(expected) != len(found):
-        reasons.append(f"{len(found)} outputs instead of {len(expected)}")
-    for name, before, after in zip(names, expected, found, strict=False):
-        if before.shape != after.shape:
-            reasons.append(f"{name} has the shape {after.shape[1:]} instead of {before.shape[1:]}")
-            continue
-        difference = measure(name, before, after)
-        differences.append(difference)
-        reasons += _judge(difference, before, after, tolerance)
-    return Leg(runner.name, runner.settings, precision, len(expected[0]), tuple(differences), tolerance, tuple(reasons))
-
-
-def measure(name: str, expected: Values, found: Values) -> OutputDifference:
-    """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN."""
-    with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
-        error = found - expected
-        largest = float(np.abs(expected).max())
-        centred = expected - expected.mean(axis=0)
-        max_abs = float(np.abs(error).max())
-        snr_db = float(10 * np.log10((centred**2).sum() / (error**2).sum()))
-        spread = float(np.abs(centred).max()) / largest if largest else 0.0
-    return OutputDifference(
-        name=name,
-        max_abs=max_abs,
-        max_rel=max_abs / largest if largest else max_abs,
-        snr_db=snr_db,
-        top1_agreement=_top1_agreement(expected, found, max_abs) if expected.ndim == 2 else None,
-        spread=spread,
+def _leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
+    found = run_all(runner, expected.images, expected.batch)
+    tolerance = candidate.tolerance
+    differences, reasons = judge_all(expected.names, expected.outputs, found, tolerance)
+    if reasons and candidate.precision == "fp32":
+        relaxed = allow_rounding(tolerance, expected.own_rounding())
+        if relaxed:
+            tolerance = relaxed
+            differences, reasons = judge_all(expected.names, expected.outputs, found, tolerance)
+    height, width = expected.images.shape[2:]
+    return Leg(
+        candidate.subject,
+        runner.name,
+        runner.settings,
+        candidate.precision,
+        (height, width),
+        len(expected.images),
+        tuple(differences),
+        tolerance,
+        tuple(reasons),
     )
-
-
-def _top1_agreement(reference: Values, other: Values, max_abs: float) -> float:
-    """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
-    rows = np.arange(len(reference))
-    with np.errstate(all="ignore"):
-        margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
-        return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
-
-
-def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:
-    """Returns why an output is not within the tolerance; non-finite values first, for they explain the rest."""
-    name = difference.name
-    for what, values in (("PyTorch's own", expected), ("the artifact's", found)):
-        broken = int((~np.isfinite(values)).sum())
-        if broken:
-            return [f"{what} {name} has {broken} values that are NaN or infinite"]
-    reasons = []
-    if difference.max_rel > tolerance.max_rel:
-        reasons.append(
-            f"{name} differs by {difference.max_rel:.1e} of the largest value, more than {tolerance.max_rel:.0e}"
-        )
-    if difference.snr_db < tolerance.snr_db:
-        flat = ", for it is all but the same for every image" if difference.spread < tolerance.max_rel else ""
-        reasons.append(f"{name} has an SNR of {difference.snr_db:.1f} dB, less than {tolerance.snr_db:.0f} dB{flat}")
-    agreement = difference.top1_agreement
-    if agreement is not None and agreement < tolerance.top1_agreement:
-        reasons.append(f"{name} has {agreement:.0%} of the classes, less than {tolerance.top1_agreement:.0%}")
-    return reasons

@@ -1,14 +1,12 @@
 """The steps from a model to an artifact that exporting and inspecting share."""
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mobilevit_deploy import __version__, catalog, samples
+from mobilevit_deploy import catalog, provenance, samples
 from mobilevit_deploy.app_options import (
     AppInterface,
     AppOptions,
@@ -24,9 +22,9 @@ from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import Captured, TensorSpec, capture, recapture
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
-from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph import Graph
+from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.parity import SAMPLES
 from mobilevit_deploy.rewrites import chosen_rewrites
@@ -66,11 +64,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A loaded model, its captured graph, and structured images (N, C, H, W) in a multiple of its batch."""
+    """A loaded model, its captured graph, and images in a multiple of its batch.
+
+    Attributes:
+        model: as loaded.
+        captured: its graph, before any rewrite.
+        images: structured ones, (N, C, H, W).
+        given: the user's own, if there are any.
+    """
 
     model: LoadedModel
     captured: Captured
     images: samples.Images
+    given: ImageSet | None = None
 
     @property
     def example(self) -> Tensor:
@@ -79,11 +85,23 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class RewrittenForTarget:
-    """The graph that a target is given, what each rewrite did, and warnings for the user."""
+class ReadyForTarget:
+    """What a target is given.
 
+    Attributes:
+        rewritten: the graph after the recipe's rewrites.
+        graph: the same with the app's borders, normalisation and softmax.
+        app: what an app sees.
+        outputs: of ``graph``.
+        results: what each rewrite did; None where none was asked for.
+        warnings: for the user.
+    """
+
+    rewritten: Graph
     graph: Graph
-    results: tuple[RewriteResult, ...] = ()
+    app: AppInterface
+    outputs: tuple[TensorSpec, ...]
+    results: tuple[RewriteResult, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -109,34 +127,64 @@ def plan_target(request: TargetRequest) -> Plan:
     return Plan(recipe, precision, version, request.rewrite, app, labels, compression)
 
 
-def prepare(model: LoadedModel) -> Prepared:
-    """Makes the images and captures the graph; raises CaptureError."""
+def prepare(model: LoadedModel, images: Path | None = None, largest_count: int | None = None) -> Prepared:
+    """Makes and reads the images and captures the graph.
+
+    Args:
+        model: as loaded.
+        images: the user's own, see ``read_images``.
+        largest_count: of those.
+
+    Raises:
+        CaptureError: the model cannot be captured.
+        MvdError: the user's images cannot be read.
+    """
+    given = read_images(images, model.input_shape[1:], model.preprocessing, largest_count) if images else None
+    made = structured_images(model)
+    batch = model.input_shape[0]
+    return Prepared(model, capture(model.module, torch.from_numpy(made[:batch]), model.task), made, given)
+
+
+def structured_images(model: LoadedModel) -> samples.Images:
+    """Returns at least ``SAMPLES`` structured images, normalised, in a multiple of the model's batch."""
     batch, channels, height, width = model.input_shape
     count = -(-SAMPLES // batch) * batch
     preparation = model.preprocessing
     mean, std = (preparation.mean, preparation.std) if preparation else (samples.IMAGENET_MEAN, samples.IMAGENET_STD)
-    images = samples.make_samples(count, channels, height, width, mean, std)
-    return Prepared(model, capture(model.module, torch.from_numpy(images[:batch]), model.task), images)
+    return samples.make_samples(count, channels, height, width, mean, std)
 
 
-def rewrite_for_target(plan: Plan, prepared: Prepared) -> RewrittenForTarget:
-    """Applies the recipe's rewrites; without a proof the graph stays as captured, with a warning."""
+def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
+    """Applies the recipe's rewrites, then the app's borders."""
+    captured = prepared.captured.graph
+    graph, results, warnings = rewrite_captured(plan.recipe, prepared) if plan.rewrite else (captured, None, ())
+    app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
+    outputs, bordered = prepared.captured.outputs, graph
+    if app.image:
+        bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
+    if app.labels:
+        bordered = append_softmax(bordered)
+        outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
+    return ReadyForTarget(graph, bordered, app, outputs, results, warnings)
+
+
+def rewrite_captured(
+    recipe: Recipe, prepared: Prepared
+) -> tuple[Graph, tuple[RewriteResult, ...] | None, tuple[str, ...]]:
+    """Applies the rewrites; without a proof the graph stays as captured, with a warning."""
     original = prepared.captured.graph
-    if not plan.rewrite:
-        return RewrittenForTarget(original)
     try:
-        rewritten = rewrite_graph(original, chosen_rewrites(plan.recipe), prepared.example)
+        rewritten = rewrite_graph(original, chosen_rewrites(recipe), prepared.example)
     except (RuntimeError, NotImplementedError, TypeError) as error:  # what ATen raises for a dtype that an op lacks
         reason = str(error).strip().splitlines()[0]
-        warning = f"not rewritten: the graph does not run in float64, so no proof: {reason}"
-        return RewrittenForTarget(original, warnings=(warning,))
+        return original, (), (f"not rewritten: the graph does not run in float64, so no proof: {reason}",)
     unproved = [
         f"{result.name} was taken back: {refused.reason}"
         for result in rewritten.results
         for refused in result.refused
         if refused.at == "whole graph"
     ]
-    return RewrittenForTarget(rewritten.graph, rewritten.results, tuple(unproved))
+    return rewritten.graph, rewritten.results, tuple(unproved)
 
 
 def check_app(plan: Plan, prepared: Prepared) -> None:
@@ -154,71 +202,37 @@ def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
     return choose_image_input(plan.app, prepared.model.input_shape, mean, std) if plan.app.image_input else None
 
 
-def convert_for_target(plan: Plan, prepared: Prepared, rewritten: RewrittenForTarget, folder: Path) -> Artifact:
-    """Writes the artifact into a folder under its final name; raises ConversionError."""
-    target, graph, outputs = find_target(plan.recipe.target), rewritten.graph, prepared.captured.outputs
-    app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
-    if app.image:
-        graph = normalize_pixels(graph, app.image.mean, app.image.std)
-    if app.labels:
-        graph = append_softmax(graph)
-        outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
+def convert_for_target(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, folder: Path, intermediates: Path | None = None
+) -> Artifact:
+    """Writes the artifact into a folder under its final name, and what it is made from into another.
+
+    Raises:
+        ConversionError: the converter refused the graph.
+    """
+    target = find_target(plan.recipe.target)
     request = ConversionRequest(
-        program=recapture(graph, prepared.example),
+        program=recapture(ready.graph, prepared.example),
         sample=prepared.example,
         input=prepared.captured.input,
-        outputs=outputs,
+        outputs=ready.outputs,
         precision=plan.precision,
         version=plan.version,
-        metadata=_metadata(prepared.model, plan, rewritten.results, app),
+        metadata=provenance.describe(
+            prepared.model, plan.recipe, plan.precision, ready.results, ready.app, plan.compression
+        ),
         path=folder / f"{_stem(prepared.model, plan)}{target.SUFFIX}",
-        app=app,
+        app=ready.app,
         compression=plan.compression,
+        intermediates=intermediates,
     )
     try:
         return target.convert(request)
     except ConversionError as error:
-        error.message = "\n".join([error.message, *rewritten.warnings])  # a graph not rewritten may be why
+        error.message = "\n".join([error.message, *ready.warnings])  # a graph not rewritten may be why
         raise
 
 
 def _stem(model: LoadedModel, plan: Plan) -> str:
     _, _, height, width = model.input_shape
     return f"{model.name}-{height}x{width}-{plan.precision}{'' if model.weights.trained else '.untrained'}"
-
-
-def _metadata(model: LoadedModel, plan: Plan, results: Sequence[RewriteResult], app: AppInterface) -> dict[str, str]:
-    """Returns what the artifact says of itself, as text; no path of this machine is in it."""
-    weights = model.weights
-    entries = {
-        "mvd.version": __version__,
-        "mvd.model": model.name,
-        "mvd.task": model.task,
-        "mvd.trained": "true" if weights.trained else "false",
-        "mvd.weights": Path(weights.path).name if weights.path else "no checkpoint given",
-        "mvd.weights_sha256": weights.sha256 or "",
-        "mvd.weights_key": weights.key or "",
-        "mvd.recipe": plan.recipe.name,
-        "mvd.precision": plan.precision,
-        "mvd.rewrites": json.dumps({result.name: len(result.applied) for result in results if result.applied}),
-        "mvd.tool_versions": json.dumps(tool_versions()),
-        "mvd.description": _description(model),
-    }
-    if app.image:
-        entries["mvd.image"] = json.dumps(
-            {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
-        )
-    if model.card:
-        family = model.card.family
-        entries["mvd.preprocessing"] = json.dumps(
-            {"layout": "NCHW, RGB, values in [0, 1], then (value - mean) / std", **family.preprocessing.model_dump()}
-        )
-        entries["mvd.source"] = f"{family.title}; {family.paper}"
-        entries["mvd.reconstruction"] = "true" if family.reconstruction else "false"
-    return {key: value for key, value in entries.items() if value}
-
-
-def _description(model: LoadedModel) -> str:
-    state = "" if model.weights.trained else ", UNTRAINED: no checkpoint was given"
-    kind = " (a reconstruction from the paper)" if model.card and model.card.family.reconstruction else ""
-    return f"{model.name}{kind}, {model.task}{state}; exported by mvd {__version__}"

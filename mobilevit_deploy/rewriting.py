@@ -102,7 +102,7 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
     Raises:
         Exception: whatever the graph raises when it cannot run in float64.
     """
-    with _default_dtype(torch.float64):  # for what calls such as zeros(1) make without naming a dtype
+    with default_dtype(torch.float64):  # for what calls such as zeros(1) make without naming a dtype
         return _rewrite(graph, rewrites, sample)
 
 
@@ -134,7 +134,8 @@ def _rewrite(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> Rewri
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Makes calls that name no dtype, such as ``torch.zeros(1)``, take this one."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -1,6 +1,6 @@
 """Parity: what is measured, what fails, and what is never a pass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,8 @@ import pytest
 
 from mobilevit_deploy.catalog import Tolerance
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.parity import ParityReport, compare
-from mobilevit_deploy.runners import Array, NotMeasured
+from mobilevit_deploy.parity import ARTIFACT, Candidate, Expected, ParityReport, compare
+from mobilevit_deploy.runners import Array, NotMeasured, Opener
 from mobilevit_deploy.samples import KINDS, make_samples
 
 TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
@@ -31,7 +31,19 @@ class Function:
 
 
 def judge(change: Callable[[Any], Any], batch: int = 1) -> ParityReport:
-    return compare(Function(), [lambda: Function(change)], SAMPLES, batch, ["logits"], "fp32", TOLERANCE)
+    return judge_all([lambda: Function(change)], batch=batch)
+
+
+def judge_all(
+    openers: Sequence[Opener | NotMeasured],
+    *,
+    reference: Function | None = None,
+    batch: int = 1,
+    tolerance: Tolerance = TOLERANCE,
+    exact: Opener | None = None,
+) -> ParityReport:
+    expected = Expected(reference or Function(), SAMPLES, batch, ["logits"], exact)
+    return compare(expected, [Candidate(ARTIFACT, "fp32", tolerance, openers)])
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -64,7 +76,7 @@ def test_what_differs_fails_and_says_why(change: Callable[[Any], Any], reason: s
 
 def test_the_same_classes_are_demanded() -> None:
     tolerance = TOLERANCE.model_copy(update={"max_rel": 10.0, "snr_db": -100.0})
-    report = compare(Function(), [lambda: Function(lambda x: -x)], SAMPLES, 1, ["logits"], "fp32", tolerance)
+    report = judge_all([lambda: Function(lambda x: -x)], tolerance=tolerance)
     assert report.status == "failed"
     assert "of the classes" in str(report.reason)
 
@@ -74,21 +86,59 @@ def test_a_missing_output_fails() -> None:
         def run(self, batch: Array) -> list[Array]:
             return [*super().run(batch), np.zeros((len(batch), 1), np.float32)]
 
-    report = compare(Function(), [Nothing], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = judge_all([Nothing])
     assert "2 outputs instead of 1" in str(report.reason)
 
 
 def test_an_output_that_hardly_changes_is_called_so() -> None:
     fixed = Function(lambda logits: np.ones_like(logits) + logits * np.float32(1e-9))
     other = Function(lambda logits: np.ones_like(logits) + np.float32(5e-6))
-    report = compare(fixed, [lambda: other], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = judge_all([lambda: other], reference=fixed)
     assert report.status == "failed"
     assert "all but the same for every image" in str(report.reason)
 
 
+NO_MAC = NotMeasured("coreml", {"compute_units": "ALL"}, "no Mac")
+
+
 def test_what_cannot_be_run_is_not_a_pass() -> None:
-    report = compare(Function(), NotMeasured("no Mac"), SAMPLES, 1, ["logits"], "fp16", TOLERANCE)
+    report = judge_all([NO_MAC])
     assert (report.status, report.reason) == ("not_measured", "no Mac")
+    report = judge_all([Function, NO_MAC])
+    assert (report.status, report.reason) == ("passed", None)
+    assert [leg.reason for leg in report.not_run] == ["no Mac"], "a leg that was not run is named beside one that was"
+
+
+def test_steps_on_the_way_are_no_pass_of_the_artifact() -> None:
+    expected = Expected(Function(), SAMPLES, 1, ["logits"])
+    step, artifact = (Candidate(subject, "fp32", TOLERANCE, [Function]) for subject in ("rewritten graph", ARTIFACT))
+    assert compare(expected, [step]).status == "not_measured"
+    assert compare(expected, [step, artifact]).status == "passed"
+    wrong = Candidate("float32 conversion", "fp32", TOLERANCE, [lambda: Function(lambda x: x * np.float32(2))])
+    report = compare(expected, [step, wrong, artifact])
+    assert report.status == "failed"
+    assert str(report.reason).startswith("float32 conversion at 16x16 in function: logits differs by 1.0e+00")
+
+
+@pytest.mark.parametrize(("times", "status"), [(3, "passed"), (6, "failed")])
+def test_a_model_that_amplifies_rounding_is_judged_by_its_own(times: float, status: str) -> None:
+    scale = np.abs(Function().run(SAMPLES)[0]).max()
+
+    def off(by: float) -> Function:
+        return Function(lambda logits: logits + np.float32(by * 2e-5 * scale))
+
+    report = judge_all([lambda: off(times)], exact=lambda: off(1))
+    assert report.status == status
+    assert judge_all([lambda: off(times)]).status == "failed", "without float64 the recipe's tolerance stands"
+    tolerance = report.legs[0].tolerance
+    assert tolerance.max_rel == pytest.approx(8e-5, rel=1e-2)
+    assert "PyTorch's own float32" in tolerance.reason
+
+
+def test_rounding_beyond_the_cap_excuses_nothing() -> None:
+    scale = np.abs(Function().run(SAMPLES)[0]).max()
+    far = Function(lambda logits: logits + np.float32(4e-4 * scale))
+    assert judge_all([lambda: far], exact=lambda: far).status == "failed"
 
 
 def unknown_op() -> Function:
@@ -96,17 +146,17 @@ def unknown_op() -> Function:
 
 
 def test_a_runner_that_lacks_an_op_is_not_a_pass_and_hides_no_failure() -> None:
-    report = compare(Function(), [unknown_op, Function], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
-    assert (report.status, len(report.legs)) == ("not_measured", 1)
+    report = judge_all([unknown_op])
+    assert (report.status, len(report.legs)) == ("not_measured", 0)
     assert "resample" in str(report.reason)
     wrong = Function(lambda logits: logits * np.float32(2))
-    report = compare(Function(), [unknown_op, lambda: wrong], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = judge_all([unknown_op, lambda: wrong])
     assert report.status == "failed"
 
 
 def test_outputs_that_never_change_prove_nothing() -> None:
     constant = Function(lambda logits: np.zeros_like(logits))
-    report = compare(constant, [lambda: constant], SAMPLES, 1, ["logits"], "fp32", TOLERANCE)
+    report = judge_all([lambda: constant], reference=constant)
     assert report.status == "not_measured"
     assert "do not depend on the image" in str(report.reason)
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import doctor, export, inspect, latency, list, show
+from mobilevit_deploy.cli import doctor, export, inspect, latency, list, show, verify
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -78,6 +78,7 @@ app.command("list")(list.list_models)
 app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
 app.command("latency")(latency.latency)
 app.command("doctor")(doctor.doctor)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, Out, parse_channels, parse_size
+from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages, Out, parse_channels, parse_size
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 
@@ -93,6 +93,8 @@ def export(
     prune: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Set this share of the Core ML weights to zero, e.g. 0.5.")
     ] = None,
+    images: Images = None,
+    max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
     require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
@@ -126,6 +128,8 @@ def export(
             min_ios=min_ios,
             rewrite=not no_rewrite,
             folder=out,
+            images=images,
+            largest_count=max_images,
             app=AppOptions(
                 image_input=image_input,
                 channels=color.value if color else None,

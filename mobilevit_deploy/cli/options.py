@@ -11,6 +11,13 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
 
+DEFAULT_IMAGES = 1000  # the accuracy of so many is known to 1.5 points, and they take minutes, not hours
+Images = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR|FILE", help="Your own images, in class folders or a .npz, for ranges and accuracy."),
+]
+MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
+
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:
     """Returns N, HxW or CxHxW as (height, width) or (channels, height, width); a usage error for anything else."""

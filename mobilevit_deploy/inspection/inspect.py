@@ -65,7 +65,7 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
         MvdError: the model cannot be loaded or captured; a converter's refusal is part of the result.
     """
     from mobilevit_deploy.load import load_model
-    from mobilevit_deploy.pipeline import convert_for_target, plan_target, prepare, rewrite_for_target
+    from mobilevit_deploy.pipeline import convert_for_target, plan_target, prepare, ready_for_target
 
     plans = [plan_target(item) for item in request.target_requests()]
     progress(f"capturing {request.model.name}")
@@ -75,13 +75,13 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
     for plan in plans:
         target = plan.recipe.target
         progress(f"{target}: rewriting and converting")
-        rewritten = rewrite_for_target(plan, prepared)
-        after = from_graph(rewritten.graph)
+        ready = ready_for_target(plan, prepared)
+        after = from_graph(ready.rewritten)
         operations: list[Operation] = []
         refusal = None
         with tempfile.TemporaryDirectory(prefix="mvd-inspect-") as folder:
             try:
-                artifact = convert_for_target(plan, prepared, rewritten, Path(folder))
+                artifact = convert_for_target(plan, prepared, ready, Path(folder))
                 operations = READERS[artifact.path.suffix][1](artifact.path)
             except ConversionError as error:
                 refusal = error.message

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.catalog import is_reconstruction
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+    from mobilevit_deploy.accuracy import Accuracy
     from mobilevit_deploy.app_options import ImageInput
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
+    from mobilevit_deploy.load import WeightsOrigin
     from mobilevit_deploy.parity import Leg, ParityReport
     from mobilevit_deploy.rewriting import RewriteResult
+    from mobilevit_deploy.verify import VerifyReport
 
 SCHEMA = 1
 
@@ -40,19 +43,13 @@ def report_name(artifact: Path, target: str) -> str:
 
 def export_document(report: ExportReport) -> dict[str, Any]:
     """Returns one artifact's report."""
-    artifact, weights = report.artifact, report.weights
+    artifact = report.artifact
     return {
         "schema": SCHEMA,
         "model": report.model,
         "task": report.task,
         "reconstruction": report.reconstruction,
-        "weights": {
-            "trained": weights.trained,
-            "path": weights.path,
-            "sha256": weights.sha256,
-            "key": weights.key,
-            "not_loaded": list(weights.not_loaded),
-        },
+        "weights": _weights(report.weights),
         "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
         "target": artifact.target,
@@ -70,9 +67,40 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "ops_rewritten": dict(report.ops_rewritten),
         "rewrites": [_rewrite(result) for result in report.rewrites],
         "parity": _parity(report.parity),
+        "accuracy": _accuracy(report.accuracy),
         "warnings": list(report.warnings),
         "seconds": dict(report.seconds),
         "tool_versions": dict(report.tool_versions),
+    }
+
+
+def _weights(weights: WeightsOrigin) -> dict[str, Any]:
+    return {
+        "trained": weights.trained,
+        "path": weights.path,
+        "sha256": weights.sha256,
+        "key": weights.key,
+        "not_loaded": list(weights.not_loaded),
+    }
+
+
+def verify_document(report: VerifyReport) -> dict[str, Any]:
+    """Returns what was found of one artifact on disk."""
+    return {
+        "schema": SCHEMA,
+        "artifact": str(report.artifact),
+        "target": report.target,
+        "sha256": report.sha256,
+        "bytes": report.bytes,
+        "model": report.model,
+        "reconstruction": is_reconstruction(report.model),
+        "weights": _weights(report.weights),
+        "precision": report.precision,
+        "parity": _parity(report.parity),
+        "accuracy": _accuracy(report.accuracy),
+        "divergence": None if report.divergence is None else vars(report.divergence),
+        "warnings": list(report.warnings),
+        "seconds": report.seconds,
     }
 
 
@@ -109,16 +137,27 @@ def _rewrite(result: RewriteResult) -> dict[str, Any]:
 
 
 def _parity(parity: ParityReport) -> dict[str, Any]:
-    return {"status": parity.status, "reason": parity.reason, "legs": [_leg(leg) for leg in parity.legs]}
+    return {
+        "status": parity.status,
+        "reason": parity.reason,
+        "legs": [_leg(leg) for leg in parity.legs],
+        "not_run": [vars(leg) for leg in parity.not_run],
+    }
+
+
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
+    return None if accuracy is None else vars(accuracy)
 
 
 def _leg(leg: Leg) -> dict[str, Any]:
     """Returns a leg with the worst figures over its outputs, then each output's own."""
     agreements = [output.top1_agreement for output in leg.outputs if output.top1_agreement is not None]
     return {
+        "subject": leg.subject,
         "runner": leg.runner,
         "settings": dict(leg.settings),
         "precision": leg.precision,
+        "size": list(leg.size),
         "samples": leg.samples,
         "max_abs": max((output.max_abs for output in leg.outputs), default=None),
         "max_rel": max((output.max_rel for output in leg.outputs), default=None),

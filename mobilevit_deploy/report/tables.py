@@ -14,12 +14,15 @@ from rich.text import Text
 from mobilevit_deploy.catalog import is_reconstruction
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.accuracy import Accuracy
     from mobilevit_deploy.catalog import InputRule, ModelCard
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
+    from mobilevit_deploy.locate import Divergence
     from mobilevit_deploy.parity import ParityReport
     from mobilevit_deploy.support import Diagnosis
+    from mobilevit_deploy.verify import VerifyReport
 
 
 def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -116,17 +119,56 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
             *_parity_cells(report.parity),
         )
     parts.append(table)
+    parts += [legs_table(report.parity, f"{report.artifact.target} against PyTorch") for report in reports]
     for report in reports:
         artifact, parity = report.artifact, report.parity
-        if parity.legs:
-            runners = " and ".join(dict.fromkeys(leg.runner for leg in parity.legs))
-            count = parity.legs[0].samples
-            parts.append(Text(f"{artifact.target}: compared with PyTorch on {count} images in {runners}"))
         if parity.status == "not_measured":
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
+        parts += [Text(f"{artifact.target}: {line}") for line in _accuracy_lines(report.accuracy)]
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)
+
+
+def legs_table(parity: ParityReport, title: str) -> RenderableType:
+    """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
+    numbers = ("images", "max rel", "allowed", "SNR", "allowed ", "same class")
+    table = _table(title, "in", "precision", *numbers, "", numbers=numbers)
+    sizes = {leg.size for leg in parity.legs}
+    for leg in parity.legs:
+        outputs = leg.outputs
+        agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
+        table.add_row(
+            leg.subject + (f" at {leg.size[0]}x{leg.size[1]}" if len(sizes) > 1 else ""),
+            " ".join([leg.runner, *leg.settings.values()]),
+            leg.precision,
+            str(leg.samples),
+            f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
+            f"{leg.tolerance.max_rel:.0e}",
+            f"{min(item.snr_db for item in outputs):.0f} dB" if outputs else "",
+            f"{leg.tolerance.snr_db:.0f} dB",
+            f"{min(agreements):.0%}" if agreements else "",
+            Text("passed", style="green") if leg.passed else Text("FAILED", style="red"),
+        )
+    reasons: dict[str, list[str]] = {}
+    for missing in parity.not_run:
+        reasons.setdefault(missing.reason, []).append(
+            " ".join([missing.runner or missing.subject, *missing.settings.values()])
+        )
+    lines = [Text(f"not run: {', '.join(names)}: {reason}", style="yellow") for reason, names in reasons.items()]
+    return Group(table, *lines) if parity.legs else Group(*lines)
+
+
+def _accuracy_lines(accuracy: Accuracy | None) -> list[str]:
+    """Returns what the user's own images say."""
+    if accuracy is None:
+        return []
+    count = accuracy.images
+    lines = [f"on {count} of your images the same class as PyTorch for {accuracy.agreeing}"]
+    if accuracy.reference_correct is not None and accuracy.artifact_correct is not None:
+        before, after = accuracy.reference_correct, accuracy.artifact_correct
+        lines.append(f"top-1 on them: PyTorch {before / count:.1%} ({before}), this file {after / count:.1%} ({after})")
+    return lines
 
 
 def _app_lines(report: ExportReport) -> list[str]:
@@ -247,3 +289,33 @@ def diagnosis_table(diagnosis: Diagnosis) -> RenderableType:
     for ability in diagnosis.abilities:
         abilities.add_row(ability.name, Text("yes", "green") if ability.works else Text("no", "yellow"), ability.detail)
     return Group(versions, abilities)
+
+
+def verify_summary(report: VerifyReport) -> RenderableType:
+    """Returns what was found of one artifact on disk."""
+    weights = report.weights
+    origin = f"weights: {weights.path}" if weights.trained else "UNTRAINED"
+    title = f"{report.artifact.name} against {_with_origin(report.model)}"
+    parts: list[RenderableType] = [
+        Text(f"{report.model}, {origin}; {report.precision}, {report.bytes / 2**20:.1f} MB, {report.seconds:.1f} s"),
+        legs_table(report.parity, title),
+        *(Text(line) for line in _accuracy_lines(report.accuracy)),
+    ]
+    if report.divergence:
+        parts += _divergence_lines(report.divergence)
+    elif report.located and report.parity.status == "passed":
+        parts.append(Text("no module diverges beyond the tolerance", style="green"))
+    return Group(*parts)
+
+
+def _divergence_lines(divergence: Divergence) -> list[RenderableType]:
+    where = f" ({divergence.line})" if divergence.line else ""
+    return [
+        Text(f"first divergence: {divergence.module or 'the model itself'}, {divergence.op}{where}", style="bold red"),
+        Text(f"{divergence.kind}: {divergence.detail}"),
+        Text(
+            f"in the artifact {divergence.name}, a {divergence.artifact_op}; "
+            f"{divergence.compared} of its {divergence.computed} values were compared",
+            style="dim",
+        ),
+    ]

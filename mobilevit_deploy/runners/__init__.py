@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mobilevit_deploy.errors import ArtifactError
+
 Array = npt.NDArray[np.float32]
 
 
@@ -27,22 +29,66 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """Why an artifact cannot be run here."""
+    """A runner that this machine does not have, and why."""
 
+    runner: str
+    settings: Mapping[str, str]
     reason: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A value inside an artifact: its name there, the op that computed it, and what it was."""
+
+    name: str
+    op: str
+    value: Array
 
 
 Opener = Callable[[], Runner]
 
 
-def runners_for(target: str, path: Path) -> Sequence[Opener] | NotMeasured:
-    """Returns what opens an artifact in each runner that this machine has; one at a time, for each takes memory."""
+def runners_for(target: str, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
+    """Returns what opens an artifact in each runner there is; one at a time, for each takes memory.
+
+    Args:
+        target: of the artifact.
+        path: of the artifact.
+        function: of a Core ML model that has more than one.
+    """
     if target == "onnx":
         from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
 
         return [partial(OnnxRuntimeRunner, path, optimization) for optimization in ("disabled", "all")]
     if target == "coreml":
+        from mobilevit_deploy.runners.coreml import core_ml_runners
         from mobilevit_deploy.runners.mil import MilRunner
 
-        return [partial(MilRunner, path)]
-    return NotMeasured(f"this version has no runner for {target}, so what the file computes was not compared")
+        return [partial(MilRunner, path, function=function), *core_ml_runners(path, function)]
+    return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
+
+
+def observe_values(
+    target: str, path: Path, function: str | None, batch: Array, *, widened: bool = False
+) -> list[Observed]:
+    """Returns every value that an artifact computes on the way to its outputs, in order.
+
+    Args:
+        target: of the artifact.
+        path: of the artifact.
+        function: of a Core ML model that has more than one.
+        batch: as the artifact takes it, pixels where it takes those.
+        widened: compute half precision in float32, where the runner can.
+
+    Raises:
+        ArtifactError: the artifact cannot be run, or no runner shows its values.
+    """
+    if target == "onnx":
+        from mobilevit_deploy.runners.onnxruntime import observe_nodes
+
+        return observe_nodes(path, batch)
+    if target == "coreml":
+        from mobilevit_deploy.runners.mil import MilRunner
+
+        return MilRunner(path, "widened" if widened else "fp16_storage", function).observe_all(batch)
+    raise ArtifactError(f"this version cannot look into what {target} computes")

@@ -14,7 +14,7 @@ from mobilevit_deploy.mil.features import Feature, describe
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.mil.program import Function, Literal, Operation, TensorType, decode_function
 from mobilevit_deploy.mil.values import Mode, Value
-from mobilevit_deploy.runners import Array
+from mobilevit_deploy.runners import Array, Observed
 
 Inputs = Array | Mapping[str, Array]
 
@@ -73,6 +73,12 @@ class MilRunner:
     def run_observed(self, batch: Inputs, observe: Observe) -> Sequence[Array]:
         """Runs as ``run`` does, and calls ``observe(operation, name, tensor)`` for every tensor computed, in order."""
         return self._run(batch, observe)
+
+    def observe_all(self, batch: Inputs) -> list[Observed]:
+        """Runs as ``run`` does, and returns every tensor that is computed, in order."""
+        found: list[Observed] = []
+        self._run(batch, lambda operation, name, value: found.append(Observed(name, operation.type, _to_array(value))))
+        return found
 
     def run_recording(self, batch: Inputs, wanted: Collection[str] | None = None) -> dict[str, Array]:
         """Returns intermediate values by their MIL names, in the order they are computed; all unless some are wanted.

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import onnx
 import onnxruntime
 
-from mobilevit_deploy.errors import ConversionError
-from mobilevit_deploy.runners import Array
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.runners import Array, Observed
 
 Optimization = Literal["disabled", "all"]
 
@@ -18,7 +20,7 @@ class OnnxRuntimeRunner:
     name = "onnxruntime"
 
     def __init__(self, path: Path, optimization: Optimization) -> None:
-        """Opens the file; raises ConversionError when ONNX Runtime refuses it."""
+        """Opens the file; raises ArtifactError when ONNX Runtime refuses it."""
         levels = onnxruntime.GraphOptimizationLevel
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = {
@@ -29,15 +31,37 @@ class OnnxRuntimeRunner:
         # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.settings: Mapping[str, str] = {"graph_optimization": optimization}
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise ConversionError(
-                f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
-                "the exporter wrote what the runtime does not take: --opset with another version may help",
-            ) from error
+        self._session = _open(path, str(path), options)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
-        outputs: Sequence[Array] = self._session.run(None, {self._input: batch})
+        try:
+            outputs: Sequence[Array] = self._session.run(None, {self._input: batch})
+        except Exception as error:
+            raise ArtifactError(f"ONNX Runtime does not run the file: {str(error).splitlines()[0]}") from error
         return outputs
+
+
+def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ArtifactError(
+            f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
+            "after an export, --opset with another version may help; a file from elsewhere may be damaged",
+        ) from error
+
+
+def observe_nodes(path: Path, batch: Array) -> list[Observed]:
+    """Returns what every node computes, in order, with no node fused or left out; raises ArtifactError."""
+    model = onnx.load(path)
+    kinds = {name: node.op_type for node in model.graph.node for name in node.output if name}
+    known = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in kinds if name not in known)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = _open(path, model.SerializeToString(), options)
+    names = list(kinds)
+    values = session.run(names, {session.get_inputs()[0].name: batch})
+    return [Observed(name, kinds[name], np.asarray(value)) for name, value in zip(names, values, strict=True)]

@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,22 @@ import torch
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.app_options import Compression
-from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
+from mobilevit_deploy.artifact import (
+    Artifact,
+    ConversionRequest,
+    Entry,
+    FileDescription,
+    Intermediate,
+    measure_files,
+)
 from mobilevit_deploy.blame import blame, root_cause
+from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
-from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
+from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph import arguments, is_call, module_path
+from mobilevit_deploy.mil.features import Feature
+from mobilevit_deploy.mil.package import Package
+from mobilevit_deploy.runners.mil import MilRunner
 
 SUFFIX = ".mlpackage"
 VERSION_NAME = "iOS"
@@ -44,10 +56,14 @@ def convert(request: ConversionRequest) -> Artifact:
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
+        intermediates = []
+        if request.intermediates and request.precision != "fp32":
+            intermediates.append(_float32_conversion(coremltools, request, request.intermediates))
         model, kept = _convert(coremltools, request)
         compression = None
         if request.compression:
-            model, compression = _compress(model, request.compression, kept)
+            model, compression, uncompressed = _compress(model, request, request.compression, kept)
+            intermediates += uncompressed
         specification = model.get_spec()
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
@@ -55,7 +71,54 @@ def convert(request: ConversionRequest) -> Artifact:
         _save(model, request.path)
     sha256, size = measure_files(request.path)
     ops = count_ops(specification)
-    return Artifact(request.path, "coreml", ops, sha256, size, request.outputs, request.app, compression)
+    return Artifact(
+        path=request.path,
+        target="coreml",
+        ops=ops,
+        sha256=sha256,
+        bytes=size,
+        outputs=request.outputs,
+        app=request.app,
+        compression=compression,
+        intermediates=tuple(intermediates),
+    )
+
+
+def describe(path: Path) -> FileDescription:
+    """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
+    description = Package(path).model.description
+    functions = [message.name for message in description.functions]
+    default = description.defaultFunctionName
+    functions.sort(key=lambda name: name != default)
+    runners = {name: MilRunner(path, function=name) for name in functions or (None,)}
+    first = next(iter(runners.values()))
+    if len(first.inputs) != 1:
+        names = ", ".join(feature.name for feature in first.inputs) or "none"
+        raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    return FileDescription(
+        path=path,
+        target="coreml",
+        metadata=dict(description.metadata.userDefined),
+        entries=tuple(
+            Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[0], path)
+        ),
+        outputs=tuple(
+            TensorSpec(feature.name, (1, len(feature.labels)) if feature.labels else feature.shape)
+            for feature in first.outputs
+        ),
+        image=first.inputs[0].kind == "image",
+        probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
+    )
+
+
+def _shapes(feature: Feature, path: Path) -> list[tuple[int, int, int, int]]:
+    """Returns the shapes that an input takes, the default one first."""
+    found = []
+    for shape in dict.fromkeys([feature.shape, *feature.shapes]):
+        if len(shape) != 4:
+            raise ArtifactError(f"{path.name} takes an input of shape {list(shape)}, which is no image")
+        found.append((shape[0], shape[1], shape[2], shape[3]))
+    return found
 
 
 def count_ops(specification: Any) -> dict[str, int]:
@@ -124,16 +187,28 @@ class _PrecisionChooser:
         return False
 
 
-def _compress(model: Any, compression: Compression, kept: set[str]) -> tuple[Any, CompressionResult]:
+def _float32_conversion(coremltools: Any, request: ConversionRequest, folder: Path) -> Intermediate:
+    """Converts the same graph in float32, where a wrong epsilon or form of GELU shows; half precision hides them."""
+    plain = replace(request, precision="fp32", app=replace(request.app, keep_fp32=()), compression=None)
+    path = folder / f"float32{SUFFIX}"
+    model, _ = _convert(coremltools, plain)
+    _save(model, path)
+    return Intermediate("float32 conversion", "fp32", path)
+
+
+def _compress(
+    model: Any, request: ConversionRequest, compression: Compression, kept: set[str]
+) -> tuple[Any, CompressionResult, list[Intermediate]]:
     with tempfile.TemporaryDirectory(prefix="mvd-uncompressed-") as folder:
-        path = Path(folder) / f"uncompressed{SUFFIX}"
+        path = (request.intermediates or Path(folder)) / f"uncompressed{SUFFIX}"
         _save(model, path)
         _, size = measure_files(path)
     try:
         compressed = compress(model, compression, kept)
     except Exception as error:
         raise ConversionError(f"coremltools cannot compress the weights: {root_cause(error)}", REFUSAL_HINT) from error
-    return compressed, account(compressed.get_spec(), kept, size)
+    steps = [Intermediate("before compression", "fp16", path)] if request.intermediates else []
+    return compressed, account(compressed.get_spec(), kept, size), steps
 
 
 def _save(model: Any, path: Path) -> None:

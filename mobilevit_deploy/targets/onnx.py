@@ -11,10 +11,10 @@ import onnx
 import torch
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
+from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, measure_files
 from mobilevit_deploy.blame import blame
-from mobilevit_deploy.capture import quiet_torch
-from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
+from mobilevit_deploy.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
@@ -51,6 +51,36 @@ def convert(request: ConversionRequest) -> Artifact:
     sha256, size = measure_files(request.path)
     warnings = (warning,) if warning else ()
     return Artifact(request.path, "onnx", count_ops(model), sha256, size, request.outputs, warnings=warnings)
+
+
+def describe(path: Path) -> FileDescription:
+    """Reads a file's names, shapes and metadata; a free batch counts as 1. Raises ArtifactError when it is damaged."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf raises many kinds for a damaged file
+        raise ArtifactError(f"{path.name} is no ONNX file, or damaged", "export or copy the file again") from error
+    weights = {item.name for item in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    shape = _shape(inputs[0])
+    if len(shape) != 4 or not all(shape[1:]):
+        raise ArtifactError(
+            f"{path.name} takes an input of shape {list(shape)}, where 0 is free", "export it for one image size"
+        )
+    return FileDescription(
+        path=path,
+        target="onnx",
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        entries=(Entry((shape[0] or 1, shape[1], shape[2], shape[3])),),
+        outputs=tuple(TensorSpec(value.name, _shape(value)) for value in model.graph.output),
+    )
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Returns the dimensions of a tensor; 0 for one that is free."""
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
 
 
 def count_ops(model: onnx.ModelProto) -> dict[str, int]:

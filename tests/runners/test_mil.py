@@ -11,7 +11,7 @@ from torch import nn
 from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, rewrite_for_target
+from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, ready_for_target
 from mobilevit_deploy.runners.mil import MilRunner
 from mobilevit_deploy.runners.torch import TorchRunner
 from tests.mil.blocks import BLOCKS, make_block
@@ -119,7 +119,7 @@ def test_own_exports(name: str, tmp_path: Path) -> None:
     task, side = VARIANTS[name]
     prepared = prepare(load_model(ModelRequest(name, task, size=(side, side))))
     plan = plan_target(TargetRequest("coreml", precision="fp32"))
-    artifact = convert_for_target(plan, prepared, rewrite_for_target(plan, prepared), tmp_path)
+    artifact = convert_for_target(plan, prepared, ready_for_target(plan, prepared), tmp_path)
     images = prepared.images[:1]
     expected = TorchRunner(prepared.model.module).run(images)
     assert largest_error(MilRunner(artifact.path).run(images), list(expected)) < 1e-5

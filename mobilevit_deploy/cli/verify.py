@@ -1,0 +1,66 @@
+"""``mvd verify``."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.export import WeightsName
+from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages
+
+
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="A .onnx file or an .mlpackage.")],
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="What it was made from. Default: what the artifact names.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its weights. Default: the file that the artifact names.")
+    ] = None,
+    weights: Annotated[
+        WeightsName | None, typer.Option(help="Of the checkpoint. Default: what it was made of.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Whose tolerances hold. Default: that of the export.")
+    ] = None,
+    locate: Annotated[
+        bool, typer.Option("--locate", help="Name the first module that diverges, and the kind of fault.")
+    ] = False,
+    images: Images = None,
+    max_images: MaxImages = DEFAULT_IMAGES,
+    json: Json = False,
+) -> None:
+    """Compare what lies on disk with PyTorch, without exporting anything."""
+    with console.progress() as progress:
+        progress("importing PyTorch")
+        from mobilevit_deploy.report import tables
+        from mobilevit_deploy.report.json import verify_document
+        from mobilevit_deploy.verify import VerifyFailedError, VerifyRequest, verify_artifact
+
+        request = VerifyRequest(
+            artifact=artifact,
+            model=model,
+            checkpoint=checkpoint,
+            weights=weights.value if weights else None,
+            recipe=recipe,
+            images=images,
+            largest_count=max_images,
+            locate=locate,
+        )
+        failure = None
+        try:
+            with redirect_stdout(sys.stderr):  # the model's own code may print; stdout is for the result
+                report = verify_artifact(request, progress)
+        except VerifyFailedError as error:
+            failure, report = error, error.report
+    for warning in report.warnings:
+        console.warn(warning)
+    if json:
+        console.print_json(verify_document(report))
+    else:
+        console.print_result(tables.verify_summary(report))
+    if failure:
+        raise failure

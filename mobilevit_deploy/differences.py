@@ -1,0 +1,117 @@
+"""How far outputs are from what they should be, and whether that is within a tolerance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilevit_deploy.catalog import Tolerance
+
+Values = npt.NDArray[np.float64]
+Outputs = Sequence[Values]
+
+# Another order of summation is another float32 result. Where PyTorch's own float32 is further from its float64 than the
+# tolerance, a right graph can be further from it too: by four times that, as both err, and by a factor for luck. Beyond
+# the cap the model loses so much in float32 that a wrong op could hide in it.
+ROUNDING_FACTOR = 4.0
+ROUNDING_CAP = 1e-3
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """One output over all samples.
+
+    Attributes:
+        name: of the output.
+        max_abs: largest difference.
+        max_rel: the same over the largest reference value.
+        snr_db: power of the reference, centred over the samples, over the power of the difference.
+        top1_agreement: share of samples with the same class; None unless the output is (B, classes).
+        spread: largest distance of a sample's reference from the samples' mean, over the largest value.
+    """
+
+    name: str
+    max_abs: float
+    max_rel: float
+    snr_db: float
+    top1_agreement: float | None
+    spread: float
+
+
+def measure(name: str, expected: Values, found: Values) -> OutputDifference:
+    """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN."""
+    with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
+        error = found - expected
+        largest = float(np.abs(expected).max())
+        centred = expected - expected.mean(axis=0)
+        max_abs = float(np.abs(error).max())
+        snr_db = float(10 * np.log10((centred**2).sum() / (error**2).sum()))
+        spread = float(np.abs(centred).max()) / largest if largest else 0.0
+    return OutputDifference(
+        name=name,
+        max_abs=max_abs,
+        max_rel=max_abs / largest if largest else max_abs,
+        snr_db=snr_db,
+        top1_agreement=_top1_agreement(expected, found, max_abs) if expected.ndim == 2 else None,
+        spread=spread,
+    )
+
+
+def judge_all(
+    names: Sequence[str], expected: Outputs, found: Outputs, tolerance: Tolerance
+) -> tuple[list[OutputDifference], list[str]]:
+    """Measures every output, (N, ...), and returns why they are not within the tolerance, if they are not."""
+    reasons: list[str] = []
+    differences = []
+    if len(expected) != len(found):
+        reasons.append(f"{len(found)} outputs instead of {len(expected)}")
+    for name, before, after in zip(names, expected, found, strict=False):
+        if before.shape != after.shape:
+            reasons.append(f"{name} has the shape {after.shape[1:]} instead of {before.shape[1:]}")
+            continue
+        difference = measure(name, before, after)
+        differences.append(difference)
+        reasons += _judge(difference, before, after, tolerance)
+    return differences, reasons
+
+
+def allow_rounding(tolerance: Tolerance, own: Sequence[OutputDifference]) -> Tolerance | None:
+    """Returns a wider tolerance where PyTorch's own float32 comes near the recipe's, or None where it does not."""
+    largest = ROUNDING_FACTOR * max((difference.max_rel for difference in own), default=0.0)
+    if not tolerance.max_rel < largest <= ROUNDING_CAP:
+        return None
+    snr = min(difference.snr_db for difference in own) - 20 * np.log10(ROUNDING_FACTOR)
+    reason = f"{ROUNDING_FACTOR:.0f} times what PyTorch's own float32 differs from its float64; {tolerance.reason}"
+    return tolerance.model_copy(
+        update={"max_rel": largest, "snr_db": min(tolerance.snr_db, float(snr)), "reason": reason}
+    )
+
+
+def _top1_agreement(reference: Values, other: Values, max_abs: float) -> float:
+    """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
+    rows = np.arange(len(reference))
+    with np.errstate(all="ignore"):
+        margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
+        return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
+
+
+def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:
+    """Returns why an output is not within the tolerance; non-finite values first, for they explain the rest."""
+    name = difference.name
+    for what, values in (("PyTorch's own", expected), ("the artifact's", found)):
+        broken = int((~np.isfinite(values)).sum())
+        if broken:
+            return [f"{what} {name} has {broken} values that are NaN or infinite"]
+    reasons = []
+    if difference.max_rel > tolerance.max_rel:
+        reasons.append(
+            f"{name} differs by {difference.max_rel:.1e} of the largest value, more than {tolerance.max_rel:.0e}"
+        )
+    if difference.snr_db < tolerance.snr_db:
+        flat = ", for it is all but the same for every image" if difference.spread < tolerance.max_rel else ""
+        reasons.append(f"{name} has an SNR of {difference.snr_db:.1f} dB, less than {tolerance.snr_db:.0f} dB{flat}")
+    agreement = difference.top1_agreement
+    if agreement is not None and agreement < tolerance.top1_agreement:
+        reasons.append(f"{name} has {agreement:.0%} of the classes, less than {tolerance.top1_agreement:.0%}")
+    return reasons

@@ -1,0 +1,112 @@
+"""The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from mobilevit_deploy.accuracy import Accuracy, batches, measure_accuracy
+from mobilevit_deploy.artifact import Artifact
+from mobilevit_deploy.catalog import Precision, Recipe, Tolerance
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images import ImageSet
+from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected
+from mobilevit_deploy.pipeline import Plan, Prepared, ReadyForTarget
+from mobilevit_deploy.ranges import warn_of_overflow
+from mobilevit_deploy.runners import Array, NotMeasured, Opener, runners_for
+from mobilevit_deploy.runners.borders import Borders
+from mobilevit_deploy.runners.graph import GraphRunner
+from mobilevit_deploy.runners.torch import TorchRunner
+
+
+def expect(module: nn.Module, images: Array, batch: int, names: Sequence[str], borders: Borders) -> Expected:
+    """Runs PyTorch on the images as an artifact with these borders sees them.
+
+    Args:
+        module: before any rewrite.
+        images: normalised, (N, C, H, W).
+        batch: of the artifact.
+        names: of the outputs.
+        borders: of the artifact.
+    """
+    return Expected(
+        borders.reference(TorchRunner(module)),
+        borders.images(images),
+        batch,
+        names,
+        exact=lambda: borders.reference(TorchRunner(module, torch.float64)),
+    )
+
+
+def expect_for_target(prepared: Prepared, ready: ReadyForTarget) -> Expected:
+    """Runs PyTorch on the structured images as the target's artifact sees them."""
+    model, names = prepared.model, [output.name for output in ready.outputs]
+    return expect(model.module, prepared.images, model.input_shape[0], names, borders_of(ready))
+
+
+def borders_of(ready: ReadyForTarget) -> Borders:
+    """Returns the borders that an app asked for."""
+    return Borders(ready.app.image, ready.app.labels is not None)
+
+
+def compare_graph(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, expected: Expected, comparison: Comparison
+) -> tuple[str, ...]:
+    """Adds the leg of the rewritten graph; returns warnings of values that the precision will not hold."""
+    runner, borders = GraphRunner(ready.graph), borders_of(ready)
+    (opener,) = borders.openers([lambda: runner])
+    comparison.add(Candidate("rewritten graph", "fp32", plan.recipe.tolerances["fp32"], [opener]), expected)
+    if plan.precision == "fp32":
+        return ()
+    if prepared.given and not isinstance(opener, NotMeasured):
+        feed = opener()
+        for batch, _ in batches(prepared.given.images, prepared.model.input_shape[0]):
+            feed.run(batch)
+    return warn_of_overflow(ready.graph, runner.largest, ready.app.keep_fp32)
+
+
+def compare_artifact(
+    plan: Plan, ready: ReadyForTarget, artifact: Artifact, expected: Expected, comparison: Comparison
+) -> None:
+    """Adds a leg for each step of the conversion, and those of the artifact, re-read from disk."""
+    recipe, borders = plan.recipe, borders_of(ready)
+    for step in artifact.intermediates:
+        # One runner tells at which step a difference comes in; what only a Mac runs is asked of the artifact alone.
+        openers = borders.openers(runners_for(artifact.target, step.path))[:1]
+        comparison.add(Candidate(step.subject, step.precision, recipe.tolerances[step.precision], openers), expected)
+    tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
+    openers = borders.openers(runners_for(artifact.target, artifact.path))
+    comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), expected)
+
+
+def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:
+    """Returns a recipe's tolerance for an artifact; a pruned one has its own."""
+    return recipe.pruning.tolerance if prune and recipe.pruning else recipe.tolerances[precision]
+
+
+def measure_given(
+    module: nn.Module,
+    images: ImageSet,
+    batch: int,
+    borders: Borders,
+    openers: Sequence[Opener | NotMeasured],
+    progress: Callable[[str], None],
+) -> Accuracy | None:
+    """Returns what the user's images say; None where no runner here runs the artifact, which parity reports.
+
+    Args:
+        module: PyTorch's.
+        images: the user's.
+        batch: of the artifact.
+        borders: of the artifact.
+        openers: of the artifact; the first that this machine has is taken.
+        progress: called with a line of text now and then.
+    """
+    for opener in borders.openers(openers):
+        if isinstance(opener, NotMeasured):
+            continue
+        try:
+            return measure_accuracy(TorchRunner(module), opener(), images, batch, progress)
+        except ArtifactError:
+            return None
+    return None
