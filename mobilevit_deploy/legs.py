@@ -1,6 +1,7 @@
 """The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from mobilevit_deploy.images import ImageSet
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected
 from mobilevit_deploy.pipeline import Plan, Prepared, ReadyForTarget
 from mobilevit_deploy.ranges import warn_of_overflow
-from mobilevit_deploy.runners import Array, NotMeasured, Opener, runners_for
+from mobilevit_deploy.runners import Array, NotMeasured, Opener, runners_for, unrounded_pair
 from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.runners.graph import GraphRunner
 from mobilevit_deploy.runners.torch import TorchRunner
@@ -77,6 +78,46 @@ def compare_artifact(
     tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
     openers = borders.openers(runners_for(artifact.target, artifact.path))
     comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), expected)
+    float32 = next((step.path for step in artifact.intermediates if step.precision == "fp32"), None)
+    if float32 and plan.precision == "fp16" and not (plan.compression or ready.app.keep_fp32):
+        compare_unrounded(artifact.target, float32, artifact.path, expected, recipe, borders, comparison)
+
+
+def compare_unrounded(
+    target: str,
+    float32: Path,
+    half: Path,
+    expected: Expected,
+    recipe: Recipe,
+    borders: Borders,
+    comparison: Comparison,
+    function: str | None = None,
+) -> None:
+    """Adds the leg that holds a half-precision file to float32's tolerance, with rounding taken out of both sides.
+
+    Half precision's own tolerance hides a wrong epsilon, a wrong form of GELU, and a small wrong weight: of corruptions
+    that change the output by more than 1e-4 it caught half (see benchmarks/mutations.py), and this leg all.
+
+    Args:
+        target: of both files.
+        float32: a conversion of the same graph, itself compared with PyTorch.
+        half: the file.
+        expected: for its images.
+        recipe: whose float32 tolerance holds.
+        borders: of both files.
+        comparison: takes the leg.
+        function: of the half-precision file, if it has more than one.
+    """
+    pair = unrounded_pair(target, float32, half, function)
+    if pair is None:
+        return
+    openers = [opener for opener in borders.openers(pair) if not isinstance(opener, NotMeasured)]
+    description = "float32, weights rounded"
+    try:
+        reference = Expected(openers[0](), expected.images, expected.batch, expected.names, description=description)
+    except ArtifactError:
+        return  # the runner lacks an op, which the legs before this one say
+    comparison.add(Candidate("artifact, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference)
 
 
 def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:

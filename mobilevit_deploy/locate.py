@@ -16,15 +16,14 @@ from torch.fx import Node
 
 from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.blame import user_line
-from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import graph_of, quiet_torch, recapture
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph import Graph, module_path, op_name
 from mobilevit_deploy.load import LoadedModel
-from mobilevit_deploy.pipeline import prepare, rewrite_captured
 from mobilevit_deploy.provenance import Provenance
 from mobilevit_deploy.ranges import FP16_LARGEST
+from mobilevit_deploy.reconstruct import Reconstructed, reconstruct
 from mobilevit_deploy.rewriting import default_dtype
 from mobilevit_deploy.runners import Array, NotMeasured, Observed, observe_values, runners_for
 from mobilevit_deploy.runners.borders import to_pixels
@@ -83,7 +82,7 @@ def locate(
     Raises:
         ArtifactError: the artifact has no names in common with the program, as one that mvd did not write.
     """
-    graph, images = _program(file, noted, recipe, model)
+    graph, images = _program(reconstruct(noted, file, recipe, model), file, noted)
     entry = file.entries[0]
     worst = _worst_batch(file, graph, images)
     expected = _run(graph, worst)
@@ -170,21 +169,13 @@ class _Scene:
         return _difference(self.expected[node], value)
 
 
-def _program(
-    file: FileDescription, noted: Provenance | None, recipe: Recipe, model: LoadedModel
-) -> tuple[Graph, Array]:
-    """Returns the program that the converter was given, decomposed as it decomposes it, and images for it."""
-    prepared = prepare(model)
-    rewrites = noted is None or noted.rewritten
-    graph = rewrite_captured(recipe, prepared)[0] if rewrites else prepared.captured.graph
-    images = prepared.images
+def _program(made: Reconstructed, file: FileDescription, noted: Provenance | None) -> tuple[Graph, Array]:
+    """Returns the program decomposed as converters decompose it, and images for it."""
+    images = made.prepared.images
     if file.image and noted and noted.image:
-        graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
         images = to_pixels(images, noted.image)
-    if file.probabilities:
-        graph = append_softmax(graph)
     with quiet_torch():
-        return graph_of(recapture(graph, prepared.example).run_decompositions({})), images
+        return graph_of(recapture(made.graph, made.prepared.example).run_decompositions({})), images
 
 
 def _worst_batch(file: FileDescription, graph: Graph, images: Array) -> Array:

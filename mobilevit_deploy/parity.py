@@ -19,6 +19,7 @@ SAMPLES = 8  # one image of each structured kind
 
 Status = Literal["passed", "failed", "not_measured"]
 
+PYTORCH = "PyTorch"
 ARTIFACT = "artifact"  # the subject of the legs that decide
 
 
@@ -27,6 +28,7 @@ class Leg:
     """One runner against the reference; ``reasons`` say what failed, ``size`` is (height, width) in pixels."""
 
     subject: str
+    reference: str
     runner: str
     settings: Mapping[str, str]
     precision: Precision
@@ -76,9 +78,10 @@ class Candidate:
 
 
 class Expected:
-    """What PyTorch computes, before any rewrite.
+    """What PyTorch computes, before any rewrite; or what a step does that was compared with it.
 
     Attributes:
+        reference: what computed them.
         images: (N, C, H, W); N is a multiple of the batch.
         batch: the artifact's batch size.
         names: of the outputs.
@@ -86,7 +89,13 @@ class Expected:
     """
 
     def __init__(
-        self, reference: Runner, images: Array, batch: int, names: Sequence[str], exact: Opener | None = None
+        self,
+        reference: Runner,
+        images: Array,
+        batch: int,
+        names: Sequence[str],
+        exact: Opener | None = None,
+        description: str = PYTORCH,
     ) -> None:
         """Runs the reference.
 
@@ -96,7 +105,9 @@ class Expected:
             batch: see above.
             names: see above.
             exact: opens PyTorch in float64, to tell rounding from a wrong op where a float32 leg fails.
+            description: of the reference, where it is another.
         """
+        self.reference = description
         self.images, self.batch, self.names = images, batch, tuple(names)
         self.outputs = run_all(reference, images, batch)
         self._exact = exact
@@ -182,6 +193,7 @@ def _leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
     height, width = expected.images.shape[2:]
     return Leg(
         candidate.subject,
+        expected.reference,
         runner.name,
         runner.settings,
         candidate.precision,

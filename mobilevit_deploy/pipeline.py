@@ -219,7 +219,7 @@ def convert_for_target(
         precision=plan.precision,
         version=plan.version,
         metadata=provenance.describe(
-            prepared.model, plan.recipe, plan.precision, ready.results, ready.app, plan.compression
+            prepared.model, plan.recipe, plan.version, plan.precision, ready.results, ready.app, plan.compression
         ),
         path=folder / f"{_stem(prepared.model, plan)}{target.SUFFIX}",
         app=ready.app,

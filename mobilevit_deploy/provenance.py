@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,10 +17,11 @@ from mobilevit_deploy.rewriting import RewriteResult
 
 
 class ImageNormalisation(BaseModel):
-    """Mean and std per channel of values in [0, 1], in the model's own order, as the graph holds them."""
+    """Mean and std per channel of values in [0, 1], in the order of the color, as the graph holds them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    color: Literal["RGB", "BGR", "GRAYSCALE"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -35,6 +36,7 @@ class Provenance(BaseModel):
         weights_sha256: of that file; None when untrained.
         weights_key: the entry of it that the weights were taken from.
         recipe: by name.
+        target_version: the opset, or the iOS floor.
         rewritten: False for ``--no-rewrite``.
         prune: share of the weights that was set to zero.
         keep_fp32: paths of the modules that stayed in float32.
@@ -51,6 +53,7 @@ class Provenance(BaseModel):
     weights_sha256: str | None = None
     weights_key: str | None = None
     recipe: str
+    target_version: int | None = None
     precision: Precision
     rewritten: bool = True
     prune: float | None = None
@@ -59,12 +62,21 @@ class Provenance(BaseModel):
 
 
 PREFIX = "mvd."
-STRUCTURED = ("keep_fp32", "image", "prune", "rewritten", "own_code", "trained")  # JSON; the rest is plain text
+STRUCTURED = (
+    "keep_fp32",
+    "image",
+    "prune",
+    "rewritten",
+    "own_code",
+    "trained",
+    "target_version",
+)  # JSON; the rest is plain text
 
 
 def describe(
     model: LoadedModel,
     recipe: Recipe,
+    version: int,
     precision: Precision,
     results: Sequence[RewriteResult] | None,
     app: AppInterface,
@@ -75,6 +87,7 @@ def describe(
     Args:
         model: as loaded.
         recipe: that it was exported by.
+        version: the opset, or the iOS floor.
         precision: of the artifact.
         results: of the rewrites; None for ``--no-rewrite``.
         app: what an app sees.
@@ -91,6 +104,7 @@ def describe(
         "weights_sha256": weights.sha256,
         "weights_key": weights.key,
         "recipe": recipe.name,
+        "target_version": version,
         "precision": precision,
         "rewritten": results is not None,
         "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},

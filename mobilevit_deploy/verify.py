@@ -1,5 +1,6 @@
 """Parity of what lies on disk: an artifact beside the model that it says it was made from, or that it is given."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,15 +11,16 @@ from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.artifact import FileDescription, measure_files
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.checkpoint import WeightsChoice
-from mobilevit_deploy.errors import ArtifactError, CheckFailedError
+from mobilevit_deploy.errors import ArtifactError, CheckFailedError, UsageError
 from mobilevit_deploy.images import read_images
-from mobilevit_deploy.legs import choose_tolerance, expect, measure_given
+from mobilevit_deploy.legs import choose_tolerance, compare_unrounded, expect, measure_given
 from mobilevit_deploy.load import LoadedModel, WeightsOrigin, load_model
 from mobilevit_deploy.locate import Divergence, locate
 from mobilevit_deploy.origin import find_recipe, model_request
-from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, ParityReport
+from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
 from mobilevit_deploy.pipeline import structured_images
 from mobilevit_deploy.provenance import Provenance
+from mobilevit_deploy.reconstruct import convert_in_float32, reconstruct
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.targets import describe_file
@@ -37,6 +39,7 @@ class VerifyRequest:
         weights: of that checkpoint.
         recipe: whose tolerances hold.
         images: the user's own, at most ``largest_count`` of them, see ``read_images``.
+        tight: hold a half-precision file to float32's tolerance, by converting the model again.
         locate: find the first module that diverges.
     """
 
@@ -47,6 +50,7 @@ class VerifyRequest:
     recipe: str | None = None
     images: Path | None = None
     largest_count: int | None = None
+    tight: bool = False
     locate: bool = False
 
 
@@ -100,8 +104,14 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     model = load_model(wanted)
     borders = _borders(file, noted)
     precision = noted.precision if noted else recipe.default_precision
+    if request.tight:
+        _refuse_tight(precision, noted)
     progress(f"comparing {file.path.name} with PyTorch")
-    parity = _compare(file, noted, recipe, precision, model, borders)
+    comparison, expected = _compare(file, noted, recipe, precision, model, borders)
+    if request.tight:
+        progress("converting the model again in float32")
+        _compare_tightly(file, noted, recipe, model, borders, expected, comparison)
+    parity = comparison.report()
     accuracy = _measure(request, file, model, borders, progress)
     divergence = None
     if request.locate and parity.status == "failed":
@@ -147,17 +157,46 @@ def _compare(
     precision: Precision,
     model: LoadedModel,
     borders: Borders,
-) -> ParityReport:
-    """Compares at every size that the artifact takes."""
+) -> tuple[Comparison, Expected]:
+    """Compares at every size that the artifact takes; returns what was expected at the first."""
     tolerance = choose_tolerance(recipe, precision, noted.prune if noted else None)
-    comparison = Comparison()
+    comparison, first = Comparison(), None
     for entry in file.entries:
         sized = replace(model, input_shape=entry.shape)
         names = [output.name for output in file.outputs]
         expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
         openers = borders.openers(runners_for(file.target, file.path, entry.function))
         comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
-    return comparison.report()
+        first = first or expected
+    assert first is not None  # a description has at least one entry
+    return comparison, first
+
+
+def _compare_tightly(
+    file: FileDescription,
+    noted: Provenance | None,
+    recipe: Recipe,
+    model: LoadedModel,
+    borders: Borders,
+    expected: Expected,
+    comparison: Comparison,
+) -> None:
+    """Adds the legs of the export's own float32 conversion, made again."""
+    with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
+        made = reconstruct(noted, file, recipe, model)
+        path = convert_in_float32(made, noted, file, recipe, Path(folder))
+        openers = borders.openers(runners_for(file.target, path))[:1]
+        comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
+        compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, file.entries[0].function)
+
+
+def _refuse_tight(precision: Precision, noted: Provenance | None) -> None:
+    if precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32)):
+        return
+    raise UsageError(
+        "--tight is for half-precision files without compression, pruning or modules kept in float32",
+        "an fp32 file is held to float32's tolerance already" if precision == "fp32" else "leave it out",
+    )
 
 
 def _measure(

@@ -29,6 +29,10 @@ def verify(
     locate: Annotated[
         bool, typer.Option("--locate", help="Name the first module that diverges, and the kind of fault.")
     ] = False,
+    tight: Annotated[
+        bool,
+        typer.Option("--tight", help="Hold a half-precision file to float32's tolerance; takes as long as an export."),
+    ] = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     json: Json = False,
@@ -48,6 +52,7 @@ def verify(
             recipe=recipe,
             images=images,
             largest_count=max_images,
+            tight=tight,
             locate=locate,
         )
         failure = None

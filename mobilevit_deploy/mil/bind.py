@@ -14,6 +14,9 @@ from mobilevit_deploy.mil.program import Argument, Blob, Constant, Function, Lit
 from mobilevit_deploy.mil.step import LiveParameter, Step, read, refusal
 from mobilevit_deploy.mil.values import Mode, Value, hold_constant
 
+# What MIL declares as float32 in a half-precision program too: a ratio of sizes is never rounded.
+ALWAYS_FLOAT32 = {"scale_factor_height", "scale_factor_width"}
+
 ReadBlob = Callable[[Blob], AnyArray]
 
 
@@ -94,10 +97,17 @@ class _Binder:
             sources = tuple(self._name(operation, argument) for argument in arguments)
             reader = handler.readers[parameter]
             if self._live.isdisjoint(sources):
-                fixed[parameter] = read(operation, parameter, reader, [self.constants[name] for name in sources])
+                values = [self._constant(name, parameter) for name in sources]
+                fixed[parameter] = read(operation, parameter, reader, values)
             else:
                 live.append(LiveParameter(parameter, reader, sources))
         return Step(operation, handler, fixed, tuple(live))
+
+    def _constant(self, name: str, parameter: str) -> Value:
+        """Returns a constant as a parameter takes it."""
+        if self._mode == "half_constants" and parameter in ALWAYS_FLOAT32 and name in self._decoded:
+            return hold_constant(self._decoded[name], "widened")
+        return self.constants[name]
 
     def _name(self, operation: Operation, argument: Argument) -> str:
         """Returns the name by which an argument is known; a value that stands in the operation gets one."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from mobilevit_deploy.mil.data_types import FP16, DataType
 from mobilevit_deploy.mil.program import Constant, TensorType
 
-Mode = Literal["fp16_storage", "half", "widened"]
-MODES: tuple[Mode, ...] = ("fp16_storage", "half", "widened")
+Mode = Literal["fp16_storage", "half", "widened", "half_constants"]
+MODES: tuple[Mode, ...] = ("fp16_storage", "half", "widened", "half_constants")
 
 
 @dataclass
@@ -27,10 +27,12 @@ Value = Tensor | str | int | tuple[str | int, ...] | State
 def hold_constant(constant: Constant, mode: Mode) -> Value:
     """Returns a decoded constant as the program's ops take it.
 
-    What the file holds as fp16 has been rounded to fp16, whatever the mode.
+    What the file holds as fp16 has been rounded to fp16, whatever the mode; ``half_constants`` rounds float32 so too.
     """
     if not isinstance(constant, np.ndarray):
         return constant
+    if constant.dtype == np.float32 and mode == "half_constants":
+        return torch.tensor(constant).half().float()
     if constant.dtype == np.float16:
         half = torch.tensor(constant)
         return half if mode == "half" else half.float()
@@ -48,14 +50,14 @@ def settle(result: Tensor, data_type: DataType, mode: Mode, rounds: bool) -> Ten
         result: of an op, of any data type.
         data_type: that the program declares for it.
         mode: ``fp16_storage`` rounds fp16 results and holds them in float32, ``half`` holds float16, and
-            ``widened`` holds float32 and does not round.
+            ``widened`` and ``half_constants`` hold float32 and do not round.
         rounds: whether the op can produce what fp16 does not have; an op that only moves values cannot.
     """
     if data_type is not FP16:
         return result.to(data_type.torch)
     if mode == "half":
         return result.half()
-    if mode == "widened" or not rounds:
+    if mode in ("widened", "half_constants") or not rounds:
         return result.float()
     return result.half().float()
 

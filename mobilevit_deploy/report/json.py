@@ -154,6 +154,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
     agreements = [output.top1_agreement for output in leg.outputs if output.top1_agreement is not None]
     return {
         "subject": leg.subject,
+        "reference": leg.reference,
         "runner": leg.runner,
         "settings": dict(leg.settings),
         "precision": leg.precision,

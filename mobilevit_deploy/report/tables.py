@@ -119,7 +119,7 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
             *_parity_cells(report.parity),
         )
     parts.append(table)
-    parts += [legs_table(report.parity, f"{report.artifact.target} against PyTorch") for report in reports]
+    parts += [legs_table(report.parity, f"{report.artifact.target}: {report.artifact.path.name}") for report in reports]
     for report in reports:
         artifact, parity = report.artifact, report.parity
         if parity.status == "not_measured":
@@ -133,13 +133,14 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
 def legs_table(parity: ParityReport, title: str) -> RenderableType:
     """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
     numbers = ("images", "max rel", "allowed", "SNR", "allowed ", "same class")
-    table = _table(title, "in", "precision", *numbers, "", numbers=numbers)
+    table = _table("", "against", "run by", "precision", *numbers, "", numbers=numbers)
     sizes = {leg.size for leg in parity.legs}
     for leg in parity.legs:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         table.add_row(
             leg.subject + (f" at {leg.size[0]}x{leg.size[1]}" if len(sizes) > 1 else ""),
+            leg.reference,
             " ".join([leg.runner, *leg.settings.values()]),
             leg.precision,
             str(leg.samples),
@@ -156,7 +157,7 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
             " ".join([missing.runner or missing.subject, *missing.settings.values()])
         )
     lines = [Text(f"not run: {', '.join(names)}: {reason}", style="yellow") for reason, names in reasons.items()]
-    return Group(table, *lines) if parity.legs else Group(*lines)
+    return Group(Text(title, style="bold"), table, *lines) if parity.legs else Group(*lines)
 
 
 def _accuracy_lines(accuracy: Accuracy | None) -> list[str]:
@@ -215,9 +216,9 @@ def _rewrites_table(report: ExportReport) -> RenderableType:
 
 
 def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
-    """Returns the status and the worst figures over all legs and outputs."""
+    """Returns the status and the worst figures of the artifact against PyTorch, over all runners and outputs."""
     style = {"passed": "green", "failed": "red", "not_measured": "yellow"}[parity.status]
-    outputs = [output for leg in parity.legs for output in leg.outputs]
+    outputs = [output for leg in parity.legs if leg.subject == "artifact" for output in leg.outputs]
     if not outputs:
         return Text(parity.status.replace("_", " "), style=style), "", ""
     worst = max(output.max_rel for output in outputs)
@@ -295,10 +296,12 @@ def verify_summary(report: VerifyReport) -> RenderableType:
     """Returns what was found of one artifact on disk."""
     weights = report.weights
     origin = f"weights: {weights.path}" if weights.trained else "UNTRAINED"
-    title = f"{report.artifact.name} against {_with_origin(report.model)}"
     parts: list[RenderableType] = [
-        Text(f"{report.model}, {origin}; {report.precision}, {report.bytes / 2**20:.1f} MB, {report.seconds:.1f} s"),
-        legs_table(report.parity, title),
+        Text(
+            f"{_with_origin(report.model)}, {origin}; {report.precision}, {report.bytes / 2**20:.1f} MB, "
+            f"{report.seconds:.1f} s"
+        ),
+        legs_table(report.parity, report.artifact.name),
         *(Text(line) for line in _accuracy_lines(report.accuracy)),
     ]
     if report.divergence:

@@ -68,6 +68,19 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
     return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
 
 
+def unrounded_pair(target: str, float32: Path, half: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
+    """Returns what opens two conversions of one graph so that both compute with half-precision weights in float32.
+
+    Rounding is the only thing in which they may differ, so a half-precision file can be held to float32's tolerance.
+    None where the target's runner cannot do this.
+    """
+    if target == "coreml":
+        from mobilevit_deploy.runners.mil import MilRunner
+
+        return partial(MilRunner, float32, "half_constants"), partial(MilRunner, half, "widened", function)
+    return None
+
+
 def observe_values(
     target: str, path: Path, function: str | None, batch: Array, *, widened: bool = False
 ) -> list[Observed]:

@@ -24,7 +24,8 @@ class MilRunner:
 
     ``fp16_storage`` computes in float32 and rounds every fp16 result to fp16, so beyond 65504 lies infinity.
     ``half`` uses torch's half-precision kernels. ``widened`` reads fp16 as float32: what is left of the error is that
-    of the weights.
+    of the weights. ``half_constants`` reads a float32 package as if its constants had been rounded to fp16: what a
+    half-precision package of the same graph computes, ``widened``, to the last digits.
 
     Attributes:
         inputs: what the model takes.
