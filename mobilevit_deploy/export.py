@@ -16,7 +16,7 @@ from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.legs import borders_of, compare_artifact, compare_graph, expect_for_target, measure_given
 from mobilevit_deploy.load import ModelRequest, WeightsOrigin, load_model
-from mobilevit_deploy.parity import Comparison, ParityReport
+from mobilevit_deploy.parity import ARTIFACT, Comparison, ParityReport
 from mobilevit_deploy.pipeline import (
     Plan,
     Prepared,
@@ -125,10 +125,10 @@ def _rewrote(reports: Sequence[ExportReport]) -> bool:
     return any(result.applied for report in reports for result in report.rewrites)
 
 
-class _Clock:
+class Clock:
     """Tells progress which stage begins, and adds up what each takes, in seconds."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress = lambda _stage: None) -> None:
         self.progress = progress
         self.seconds: dict[str, float] = {}
 
@@ -154,7 +154,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
     """
     plans = [plan_target(item) for item in request.target_requests()]
     with staging(request.folder) as work:
-        clock = _Clock(progress)
+        clock = Clock(progress)
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
@@ -163,9 +163,9 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
                 check_app(plan, prepared)
         reports = []
         for plan in plans:
-            own_clock = _Clock(progress)
+            own_clock = Clock(progress)
             own_clock.seconds |= clock.seconds
-            reports.append(_export_one(plan, prepared, work, own_clock))
+            reports.append(export_one(plan, prepared, work, own_clock))
         if any(report.parity.status == "failed" for report in reports):
             raise ParityFailedError(reports)
         progress(f"publishing into {request.folder}")
@@ -176,7 +176,12 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
     return reports
 
 
-def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> ExportReport:
+def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> ExportReport:
+    """Rewrites, converts and verifies one model for one target, into a folder and without publishing it.
+
+    Raises:
+        ConversionError: the converter refused the graph. A file that fails its parity raises nothing here.
+    """
     target, model, captured = plan.recipe.target, prepared.model, prepared.captured
     with clock.stage("rewrite", f"{target}: rewriting the graph and proving each rewrite"):
         ready = ready_for_target(plan, prepared)
@@ -190,6 +195,7 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
         with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
             compare_artifact(plan, ready, artifact, expected, comparison)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
+    parity = comparison.report()
     return ExportReport(
         model=model.name,
         task=model.task,
@@ -205,15 +211,29 @@ def _export_one(plan: Plan, prepared: Prepared, work: Path, clock: _Clock) -> Ex
         ops_before=captured.graph.histogram(),
         ops_rewritten=ready.rewritten.histogram(),
         rewrites=ready.results or (),
-        parity=comparison.report(),
+        parity=parity,
         accuracy=accuracy,
         seconds=clock.seconds,
         tool_versions=tool_versions(),
-        warnings=(*warnings, *artifact.warnings),
+        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan)),
     )
 
 
-def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: _Clock) -> Accuracy | None:
+def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
+    """Returns a warning when compressed weights change the outputs by more than half precision may."""
+    if plan.compression is None:
+        return ()
+    found = [output.snr_db for leg in parity.legs if leg.subject == ARTIFACT for output in leg.outputs]
+    usual = plan.recipe.tolerances["fp16"].snr_db
+    if min(found, default=usual) >= usual:
+        return ()
+    return (
+        f"compression leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
+        "precision: --images DIR shows what it costs in accuracy; untrained weights lose more than trained ones",
+    )
+
+
+def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: Clock) -> Accuracy | None:
     if prepared.given is None:
         return None
     return measure_given(

@@ -61,10 +61,18 @@ class Graph:
         graph.set_codegen(self.graph._codegen)  # how inputs and outputs are packed, which no rewrite changes
         return Graph(graph, self.weights)
 
-    def run(self, sample: Tensor, observe: Observe | None = None) -> list[Tensor]:
-        """Returns the outputs for one input, flattened; ``observe`` is called with what each node computes."""
+    def run(
+        self, sample: Tensor, observe: Observe | None = None, given: Mapping[Node, Tensor] | None = None
+    ) -> list[Tensor]:
+        """Returns the outputs for one input, flattened to a list.
+
+        Args:
+            sample: (B, C, H, W).
+            observe: is called with what each node computes.
+            given: what the readers of a node are handed in place of what it computes.
+        """
         with torch.no_grad():
-            outputs = _Interpreter(self, observe).run(sample.clone())  # a model may write into its input
+            outputs = _Interpreter(self, observe, given or {}).run(sample.clone())  # a model may write into its input
         return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
     @property
@@ -172,16 +180,17 @@ class Graph:
 class _Interpreter(fx.Interpreter):
     """Runs a graph call by call, with the weights from a dictionary: no code is generated for one run."""
 
-    def __init__(self, graph: Graph, observe: Observe | None) -> None:
+    def __init__(self, graph: Graph, observe: Observe | None, given: Mapping[Node, Tensor]) -> None:
         super().__init__(nn.Module(), garbage_collect_values=True, graph=graph.graph)
         self._weights = graph.weights
         self._observe = observe
+        self._given = given
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
         if self._observe and n.op == "call_function":
             self._observe(n, value)
-        return value
+        return self._given.get(n, value)
 
     def fetch_attr(self, target: str) -> Tensor:
         return self._weights[target]

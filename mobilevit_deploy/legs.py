@@ -78,9 +78,10 @@ def compare_artifact(
     tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
     openers = borders.openers(runners_for(artifact.target, artifact.path))
     comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), expected)
-    float32 = next((step.path for step in artifact.intermediates if step.precision == "fp32"), None)
-    if float32 and plan.precision == "fp16" and not (plan.compression or ready.app.keep_fp32):
-        compare_unrounded(artifact.target, float32, artifact.path, expected, recipe, borders, comparison)
+    paths = {step.precision: step.path for step in artifact.intermediates}
+    half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
+    if half and "fp32" in paths and not ready.app.keep_fp32:
+        compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison)
 
 
 def compare_unrounded(
@@ -117,7 +118,7 @@ def compare_unrounded(
         reference = Expected(openers[0](), expected.images, expected.batch, expected.names, description=description)
     except ArtifactError:
         return  # the runner lacks an op, which the legs before this one say
-    comparison.add(Candidate("artifact, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference)
+    comparison.add(Candidate("half precision, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference)
 
 
 def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:

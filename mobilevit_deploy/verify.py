@@ -11,11 +11,12 @@ from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.artifact import FileDescription, measure_files
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.checkpoint import WeightsChoice
+from mobilevit_deploy.divergence import Divergence
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, UsageError
 from mobilevit_deploy.images import read_images
 from mobilevit_deploy.legs import choose_tolerance, compare_unrounded, expect, measure_given
 from mobilevit_deploy.load import LoadedModel, WeightsOrigin, load_model
-from mobilevit_deploy.locate import Divergence, locate
+from mobilevit_deploy.locate import locate
 from mobilevit_deploy.origin import find_recipe, model_request
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
 from mobilevit_deploy.pipeline import structured_images

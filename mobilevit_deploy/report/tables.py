@@ -16,10 +16,10 @@ from mobilevit_deploy.catalog import is_reconstruction
 if TYPE_CHECKING:
     from mobilevit_deploy.accuracy import Accuracy
     from mobilevit_deploy.catalog import InputRule, ModelCard
+    from mobilevit_deploy.divergence import Divergence
     from mobilevit_deploy.export import ExportReport
     from mobilevit_deploy.inspection import Inspection
     from mobilevit_deploy.latency import LatencyReport
-    from mobilevit_deploy.locate import Divergence
     from mobilevit_deploy.parity import ParityReport
     from mobilevit_deploy.support import Diagnosis
     from mobilevit_deploy.verify import VerifyReport
@@ -141,7 +141,7 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
         table.add_row(
             leg.subject + (f" at {leg.size[0]}x{leg.size[1]}" if len(sizes) > 1 else ""),
             leg.reference,
-            " ".join([leg.runner, *leg.settings.values()]),
+            " ".join([leg.runner, *(value for value in leg.settings.values() if value != "main")]),
             leg.precision,
             str(leg.samples),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",

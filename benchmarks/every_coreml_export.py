@@ -1,0 +1,117 @@
+"""Every catalog model to Core ML in every precision for iOS 16 and 18, each file compared on this machine.
+
+Run: ``python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md``. It takes about half an hour on one
+core and needs scikit-learn (``pip install '.[compression]'``). Exit code 3 when any leg of any export fails.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilevit_deploy import catalog
+from mobilevit_deploy.environment import tool_versions
+from mobilevit_deploy.export import Clock, ExportReport, export_one
+from mobilevit_deploy.load import ModelRequest, load_model
+from mobilevit_deploy.parity import ARTIFACT, Leg
+from mobilevit_deploy.pipeline import Prepared, TargetRequest, plan_target, prepare
+
+PRECISIONS = ("fp32", "fp16", "w8", "w4")
+FLOORS = (16, 18)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One export."""
+
+    model: str
+    precision: str
+    floor: int
+    report: ExportReport
+
+    def leg(self, *subjects: str) -> Leg | None:
+        """Returns the first leg of these subjects."""
+        return next((leg for subject in subjects for leg in self.report.parity.legs if leg.subject == subject), None)
+
+    def cells(self) -> list[str]:
+        """Returns the row of the table."""
+        float32 = self.leg("float32 conversion", ARTIFACT)
+        unrounded = self.leg("half precision, unrounded")
+        artifact = self.leg(ARTIFACT)
+        return [
+            self.model,
+            self.precision,
+            f"iOS {self.floor}",
+            f"{self.report.artifact.bytes / 1e6:.1f} MB",
+            _worst(float32),
+            _worst(unrounded),
+            _worst(artifact),
+            f"{min(item.snr_db for item in artifact.outputs):.0f} dB" if artifact and artifact.outputs else "",
+            self.report.parity.status,
+        ]
+
+
+HEAD = ["model", "precision", "from", "size", "float32 leg", "half precision, unrounded", "file", "SNR", "parity"]
+
+
+def _worst(leg: Leg | None) -> str:
+    return f"{max(item.max_rel for item in leg.outputs):.0e}" if leg and leg.outputs else ""
+
+
+def export_all(models: list[str]) -> Iterator[Row]:
+    """Exports every combination; nothing is kept on disk."""
+    for name in models:
+        prepared = prepare(load_model(ModelRequest(name)))
+        for precision in PRECISIONS:
+            for floor in FLOORS:
+                yield Row(name, precision, floor, _export(prepared, precision, floor))
+
+
+def _export(prepared: Prepared, precision: str, floor: int) -> ExportReport:
+    plan = plan_target(TargetRequest("coreml", precision=precision, version=floor))
+    with tempfile.TemporaryDirectory() as folder:
+        return export_one(plan, prepared, Path(folder), Clock())
+
+
+def table(rows: list[Row]) -> str:
+    """Returns the rows in Markdown, with what they mean."""
+    versions = tool_versions()
+    lines = [
+        "# Every model, precision and iOS floor",
+        "",
+        "Made by `python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md`; untrained weights, default",
+        f"size, structured images; torch {versions['torch']}, coremltools {versions['coremltools']}. Differences are shares",
+        "of the largest output. *float32 leg*: the same graph converted in float32, against PyTorch. *Half precision,",
+        "unrounded*: the half-precision package against that one, both computing in float32 with half-precision weights.",
+        "*File*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: of a trained model",
+        "see the README.",
+        "",
+        f"| {' | '.join(HEAD)} |",
+        f"|{'---|' * len(HEAD)}",
+        *(f"| {' | '.join(row.cells())} |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="names from `mvd list`; default: all")
+    parser.add_argument("--markdown", type=Path, help="write the table here as well")
+    options = parser.parse_args()
+    rows = []
+    for row in export_all(options.models or list(catalog.models())):
+        rows.append(row)
+        print("  ".join(row.cells()), flush=True)
+        if row.report.parity.status != "passed":
+            print(f"  {row.report.parity.reason}", flush=True)
+    if options.markdown:
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(table(rows), encoding="utf-8")
+    sys.exit(0 if all(row.report.parity.status == "passed" for row in rows) else 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Where two computations of one graph part, and what kind of fault it looks like.
+
+Each operation is computed again in PyTorch from the values that the artifact itself had for its inputs. An operation
+whose result the artifact does not have is the faulty one, however far an error of an earlier one has spread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from mobilevit_deploy.blame import user_line
+from mobilevit_deploy.catalog import Precision
+from mobilevit_deploy.graph import Graph, module_path, op_name
+from mobilevit_deploy.ranges import FP16_LARGEST
+from mobilevit_deploy.runners import Array, Observed
+
+Kind = Literal["overflow", "cancellation", "wrong op"]
+
+# What one operation may differ by, given its own inputs, as a share of the result's largest magnitude: several times
+# what the operations of right artifacts do (of the four families, per precision), for rounded or compressed weights.
+OWN_DIFFERENCE: Mapping[Precision, float] = {"fp32": 2e-5, "fp16": 1e-2, "w8": 5e-2, "w6": 1.5e-1, "w4": 5e-1}
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where an artifact begins to compute something else.
+
+    Attributes:
+        module: path of the module; empty for the model itself.
+        op: ATen name of the operation.
+        line: of the model's code, such as ``line 7 of net.py``; empty where it is not known.
+        name: of the value in the artifact.
+        artifact_op: what computes it there.
+        kind: what the fault looks like.
+        detail: the figures that tell so.
+        difference: from PyTorch's value, the largest over the value's largest magnitude.
+        own_difference: the same from what PyTorch computes from the artifact's own inputs.
+        compared: how many values were set beside each other.
+        computed: how many the artifact computes.
+    """
+
+    module: str
+    op: str
+    line: str
+    name: str
+    artifact_op: str
+    kind: Kind
+    detail: str
+    difference: float
+    own_difference: float
+    compared: int
+    computed: int
+
+
+class Sides:
+    """One image through PyTorch and through an artifact, every value that has a name in both."""
+
+    def __init__(self, graph: Graph, batch: Array, pairs: Mapping[Node, Observed], computed: int) -> None:
+        """Runs PyTorch twice: by itself, and each operation from the artifact's own values.
+
+        Args:
+            graph: that the artifact was converted from.
+            batch: (B, C, H, W).
+            pairs: the artifact's values by the node that computes the same.
+            computed: how many values the artifact has.
+        """
+        self._pairs, self._computed = pairs, computed
+        self._expected = _run(graph, batch, {})
+        own = {node: torch.from_numpy(np.array(item.value, np.float32)) for node, item in pairs.items()}
+        self._from_own_inputs = _run(graph, batch, own)
+
+    def find(self, precision: Precision) -> Divergence:
+        """Returns the first faulty operation; without one, that which lost the digits."""
+        limit = OWN_DIFFERENCE[precision]
+        for node, item in self._pairs.items():
+            finite = bool(np.isfinite(item.value).all())
+            if not finite and np.isfinite(self._expected[node]).all():
+                return self._describe(node, "overflow", self._overflow(node))
+            if not self._own_difference(node) <= limit:
+                return self._describe(node, "wrong op", self._wrong(node, limit))
+        node = max(self._pairs, key=self._jump)
+        return self._describe(node, "cancellation", self._cancelled(node))
+
+    def _own_difference(self, node: Node) -> float:
+        return difference(self._from_own_inputs[node], self._pairs[node].value)
+
+    def _difference(self, node: Node) -> float:
+        return difference(self._expected[node], self._pairs[node].value)
+
+    def _inherited(self, node: Node) -> float:
+        """Returns the largest difference among the nearest values before a node that were compared."""
+        largest, seen, waiting = 0.0, set[Node](), list(node.all_input_nodes)
+        while waiting:
+            item = waiting.pop()
+            if item in seen:
+                continue
+            seen.add(item)
+            if item in self._pairs:
+                largest = max(largest, self._difference(item))
+            else:
+                waiting += item.all_input_nodes
+        return largest
+
+    def _jump(self, node: Node) -> float:
+        return self._difference(node) / max(self._inherited(node), 1e-6)
+
+    def _overflow(self, node: Node) -> str:
+        expected = self._expected[node]
+        broken = int((~np.isfinite(self._pairs[node].value)).sum())
+        return (
+            f"{broken} of {expected.size} values are not finite; PyTorch's reach {_largest(expected):.4g}, and their "
+            f"inputs {self._largest_input(node):.4g}; half precision ends at {FP16_LARGEST:.0f}"
+        )
+
+    def _wrong(self, node: Node, limit: float) -> str:
+        return (
+            f"from the artifact's own inputs PyTorch computes another result, by {self._own_difference(node):.1e} of "
+            f"the largest value, where {limit:.0e} is rounding: the operation, an attribute or a weight of it is wrong"
+        )
+
+    def _cancelled(self, node: Node) -> str:
+        return (
+            f"every operation is right from its own inputs; here {self._inherited(node):.1e} of difference become "
+            f"{self._difference(node):.1e}, as values up to {self._largest_input(node):.4g} leave results up to "
+            f"{_largest(self._expected[node]):.4g}: the digits that are left are those that were rounded away"
+        )
+
+    def _largest_input(self, node: Node) -> float:
+        values = [_largest(self._expected[item]) for item in node.all_input_nodes if item in self._expected]
+        return max(values, default=float("nan"))
+
+    def _describe(self, node: Node, kind: Kind, detail: str) -> Divergence:
+        return Divergence(
+            module=module_path(node),
+            op=op_name(node),
+            line=user_line(node.meta.get("stack_trace") or ""),
+            name=self._pairs[node].name,
+            artifact_op=self._pairs[node].op,
+            kind=kind,
+            detail=detail,
+            difference=self._difference(node),
+            own_difference=self._own_difference(node),
+            compared=len(self._pairs),
+            computed=self._computed,
+        )
+
+
+def _run(graph: Graph, batch: Array, given: Mapping[Node, Tensor]) -> dict[Node, Array]:
+    """Returns what every node computes, where later ones read what is given in its place."""
+    values: dict[Node, Array] = {}
+
+    def keep(node: Node, value: object) -> None:
+        if isinstance(value, Tensor):
+            values[node] = value.numpy(force=True).copy()
+
+    graph.run(torch.from_numpy(batch), observe=keep, given=given)
+    return values
+
+
+def _largest(values: Array) -> float:
+    return float(np.abs(values).max(initial=0))
+
+
+def difference(expected: Array, found: Array) -> float:
+    """Returns the largest difference over the largest magnitude; infinity where only one side is finite."""
+    if expected.shape != found.shape:
+        return float("inf")
+    if not expected.size:
+        return 0.0
+    before, after = expected.astype(np.float64), found.astype(np.float64)
+    finite = np.isfinite(before)
+    if (finite != np.isfinite(after)).any():
+        return float("inf")
+    largest = np.abs(before[finite]).max(initial=0)
+    distance = float(np.abs(after[finite] - before[finite]).max(initial=0))
+    return distance / float(largest) if largest else distance
