@@ -75,24 +75,24 @@ def _export(prepared: Prepared, precision: str, floor: int) -> ExportReport:
         return export_one(plan, prepared, Path(folder), Clock())
 
 
+NOTES = """# Every model, precision and iOS floor
+
+Made by `python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md`: untrained weights, default size,
+structured images, torch {torch}, coremltools {coremltools}. Differences are shares of the largest output.
+
+- *float32 leg*: the same graph converted in float32, against PyTorch.
+- *half precision, unrounded*: the half-precision package against that one, both computing in float32 with half-precision
+  weights.
+- *file*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: for a trained model see
+  the README.
+
+"""
+
+
 def table(rows: list[Row]) -> str:
     """Returns the rows in Markdown, with what they mean."""
-    versions = tool_versions()
-    lines = [
-        "# Every model, precision and iOS floor",
-        "",
-        "Made by `python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md`; untrained weights, default",
-        f"size, structured images; torch {versions['torch']}, coremltools {versions['coremltools']}. Differences are shares",
-        "of the largest output. *float32 leg*: the same graph converted in float32, against PyTorch. *Half precision,",
-        "unrounded*: the half-precision package against that one, both computing in float32 with half-precision weights.",
-        "*File*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: of a trained model",
-        "see the README.",
-        "",
-        f"| {' | '.join(HEAD)} |",
-        f"|{'---|' * len(HEAD)}",
-        *(f"| {' | '.join(row.cells())} |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
+    return NOTES.format(**tool_versions()) + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def main() -> None:
