@@ -81,8 +81,8 @@ Made by `python benchmarks/every_coreml_export.py --markdown docs/coreml-exports
 structured images, torch {torch}, coremltools {coremltools}. Differences are shares of the largest output.
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
-- *half precision, unrounded*: the half-precision package against that one, both computing in float32 with half-precision
-  weights.
+- *half precision, unrounded*: the half-precision package against that one, both computing in float32 with their weights
+  in half precision.
 - *file*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: for a trained model see
   the README.
 
