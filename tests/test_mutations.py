@@ -28,12 +28,14 @@ SEED = 0
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    return export_subject("tests.research.hybrid_net:build", 32, tmp_path_factory.mktemp("intact"), ["fp32"])
+    folder = tmp_path_factory.mktemp("intact")
+    return export_subject("tests.research.hybrid_net:build", 32, folder, ["fp32", "fp16"])
 
 
 @pytest.fixture(scope="module")
 def outcomes(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Outcome]]:
     folder = tmp_path_factory.mktemp("corrupted")
+    subject = replace(subject, packages={"fp32": subject.packages["fp32"]})
     found: dict[str, list[Outcome]] = defaultdict(list)
     for kind in KINDS:
         for corruption in draw(subject.packages["fp32"], kind, PER_KIND, SEED):
@@ -44,7 +46,8 @@ def outcomes(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Mapp
 
 
 def test_the_intact_package_passes(subject: Subject) -> None:
-    assert subject.caught_by_verify(subject.packages["fp32"], "fp32") == "passed"
+    for precision, package in subject.packages.items():
+        assert subject.caught_by_verify(package, precision) == "passed"
     assert subject.change(subject.packages["fp32"]) == (0, 0)
 
 
@@ -78,6 +81,15 @@ def test_a_coarser_check_would_not_reach_that_share(subject: Subject, tmp_path: 
 
 
 class TestEngine:
+    def test_both_precisions_have_the_same_places(self, subject: Subject, tmp_path: Path) -> None:
+        programs = [Program(package) for package in subject.packages.values()]
+        for kind in KINDS.values():
+            one, other = ([edit.place for edit in kind(program)] for program in programs)
+            assert one == other
+            assert len(set(one)) == len(one)
+        for corruption in draw(subject.packages["fp32"], "exponent bit of a weight flipped", 2, SEED):
+            assert corruption.make(subject.packages["fp16"], tmp_path / f"{corruption.place}.mlpackage") is not None
+
     def test_the_same_seed_makes_the_same_file(self, subject: Subject, tmp_path: Path) -> None:
         package = subject.packages["fp32"]
         first, other = (list(draw(package, "two channels of a weight swapped", 4, seed)) for seed in (0, 1))
