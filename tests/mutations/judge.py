@@ -1,0 +1,120 @@
+"""A model with its packages, and what a check of a corrupted one makes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mobilevit_deploy import catalog, samples
+from mobilevit_deploy.catalog import Precision, Tolerance
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.load import ModelRequest, load_model
+from mobilevit_deploy.parity import ParityReport, compare
+from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, rewrite_for_target
+from mobilevit_deploy.runners import Array, Runner
+from mobilevit_deploy.runners.mil import MilRunner
+from mobilevit_deploy.runners.torch import TorchRunner
+
+Verdict = Literal["passed", "failed", "unreadable"]
+
+CHANGED = 1e-4  # of the largest value: what an app could come to notice, and ten times the fp32 tolerance
+
+
+class RecordingRunner:
+    """Computes each batch once: the reference is the same for every corruption."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner = runner
+        self._outputs: dict[bytes, Sequence[Array]] = {}
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        key = batch.tobytes()
+        if key not in self._outputs:
+            self._outputs[key] = self._runner.run(batch)
+        return self._outputs[key]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and its packages.
+
+    Attributes:
+        name: of the model.
+        reference: the model in PyTorch.
+        names: of the outputs.
+        images: what a verification feeds, (8, C, H, W).
+        other_images: as many of the same kinds with other random parameters, and then white noise.
+        packages: one for each precision.
+    """
+
+    name: str
+    reference: Runner
+    names: tuple[str, ...]
+    images: Array
+    other_images: Array
+    packages: Mapping[Precision, Path]
+    _intact: dict[str, list[Array]] = field(default_factory=dict)
+
+    def caught_by_verify(self, package: Path, precision: Precision) -> Verdict:
+        """Tells what verifying a package says; ``failed`` and ``unreadable`` are caught."""
+        report = self.compare(package, catalog.recipe("coreml").tolerances[precision], precision)
+        if report.status == "passed":
+            return "passed"
+        return "failed" if report.status == "failed" else "unreadable"
+
+    def compare(self, package: Path, tolerance: Tolerance, precision: Precision = "fp32") -> ParityReport:
+        """Compares a package with PyTorch on the images of a verification."""
+        openers = [partial(MilRunner, package)]
+        return compare(self.reference, openers, self.images, 1, self.names, precision, tolerance)
+
+    def change(self, package: Path) -> tuple[float, float]:
+        """Returns how far a float32 package is from the intact one, on the images and on the other images.
+
+        The largest difference over the largest value, over all outputs; infinite where a value is not finite, and
+        where the package cannot be run.
+        """
+        if not self._intact:
+            intact = MilRunner(self.packages["fp32"])
+            self._intact.update(images=_outputs(intact, self.images), other=_outputs(intact, self.other_images))
+        try:
+            found = MilRunner(package)
+            outputs = [_outputs(found, images) for images in (self.images, self.other_images)]
+        except ArtifactError:
+            return np.inf, np.inf
+        return _change(self._intact["images"], outputs[0]), _change(self._intact["other"], outputs[1])
+
+
+def _outputs(runner: Runner, images: Array) -> list[Array]:
+    parts = [runner.run(image[None]) for image in images]
+    return [np.concatenate(output) for output in zip(*parts, strict=True)]
+
+
+def _change(before: Sequence[Array], after: Sequence[Array]) -> float:
+    with np.errstate(all="ignore"):  # what is not finite is replaced below
+        changes = [np.abs(new - old).max() / np.abs(old).max() for old, new in zip(before, after, strict=True)]
+    return float(np.nan_to_num(max(changes, key=np.nan_to_num), nan=np.inf, posinf=np.inf))
+
+
+def export_subject(name: str, side: int, folder: Path, precisions: Sequence[Precision]) -> Subject:
+    """Exports a classifier of the catalog, untrained, for images of ``side`` by ``side`` pixels."""
+    prepared = prepare(load_model(ModelRequest(name, size=(side, side))))
+    packages: dict[Precision, Path] = {}
+    for precision in precisions:
+        plan = plan_target(TargetRequest("coreml", precision=precision))
+        artifact = convert_for_target(plan, prepared, rewrite_for_target(plan, prepared), folder)
+        packages[precision] = artifact.path
+    count, channels, height, width = prepared.images.shape
+    noise = np.random.default_rng(0).standard_normal(prepared.images.shape).astype(np.float32)
+    others = np.concatenate([samples.make_samples(count, channels, height, width, seed=1), noise])
+    return Subject(
+        name=name,
+        reference=RecordingRunner(TorchRunner(prepared.model.module)),
+        names=tuple(output.name for output in prepared.captured.outputs),
+        images=prepared.images,
+        other_images=others,
+        packages=packages,
+    )
