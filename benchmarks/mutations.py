@@ -24,7 +24,17 @@ from tests.mutations.outcome import Outcome, count, examine
 from tests.mutations.sample import draw
 
 MODELS = ["cas_vit_xs:64", "cloformer_xxs:64", "lightvit_tiny:224"]  # the smallest sides with every op of each
-COLUMNS = ("kind", "tried", "unreadable", "changed", "caught by fp32", "of fp16", "caught by fp16", "unseen")
+COLUMNS = (
+    "kind",
+    "tried",
+    "unreadable",
+    "changed",
+    "caught by fp32",
+    "of fp16",
+    "caught by fp16",
+    "with --tight",
+    "unseen",
+)
 
 progress = Console(stderr=True)
 
@@ -51,7 +61,15 @@ def corrupt(model: str, per_kind: int, seed: int) -> list[Outcome]:
 def row(title: str, outcomes: Iterable[Outcome]) -> tuple[str, ...]:
     """Returns a line of the table."""
     tally = count(outcomes)
-    numbers = (tally.tried, tally.unreadable, tally.changed, tally.caught, tally.halves, tally.caught_half)
+    numbers = (
+        tally.tried,
+        tally.unreadable,
+        tally.changed,
+        tally.caught,
+        tally.halves,
+        tally.caught_half,
+        tally.caught_tight,
+    )
     return (title, *map(str, numbers), f"{tally.caught_unseen} of {tally.unseen}")
 
 
@@ -69,7 +87,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     shares = [
         f"{tally.tried} corruptions; {tally.unreadable} leave a package that cannot be run, which is a catch.",
         f"Of {tally.changed} others that change the output by more than 1e-4, float32 catches {tally.share:.1%}",
-        f"and half precision {tally.caught_half / max(tally.halves, 1):.1%} of the {tally.halves} that it has too.",
+        f"and half precision {tally.caught_half / max(tally.halves, 1):.1%} of the {tally.halves} that it has too, "
+        f"with --tight {tally.caught_tight / max(tally.halves, 1):.1%}.",
         f"On other images alone {tally.unseen} change the output, of which float32 catches {tally.caught_unseen}.",
     ]
     return " ".join(shares)

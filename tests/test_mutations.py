@@ -47,7 +47,7 @@ def outcomes(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Mapp
 
 def test_the_intact_package_passes(subject: Subject) -> None:
     for precision, package in subject.packages.items():
-        assert subject.caught_by_verify(package, precision) == "passed"
+        assert subject.caught_by_verify(package, precision, tight=precision == "fp16") == "passed"
     assert subject.change(subject.packages["fp32"]) == (0, 0)
 
 
@@ -78,6 +78,16 @@ def test_a_coarser_check_would_not_reach_that_share(subject: Subject, tmp_path: 
             caught += subject.compare(copy, coarse).status == "failed"
     assert tried >= 6
     assert caught < 0.95 * tried
+
+
+def test_the_tight_leg_catches_in_half_precision_what_its_tolerance_hides(subject: Subject, tmp_path: Path) -> None:
+    outcomes = []
+    for kind in ("epsilon made 1e-3", "weight scaled by 1 %", "GELU exact and tanh confused"):
+        found = (examine(subject, corruption, tmp_path) for corruption in draw(subject.packages["fp32"], kind, 3, SEED))
+        outcomes += [outcome for outcome in found if outcome]
+    total = count(outcomes)
+    assert total.halves >= 4
+    assert total.caught_half < total.caught_tight == total.halves
 
 
 class TestEngine:

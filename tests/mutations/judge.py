@@ -11,31 +11,17 @@ import numpy as np
 from mobilevit_deploy import catalog, samples
 from mobilevit_deploy.catalog import Precision, Tolerance
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.legs import compare_unrounded, expect
 from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.parity import ParityReport, compare
-from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, rewrite_for_target
+from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport, compare
+from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, ready_for_target
 from mobilevit_deploy.runners import Array, Runner
+from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.runners.mil import MilRunner
-from mobilevit_deploy.runners.torch import TorchRunner
 
 Verdict = Literal["passed", "failed", "unreadable"]
 
 CHANGED = 1e-4  # of the largest value: what an app could come to notice, and ten times the fp32 tolerance
-
-
-class RecordingRunner:
-    """Computes each batch once: the reference is the same for every corruption."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.name, self.settings = runner.name, runner.settings
-        self._runner = runner
-        self._outputs: dict[bytes, Sequence[Array]] = {}
-
-    def run(self, batch: Array) -> Sequence[Array]:
-        key = batch.tobytes()
-        if key not in self._outputs:
-            self._outputs[key] = self._runner.run(batch)
-        return self._outputs[key]
 
 
 @dataclass(frozen=True)
@@ -44,32 +30,43 @@ class Subject:
 
     Attributes:
         name: of the model.
-        reference: the model in PyTorch.
-        names: of the outputs.
-        images: what a verification feeds, (8, C, H, W).
+        expected: what PyTorch computes from what a verification feeds, (8, C, H, W).
         other_images: as many of the same kinds with other random parameters, and then white noise.
         packages: one for each precision.
     """
 
     name: str
-    reference: Runner
-    names: tuple[str, ...]
-    images: Array
+    expected: Expected
     other_images: Array
     packages: Mapping[Precision, Path]
     _intact: dict[str, list[Array]] = field(default_factory=dict)
 
-    def caught_by_verify(self, package: Path, precision: Precision) -> Verdict:
-        """Tells what verifying a package says; ``failed`` and ``unreadable`` are caught."""
-        report = self.compare(package, catalog.recipe("coreml").tolerances[precision], precision)
-        if report.status == "passed":
-            return "passed"
-        return "failed" if report.status == "failed" else "unreadable"
+    @property
+    def images(self) -> Array:
+        """Returns what a verification feeds."""
+        return self.expected.images
 
-    def compare(self, package: Path, tolerance: Tolerance, precision: Precision = "fp32") -> ParityReport:
-        """Compares a package with PyTorch on the images of a verification."""
-        openers = [partial(MilRunner, package)]
-        return compare(self.reference, openers, self.images, 1, self.names, precision, tolerance)
+    def caught_by_verify(self, package: Path, precision: Precision, *, tight: bool = False) -> Verdict:
+        """Tells what ``mvd verify`` says of a package; ``failed`` and ``unreadable`` are caught.
+
+        Args:
+            package: perhaps corrupted.
+            precision: of it.
+            tight: as with ``--tight``, whose float32 conversion, made again, is the intact float32 package.
+        """
+        recipe = catalog.recipe("coreml")
+        comparison = Comparison()
+        candidate = Candidate(ARTIFACT, precision, recipe.tolerances[precision], [partial(MilRunner, package)])
+        comparison.add(candidate, self.expected)
+        if tight:
+            intact = self.packages["fp32"]
+            compare_unrounded("coreml", intact, package, self.expected, recipe, Borders(), comparison)
+        status = comparison.report().status
+        return "unreadable" if status == "not_measured" else status
+
+    def compare(self, package: Path, tolerance: Tolerance) -> ParityReport:
+        """Compares a float32 package with PyTorch on the images of a verification."""
+        return compare(self.expected, [Candidate(ARTIFACT, "fp32", tolerance, [partial(MilRunner, package)])])
 
     def change(self, package: Path) -> tuple[float, float]:
         """Returns how far a float32 package is from the intact one, on the images and on the other images.
@@ -105,16 +102,16 @@ def export_subject(name: str, side: int, folder: Path, precisions: Sequence[Prec
     packages: dict[Precision, Path] = {}
     for precision in precisions:
         plan = plan_target(TargetRequest("coreml", precision=precision))
-        artifact = convert_for_target(plan, prepared, rewrite_for_target(plan, prepared), folder)
+        artifact = convert_for_target(plan, prepared, ready_for_target(plan, prepared), folder)
         packages[precision] = artifact.path
     count, channels, height, width = prepared.images.shape
     noise = np.random.default_rng(0).standard_normal(prepared.images.shape).astype(np.float32)
     others = np.concatenate([samples.make_samples(count, channels, height, width, seed=1), noise])
     return Subject(
         name=name,
-        reference=RecordingRunner(TorchRunner(prepared.model.module)),
-        names=tuple(output.name for output in prepared.captured.outputs),
-        images=prepared.images,
+        expected=expect(
+            prepared.model.module, prepared.images, 1, [output.name for output in prepared.captured.outputs], Borders()
+        ),
         other_images=others,
         packages=packages,
     )

@@ -20,6 +20,7 @@ class Outcome:
         change_elsewhere: the same on other images, which a verification does not see.
         fp32: what verifying the corrupted float32 package says.
         fp16: the same of the half-precision package; None where that has no such place, or rounding hides the change.
+        tight: the same with ``--tight``.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Outcome:
     change_elsewhere: float
     fp32: Verdict
     fp16: Verdict | None
+    tight: Verdict | None
 
 
 def examine(subject: Subject, corruption: Corruption, folder: Path) -> Outcome | None:
@@ -37,13 +39,14 @@ def examine(subject: Subject, corruption: Corruption, folder: Path) -> Outcome |
         return None
     fp32, (change, elsewhere) = subject.caught_by_verify(copy, "fp32"), subject.change(copy)
     shutil.rmtree(copy)
-    fp16 = None
+    fp16 = tight = None
     if "fp16" in subject.packages:
         copy = corruption.make(subject.packages["fp16"], folder / "corrupted.mlpackage")
         if copy is not None:
             fp16 = subject.caught_by_verify(copy, "fp16")
+            tight = subject.caught_by_verify(copy, "fp16", tight=True) if fp16 == "passed" else fp16
             shutil.rmtree(copy)
-    return Outcome(subject.name, corruption, change, elsewhere, fp32, fp16)
+    return Outcome(subject.name, corruption, change, elsewhere, fp32, fp16, tight)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Tally:
         caught: of the changed, by the float32 leg.
         halves: of the changed, those that the half-precision package has too.
         caught_half: of these, by the half-precision leg.
+        caught_tight: of these, by ``--tight``.
         unseen: readable, changed on other images and not on those of a verification.
         caught_unseen: of these, by the float32 leg.
     """
@@ -67,6 +71,7 @@ class Tally:
     caught: int
     halves: int
     caught_half: int
+    caught_tight: int
     unseen: int
     caught_unseen: int
 
@@ -90,6 +95,7 @@ def count(outcomes: Iterable[Outcome]) -> Tally:
         caught=sum(one.fp32 != "passed" for one in changed),
         halves=len(halves),
         caught_half=sum(one.fp16 != "passed" for one in halves),
+        caught_tight=sum(one.tight != "passed" for one in halves),
         unseen=len(unseen),
         caught_unseen=sum(one.fp32 != "passed" for one in unseen),
     )
