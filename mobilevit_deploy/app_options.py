@@ -28,6 +28,7 @@ class AppOptions:
         labels: a text file, one class a line.
         keep_fp32: patterns of module paths that stay in float32.
         prune: share of the weights to set to zero.
+        sizes: other image sizes, (height, width), that the package takes as well.
     """
 
     image_input: bool = False
@@ -37,6 +38,7 @@ class AppOptions:
     labels: Path | None = None
     keep_fp32: tuple[str, ...] = ()
     prune: float | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def given(self) -> list[str]:
         """Returns the options that were given, as they are typed."""
@@ -48,6 +50,7 @@ class AppOptions:
             "--labels": self.labels,
             "--keep-fp32": self.keep_fp32,
             "--prune": self.prune is not None,
+            "--sizes": self.sizes,
         }
         return [option for option, value in values.items() if value]
 

@@ -30,6 +30,7 @@ class ConversionRequest:
         path: where to write it.
         app: what an app sees; normalisation and softmax are in the program already.
         compression: of the weights.
+        sizes: other image sizes, (height, width), that ``program`` takes as well.
         intermediates: an empty folder for what the artifact is made from, to compare each step; None to leave it out.
     """
 
@@ -43,6 +44,7 @@ class ConversionRequest:
     path: Path
     app: AppInterface = field(default_factory=AppInterface)
     compression: Compression | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
     intermediates: Path | None = None
 
 

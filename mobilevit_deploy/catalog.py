@@ -187,6 +187,7 @@ class Recipe(Card):
     tolerances: Mapping[Precision, Tolerance]
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
     pruning: PruningRule | None = None
+    functions_minimum: int | None = None  # version from which on an artifact may have several functions
 
     @model_validator(mode="after")
     def _default_has_tolerance(self) -> "Recipe":

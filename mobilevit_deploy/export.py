@@ -12,9 +12,16 @@ from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
+from mobilevit_deploy.conversion import convert_for_target
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
-from mobilevit_deploy.legs import borders_of, compare_artifact, compare_graph, expect_for_target, measure_given
+from mobilevit_deploy.legs import (
+    compare_artifact,
+    compare_graph,
+    compare_other_sizes,
+    expect_for_target,
+    measure_given,
+)
 from mobilevit_deploy.load import ModelRequest, WeightsOrigin, load_model
 from mobilevit_deploy.parity import ARTIFACT, Comparison, ParityReport
 from mobilevit_deploy.pipeline import (
@@ -22,8 +29,8 @@ from mobilevit_deploy.pipeline import (
     Prepared,
     ReadyForTarget,
     TargetRequest,
+    borders_of,
     check_app,
-    convert_for_target,
     plan_target,
     prepare,
     ready_for_target,
@@ -194,6 +201,8 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
             artifact = convert_for_target(plan, prepared, ready, work, Path(steps))
         with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
             compare_artifact(plan, ready, artifact, expected, comparison)
+            if plan.app.sizes:
+                compare_other_sizes(plan, prepared, ready, artifact, comparison)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
     parity = comparison.report()
     return ExportReport(

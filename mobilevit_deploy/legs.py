@@ -12,12 +12,13 @@ from mobilevit_deploy.catalog import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images import ImageSet
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected
-from mobilevit_deploy.pipeline import Plan, Prepared, ReadyForTarget
+from mobilevit_deploy.pipeline import Plan, Prepared, ReadyForTarget, borders_of, resize_model, structured_images
 from mobilevit_deploy.ranges import warn_of_overflow
 from mobilevit_deploy.runners import Array, NotMeasured, Opener, runners_for, unrounded_pair
 from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.runners.graph import GraphRunner
 from mobilevit_deploy.runners.torch import TorchRunner
+from mobilevit_deploy.targets import target as find_target
 
 
 def expect(module: nn.Module, images: Array, batch: int, names: Sequence[str], borders: Borders) -> Expected:
@@ -43,11 +44,6 @@ def expect_for_target(prepared: Prepared, ready: ReadyForTarget) -> Expected:
     """Runs PyTorch on the structured images as the target's artifact sees them."""
     model, names = prepared.model, [output.name for output in ready.outputs]
     return expect(model.module, prepared.images, model.input_shape[0], names, borders_of(ready))
-
-
-def borders_of(ready: ReadyForTarget) -> Borders:
-    """Returns the borders that an app asked for."""
-    return Borders(ready.app.image, ready.app.labels is not None)
 
 
 def compare_graph(
@@ -119,6 +115,22 @@ def compare_unrounded(
     except ArtifactError:
         return  # the runner lacks an op, which the legs before this one say
     comparison.add(Candidate("half precision, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference)
+
+
+def compare_other_sizes(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, comparison: Comparison
+) -> None:
+    """Adds the artifact's legs at every size beside the default one."""
+    borders, names = borders_of(ready), [output.name for output in ready.outputs]
+    tolerance = choose_tolerance(plan.recipe, plan.precision, plan.compression.prune if plan.compression else None)
+    default, *others = find_target(artifact.target).describe(artifact.path).entries
+    found = {entry.shape[2:] for entry in others}
+    assert found == set(plan.app.sizes), f"{artifact.path.name} takes {default} and {others}"  # a bug of ours
+    for entry in others:
+        sized = resize_model(prepared.model, entry.shape[2:])
+        expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        openers = borders.openers(runners_for(artifact.target, artifact.path, entry.function))
+        comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), expected)
 
 
 def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:

@@ -1,12 +1,12 @@
-"""The steps from a model to an artifact that exporting and inspecting share."""
+"""The steps from a model to what a target is given, which exporting, inspecting and verifying share."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mobilevit_deploy import catalog, provenance, samples
+from mobilevit_deploy import catalog, samples
 from mobilevit_deploy.app_options import (
     AppInterface,
     AppOptions,
@@ -17,18 +17,18 @@ from mobilevit_deploy.app_options import (
     find_modules,
     read_labels,
 )
-from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
-from mobilevit_deploy.capture import Captured, TensorSpec, capture, recapture
+from mobilevit_deploy.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
-from mobilevit_deploy.errors import ConversionError, UsageError
+from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.parity import SAMPLES
 from mobilevit_deploy.rewrites import chosen_rewrites
 from mobilevit_deploy.rewriting import RewriteResult, rewrite_graph
+from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.targets import target as find_target
 
 PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
@@ -194,6 +194,11 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
         shapes = [output.shape for output in prepared.captured.outputs]
         check_labels(plan.labels, plan.app.labels, prepared.model.task, shapes)
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
+    default = prepared.model.input_shape[2:]
+    for size in plan.app.sizes:
+        resize_model(prepared.model, size)
+    if len({default, *plan.app.sizes}) != 1 + len(plan.app.sizes):
+        raise UsageError("--sizes names a size twice, or the default one", "leave one of them out")
 
 
 def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
@@ -202,37 +207,13 @@ def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
     return choose_image_input(plan.app, prepared.model.input_shape, mean, std) if plan.app.image_input else None
 
 
-def convert_for_target(
-    plan: Plan, prepared: Prepared, ready: ReadyForTarget, folder: Path, intermediates: Path | None = None
-) -> Artifact:
-    """Writes the artifact into a folder under its final name, and what it is made from into another.
-
-    Raises:
-        ConversionError: the converter refused the graph.
-    """
-    target = find_target(plan.recipe.target)
-    request = ConversionRequest(
-        program=recapture(ready.graph, prepared.example),
-        sample=prepared.example,
-        input=prepared.captured.input,
-        outputs=ready.outputs,
-        precision=plan.precision,
-        version=plan.version,
-        metadata=provenance.describe(
-            prepared.model, plan.recipe, plan.version, plan.precision, ready.results, ready.app, plan.compression
-        ),
-        path=folder / f"{_stem(prepared.model, plan)}{target.SUFFIX}",
-        app=ready.app,
-        compression=plan.compression,
-        intermediates=intermediates,
-    )
-    try:
-        return target.convert(request)
-    except ConversionError as error:
-        error.message = "\n".join([error.message, *ready.warnings])  # a graph not rewritten may be why
-        raise
+def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
+    """Returns the same model for images of another (height, width); raises CatalogError where it takes none such."""
+    if model.card:
+        model.card.family.input.check(model.name, model.task, *size)
+    return replace(model, input_shape=(*model.input_shape[:2], *size))
 
 
-def _stem(model: LoadedModel, plan: Plan) -> str:
-    _, _, height, width = model.input_shape
-    return f"{model.name}-{height}x{width}-{plan.precision}{'' if model.weights.trained else '.untrained'}"
+def borders_of(ready: ReadyForTarget) -> Borders:
+    """Returns the borders that an app asked for."""
+    return Borders(ready.app.image, ready.app.labels is not None)

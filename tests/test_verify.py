@@ -15,10 +15,11 @@ from typer.testing import Result
 from mobilevit_deploy import provenance
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.capture import quiet_torch
+from mobilevit_deploy.conversion import convert_for_target
 from mobilevit_deploy.errors import ArtifactError, CheckpointError, UsageError
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
 from mobilevit_deploy.targets import describe_file
 from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages, Out, parse_channels, parse_size
+from mobilevit_deploy.cli.options import (
+    DEFAULT_IMAGES,
+    Images,
+    Json,
+    MaxImages,
+    Out,
+    parse_channels,
+    parse_size,
+    parse_sizes,
+)
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 
@@ -93,6 +102,9 @@ def export(
     prune: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Set this share of the Core ML weights to zero, e.g. 0.5.")
     ] = None,
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,HxW,...", help="Other image sizes that the Core ML package takes as well.")
+    ] = None,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
@@ -102,6 +114,7 @@ def export(
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
+    others = parse_sizes(sizes)
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.app_options import AppOptions
@@ -138,6 +151,7 @@ def export(
                 labels=labels,
                 keep_fp32=tuple(keep_fp32 or ()),
                 prune=prune,
+                sizes=others,
             ),
         )
         failure = None

@@ -29,6 +29,17 @@ def parse_size(text: str | None) -> tuple[int, ...] | None:
     return (size[0], size[0]) if len(size) == 1 else size
 
 
+def parse_sizes(text: str | None) -> tuple[tuple[int, int], ...]:
+    """Returns sizes between commas, each N or HxW, as (height, width); a usage error for anything else."""
+    found = []
+    for part in text.split(",") if text else ():
+        size = parse_size(part.strip())
+        if size is None or len(size) != 2:
+            raise typer.BadParameter(f"{part!r} is no size: give N or HxW, for example 192,256x320")
+        found.append((size[0], size[1]))
+    return tuple(found)
+
+
 def parse_channels(text: str | None) -> tuple[float, ...] | None:
     """Returns numbers between commas, one per channel; a usage error for anything else."""
     if text is None:

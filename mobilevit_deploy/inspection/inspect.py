@@ -64,8 +64,9 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
     Raises:
         MvdError: the model cannot be loaded or captured; a converter's refusal is part of the result.
     """
+    from mobilevit_deploy.conversion import convert_for_target
     from mobilevit_deploy.load import load_model
-    from mobilevit_deploy.pipeline import convert_for_target, plan_target, prepare, ready_for_target
+    from mobilevit_deploy.pipeline import plan_target, prepare, ready_for_target
 
     plans = [plan_target(item) for item in request.target_requests()]
     progress(f"capturing {request.model.name}")

@@ -19,6 +19,7 @@ class Package:
     Attributes:
         path: the folder.
         model: the ``Model`` protobuf message, an ML Program.
+        model_file: that it was read from.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +32,7 @@ class Package:
         if not path.is_dir():
             found = "is a file" if path.exists() else "does not exist"
             raise ArtifactError(f"{path} {found}; an .mlpackage is a folder", "give the path of the folder")
-        self._model_file = self._find_model_file()
+        self.model_file = self._find_model_file()
         self.model = self._read_model()
         self._blob_files: dict[str, BlobFile] = {}
 
@@ -40,7 +41,7 @@ class Package:
         if name not in self._blob_files:
             if not name.startswith(_MODEL_PATH):
                 raise ArtifactError(f"{self.path.name} keeps a weight in {name!r}, no path beside its model")
-            path = self._inside(self._model_file.parent, name.removeprefix(_MODEL_PATH))
+            path = self._inside(self.model_file.parent, name.removeprefix(_MODEL_PATH))
             self._blob_files[name] = BlobFile(path)
         return self._blob_files[name]
 
@@ -74,9 +75,9 @@ class Package:
         return path
 
     def _read_model(self) -> Any:
-        name = self._model_file.name
+        name = self.model_file.name
         try:
-            model = parse_model(self._model_file.read_bytes())
+            model = parse_model(self.model_file.read_bytes())
         except ValueError as error:
             reason = f"{name} in {self.path.name} is not a Core ML model, or damaged"
             raise ArtifactError(reason, _COPY_AGAIN) from error

@@ -42,6 +42,15 @@ class Borders:
         normalised: Array = ((to_pixels(images, self.image) / 255 - mean) / std).astype(np.float32)
         return normalised
 
+    def fed(self, images: Array) -> Array:
+        """Returns normalised images as the artifact itself takes them."""
+        return images if self.image is None else to_pixels(images, self.image)
+
+    def fed_reference(self, runner: Runner) -> Runner:
+        """Returns PyTorch with the artifact's own inputs and outputs."""
+        inside = runner if self.image is None else NormalisingRunner(runner, self.image)
+        return self.reference(inside)
+
     def reference(self, runner: Runner) -> Runner:
         """Returns PyTorch with the artifact's outputs."""
         return ProbabilityRunner(runner) if self.probabilities else runner
@@ -70,6 +79,18 @@ class PixelRunner:
 
     def run(self, batch: Array) -> Sequence[Array]:
         return self._runner.run(to_pixels(batch, self._image))
+
+
+class NormalisingRunner:
+    """Feeds PyTorch with what an artifact takes, pixel values."""
+
+    def __init__(self, runner: Runner, image: Normalisation) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner, self._image = runner, image
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        mean, std = _per_channel(self._image)
+        return self._runner.run(((batch / 255 - mean) / std).astype(np.float32))
 
 
 class ProbabilityRunner:

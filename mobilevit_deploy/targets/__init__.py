@@ -1,6 +1,7 @@
 """The formats that a graph is converted to; one file each, imported when it is used."""
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -26,6 +27,11 @@ class Target(Protocol):
 
     def convert(self, request: ConversionRequest) -> Artifact:
         """Writes the artifact."""
+
+    def combine(
+        self, artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path: Path, version: int
+    ) -> Artifact:
+        """Writes one artifact with several functions; only where a recipe has ``functions_minimum``."""
 
     def describe(self, path: Path) -> FileDescription:
         """Reads an artifact's names, shapes and metadata."""

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,40 @@ def convert(request: ConversionRequest) -> Artifact:
     )
 
 
+def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path: Path, version: int) -> Artifact:
+    """Writes one package with a function for each artifact; weights that they share are kept once.
+
+    Args:
+        artifacts: packages by the names of their functions, the default one first.
+        metadata: written into the package as text.
+        path: where to write it.
+        version: the iOS floor.
+
+    Raises:
+        ConversionError: coremltools refused, or wrote a later specification than the iOS floor has.
+    """
+    with quiet_coreml():
+        from coremltools.utils import MultiFunctionDescriptor, load_spec, save_multifunction
+
+        descriptor = MultiFunctionDescriptor()
+        for name, artifact in artifacts.items():
+            descriptor.add_function(str(artifact.path), src_function_name="main", target_function_name=name)
+        descriptor.default_function_name = next(iter(artifacts))
+        try:
+            save_multifunction(descriptor, str(path))
+        except Exception as error:
+            raise ConversionError(f"coremltools cannot combine the sizes: {root_cause(error)}", REFUSAL_HINT) from error
+        specification = load_spec(str(path))
+    _check_specification(specification.specificationVersion, version)
+    specification.description.metadata.shortDescription = metadata.get("mvd.description", "")
+    specification.description.metadata.userDefined.update(metadata)  # coremltools drops the functions' own
+    Package(path).model_file.write_bytes(specification.SerializeToString())
+    (path / STRAY_FILE).unlink(missing_ok=True)
+    sha256, size = measure_files(path)
+    first = next(iter(artifacts.values()))
+    return replace(first, path=path, sha256=sha256, bytes=size, ops=count_ops(specification))
+
+
 def describe(path: Path) -> FileDescription:
     """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
     description = Package(path).model.description
@@ -156,6 +190,9 @@ def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str
 
 def _input_type(coremltools: Any, request: ConversionRequest) -> Any:
     name, shape = request.input.name, request.input.shape
+    if request.sizes:
+        shapes = [shape, *((*shape[:2], *size) for size in request.sizes)]
+        shape = coremltools.EnumeratedShapes(shapes=shapes, default=request.input.shape)
     if request.app.image is None:
         return coremltools.TensorType(name, shape=shape, dtype=np.float32)
     layout = getattr(coremltools.colorlayout, request.app.image.color)

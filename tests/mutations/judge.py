@@ -10,11 +10,12 @@ import numpy as np
 
 from mobilevit_deploy import catalog, samples
 from mobilevit_deploy.catalog import Precision, Tolerance
+from mobilevit_deploy.conversion import convert_for_target
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.legs import compare_unrounded, expect
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport, compare
-from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
 from mobilevit_deploy.runners import Array, Runner
 from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.runners.mil import MilRunner

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from mobilevit_deploy.catalog import Task
+from mobilevit_deploy.conversion import convert_for_target
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.pipeline import TargetRequest, convert_for_target, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
 from mobilevit_deploy.runners.mil import MilRunner
 from mobilevit_deploy.runners.torch import TorchRunner
 from tests.mil.blocks import BLOCKS, make_block
