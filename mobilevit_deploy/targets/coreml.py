@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.app_options import Compression
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
+from mobilevit_deploy.coreml_faults import pass_pipeline, refuse_faults
 from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
-from mobilevit_deploy.graph import arguments, is_call, module_path
+from mobilevit_deploy.graph import module_path
 
 SUFFIX = ".mlpackage"
 VERSION_NAME = "iOS"
@@ -40,7 +40,6 @@ def convert(request: ConversionRequest) -> Artifact:
     Raises:
         ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
     """
-    _refuse_tanh_gelu(request.program)
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
@@ -67,6 +66,7 @@ def count_ops(specification: Any) -> dict[str, int]:
 def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str]]:
     """Returns the converted model, and the names of the operations that were kept in float32."""
     program = request.program.run_decompositions({})
+    refuse_faults(program)
     chooser = _PrecisionChooser(program, request.app.keep_fp32)
     precision = coremltools.precision.FLOAT32
     if request.precision != "fp32":
@@ -82,6 +82,7 @@ def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str
             classifier_config=classifier,
             minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
             compute_precision=precision,
+            pass_pipeline=pass_pipeline(coremltools, program),
             skip_model_load=True,
         )
         return model, chooser.kept
@@ -139,16 +140,6 @@ def _compress(model: Any, compression: Compression, kept: set[str]) -> tuple[Any
 def _save(model: Any, path: Path) -> None:
     model.save(str(path))
     (path / STRAY_FILE).unlink(missing_ok=True)
-
-
-def _refuse_tanh_gelu(program: ExportedProgram) -> None:
-    """Raises ConversionError for the one op that coremltools 9.0 is known to convert to another without a word."""
-    for node in program.graph.nodes:
-        if is_call(node, torch.ops.aten.gelu) and arguments(node)["approximate"] == "tanh":
-            raise ConversionError(
-                f"coremltools turns the tanh form of GELU into the exact one (in {module_path(node) or 'the model'})",
-                "leave --no-rewrite out, or take a recipe with decompose_tanh_gelu",
-            )
 
 
 def _check_specification(written: int, ios: int) -> None:
