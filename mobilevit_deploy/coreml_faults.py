@@ -2,7 +2,7 @@
 
 Two tables: calls that are refused, for each of which there is a rewrite or another spelling, and passes of coremltools
 that are left out, always or for some programs. Each fault was seen by evaluating the converted file beside PyTorch;
-``tests/targets/test_coreml_ops.py`` holds them.
+``tests/test_coreml_faults.py`` holds them.
 """
 
 from collections.abc import Callable, Iterator
