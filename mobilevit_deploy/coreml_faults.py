@@ -6,8 +6,8 @@ that are left out, always or for some programs. Each fault was seen by evaluatin
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.export import ExportedProgram
@@ -124,8 +124,13 @@ def _has_grouped_deconvolution(program: ExportedProgram) -> bool:
     )
 
 
-def _subtracts(program: ExportedProgram) -> bool:
-    return any(True for _ in _calls(program, aten.sub, aten.rsub))
+def _subtracts_constant(program: ExportedProgram) -> bool:
+    """Tells whether a difference has a side that does not depend on the image."""
+    varying: set[Node] = set()
+    for node in program.graph.nodes:
+        if node.name in program.graph_signature.user_inputs or varying.intersection(node.all_input_nodes):
+            varying.add(node)
+    return any(not varying.issuperset(node.all_input_nodes) for node in _calls(program, aten.sub, aten.sub_, aten.rsub))
 
 
 def _calls(program: ExportedProgram, *ops: Packet) -> Iterator[Node]:
@@ -137,17 +142,28 @@ PASSES: dict[str, Callable[[ExportedProgram], bool]] = {
     # Writes a product and a sum as a batch_norm with an epsilon of 1e-5: a scale that is 5e-6 too small.
     "common::fuse_elementwise_to_batchnorm": _always,
     # Negates what is subtracted from a convolution, in its memory: wrong for whoever else reads it, the model included.
-    "common::fuse_conv_bias": _subtracts,
+    "common::fuse_conv_bias": _subtracts_constant,
     # Takes c - x @ W for x @ W + c.
-    "common::fuse_matmul_weight_bias": _subtracts,
+    "common::fuse_matmul_weight_bias": _subtracts_constant,
     # Scale the weights of a grouped transposed convolution in the wrong order of channels.
     "common::fuse_conv_scale": _has_grouped_deconvolution,
     "common::fuse_conv_batchnorm": _has_grouped_deconvolution,
 }
 
 
-def pass_pipeline(coremltools: Any, program: ExportedProgram) -> Any:
-    """Returns coremltools' own passes without those that would spoil this program."""
-    pipeline = coremltools.PassPipeline()
-    pipeline.remove_passes({name for name, spoils in PASSES.items() if spoils(program)})
-    return pipeline
+@contextmanager
+def spoiling_passes_left_out(program: ExportedProgram) -> Iterator[None]:
+    """Keeps coremltools from running the passes that would spoil a program.
+
+    Converting takes a pipeline of passes. Compressing, which runs all of them once more, does not: so the default is
+    changed for the while.
+    """
+    from coremltools.converters.mil.mil.passes import pass_pipeline
+
+    default = pass_pipeline._COMMON_PASSES
+    left_out = {name for name, spoils in PASSES.items() if spoils(program)}
+    pass_pipeline._COMMON_PASSES = [name for name in default if name not in left_out]
+    try:
+        yield
+    finally:
+        pass_pipeline._COMMON_PASSES = default

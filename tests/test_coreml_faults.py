@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from mobilevit_deploy import catalog, coreml_faults
 from mobilevit_deploy.errors import ArtifactError, ConversionError
+from mobilevit_deploy.export import ExportRequest, export_model
+from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.rewrites import chosen_rewrites
 from tests.rewrites.conftest import Of, randomise
 from tests.targets.conversion import LIMIT, Function, error_of
@@ -133,3 +135,32 @@ def test_the_model_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         found = {name: value.clone() for name, value in module.state_dict().items()}
         randomise(module)
         assert guarded == all(torch.equal(value, found[name]) for name, value in module.state_dict().items())
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 64, 5)
+        self.gain, self.offset = nn.Parameter(torch.rand(64, 1, 1) + 0.5), nn.Parameter(torch.rand(64, 1, 1))
+
+    def forward(self, x):
+        return (self.conv(x).relu() * self.gain + self.offset).mean((2, 3))
+
+
+build = Net
+"""
+
+
+def test_compression_leaves_them_out_too(tmp_path: Path) -> None:
+    """It runs all passes once more, where a batch_norm in half precision would not even be made."""
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    model = ModelRequest(f"{path}:build", size=(16, 16))
+    (report,) = export_model(ExportRequest(model, ("coreml",), precision="w8", rewrite=False, folder=tmp_path))
+    assert report.artifact.compression is not None
+    assert {"mul", "add"} <= report.artifact.ops.keys()

@@ -18,7 +18,7 @@ from mobilevit_deploy.app_options import Compression
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, measure_files
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
-from mobilevit_deploy.coreml_faults import pass_pipeline, refuse_faults
+from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.errors import REFUSAL_HINT, ConversionError
 from mobilevit_deploy.graph import module_path
 
@@ -43,10 +43,11 @@ def convert(request: ConversionRequest) -> Artifact:
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
-        model, kept = _convert(coremltools, request)
         compression = None
-        if request.compression:
-            model, compression = _compress(model, request.compression, kept)
+        with spoiling_passes_left_out(request.program):
+            model, kept = _convert(coremltools, request)
+            if request.compression:
+                model, compression = _compress(model, request.compression, kept)
         specification = model.get_spec()
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
@@ -82,7 +83,6 @@ def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str
             classifier_config=classifier,
             minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
             compute_precision=precision,
-            pass_pipeline=pass_pipeline(coremltools, program),
             skip_model_load=True,
         )
         return model, chooser.kept
