@@ -165,10 +165,17 @@ class Graph:
         self.weights = {name: value for name, value in self.weights.items() if name in read}
 
     def cast(self, source: torch.dtype, target: torch.dtype) -> None:
-        """Turns weights, and dtypes that calls name, from one floating-point type into another."""
+        """Turns weights, and dtypes that calls name, from one floating-point type into another.
+
+        An epsilon that a call leaves to its dtype stays that of the source.
+        """
         for name, value in self.weights.items():
             self.weights[name] = value.to(target) if value.dtype == source else value
         for node in self.nodes:
+            if is_call(node, torch.ops.aten.rms_norm) and node.meta["val"].dtype == source:
+                given = arguments(node)
+                given["eps"] = torch.finfo(source).eps if given["eps"] is None else given["eps"]
+                node.args, node.kwargs = tuple(given.values()), {}
             node.args, node.kwargs = pytree.tree_map_only(
                 torch.dtype, lambda dtype: target if dtype == source else dtype, (node.args, node.kwargs)
             )

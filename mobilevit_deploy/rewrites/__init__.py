@@ -20,12 +20,22 @@ from mobilevit_deploy.rewrites.merge_linears import MergeLinears
 from mobilevit_deploy.rewrites.merge_views import MergeViews
 from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
+from mobilevit_deploy.rewrites.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.replace_ceil_mode import ReplaceCeilMode
+from mobilevit_deploy.rewrites.replace_clamp import ReplaceClamp
 from mobilevit_deploy.rewrites.replace_deconvolution import ReplaceDeconvolution
 from mobilevit_deploy.rewrites.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
+from mobilevit_deploy.rewrites.replace_instance_norm import ReplaceInstanceNorm
+from mobilevit_deploy.rewrites.replace_interpolation import ReplaceInterpolation
+from mobilevit_deploy.rewrites.replace_log_softmax import ReplaceLogSoftmax
 from mobilevit_deploy.rewrites.replace_max_pool3d import ReplaceMaxPool3d
+from mobilevit_deploy.rewrites.replace_reciprocal import ReplaceReciprocal
+from mobilevit_deploy.rewrites.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.replace_roll import ReplaceRoll
+from mobilevit_deploy.rewrites.replace_softplus import ReplaceSoftplus
+from mobilevit_deploy.rewrites.replace_variance import ReplaceVariance
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
@@ -38,6 +48,17 @@ REWRITES: tuple[Rewrite, ...] = (
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseSilu(),
+    # What coremltools converts to something else; mobilevit_deploy/coreml_faults.py refuses what is left of it.
+    ReplaceAlpha(),
+    ReplaceClamp(),
+    ReplaceSoftplus(),
+    ReplaceReciprocal(),
+    ReplaceLogSoftmax(),
+    ReplaceRmsNorm(),
+    ReplaceInstanceNorm(),  # before fold_batch_norm, which then folds it
+    ReplaceVariance(),
+    ReplaceInterpolation(),
+    ReplaceCeilMode(),  # before move_average_pool and split_average_pool, which take plain pools
     FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
     MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
     MoveAveragePool(),  # after fuse_global_average: only real windows are left; before the folds

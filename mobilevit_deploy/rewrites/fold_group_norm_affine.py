@@ -5,8 +5,7 @@
     conv(group_norm(x, G, gain, offset), W, b)   ->   conv(group_norm(x, G), W * gain, b + W offset)
 
 without zero padding, through average pools and means too, for any number of groups: gain and offset are per channel.
-Why it hurts: ONNX has them as a Mul and an Add over the map; coremltools 9.0 writes a ``batch_norm`` with mean 0,
-variance 1 and an epsilon of 1e-5, which scales by 1 / sqrt(1 + 1e-5), 5e-6 too little.
+Why it hurts: converters write them as a product and a sum over the map.
 """
 
 from collections.abc import Iterable

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.app_options import Compression
@@ -28,8 +27,9 @@ from mobilevit_deploy.artifact import (
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
+from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
-from mobilevit_deploy.graph import arguments, is_call, module_path
+from mobilevit_deploy.graph import module_path
 from mobilevit_deploy.mil.features import Feature
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner
@@ -52,18 +52,18 @@ def convert(request: ConversionRequest) -> Artifact:
     Raises:
         ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
     """
-    _refuse_tanh_gelu(request.program)
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
         intermediates = []
-        if request.intermediates and request.precision != "fp32":
-            intermediates.append(_float32_conversion(coremltools, request, request.intermediates))
-        model, kept = _convert(coremltools, request)
         compression = None
-        if request.compression:
-            model, compression, uncompressed = _compress(model, request, request.compression, kept)
-            intermediates += uncompressed
+        with spoiling_passes_left_out(request.program):
+            if request.intermediates and request.precision != "fp32":
+                intermediates.append(_float32_conversion(coremltools, request, request.intermediates))
+            model, kept = _convert(coremltools, request)
+            if request.compression:
+                model, compression, uncompressed = _compress(model, request, request.compression, kept)
+                intermediates += uncompressed
         specification = model.get_spec()
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
@@ -164,6 +164,7 @@ def count_ops(specification: Any) -> dict[str, int]:
 def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str]]:
     """Returns the converted model, and the names of the operations that were kept in float32."""
     program = request.program.run_decompositions({})
+    refuse_faults(program)
     chooser = _PrecisionChooser(program, request.app.keep_fp32)
     precision = coremltools.precision.FLOAT32
     if request.precision != "fp32":
@@ -251,16 +252,6 @@ def _compress(
 def _save(model: Any, path: Path) -> None:
     model.save(str(path))
     (path / STRAY_FILE).unlink(missing_ok=True)
-
-
-def _refuse_tanh_gelu(program: ExportedProgram) -> None:
-    """Raises ConversionError for the one op that coremltools 9.0 is known to convert to another without a word."""
-    for node in program.graph.nodes:
-        if is_call(node, torch.ops.aten.gelu) and arguments(node)["approximate"] == "tanh":
-            raise ConversionError(
-                f"coremltools turns the tanh form of GELU into the exact one (in {module_path(node) or 'the model'})",
-                "leave --no-rewrite out, or take a recipe with decompose_tanh_gelu",
-            )
 
 
 def _check_specification(written: int, ios: int) -> None:

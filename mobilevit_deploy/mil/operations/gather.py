@@ -83,8 +83,9 @@ def scatter_nd(
     row = torch.zeros(indices.shape[:-1], dtype=torch.long)  # number of the slice among all
     for size, coordinate in zip(outer, _coordinates(data.shape, indices), strict=True):
         row = row * size + coordinate
-    flat = data.reshape(math.prod(outer), -1)
-    values = updates.reshape(row.numel(), -1)
+    width = math.prod(inner)
+    flat = data.reshape(math.prod(outer), width)
+    values = updates.reshape(row.numel(), width)  # there may be none
     places = row.reshape(-1, 1).expand(values.shape)
     return _put(flat, 0, places, values, mode).reshape(*outer, *inner)
 

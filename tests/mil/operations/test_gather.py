@@ -72,6 +72,11 @@ CASES = [
     ),
     Case(
         "scatter_nd",
+        {"data": DATA, "indices": np.zeros((0, 2), np.int32), "updates": np.zeros(0, np.float32)},
+        lambda data, indices, updates: data,
+    ),
+    Case(
+        "scatter_nd",
         {"data": DATA, "indices": np.array([[3], [3]], np.int32), "updates": UPDATES},
         lambda data, indices, updates: data.index_add(0, indices[:, 0], updates),
     ),
