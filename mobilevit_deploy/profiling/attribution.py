@@ -6,6 +6,7 @@ computes whatever lies in the source graph between the borders that it reads and
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from mobilevit_deploy.profiling.macs import graph_macs
 
 # They change the memory layout and compute nothing: one belongs to what reads it, the other to what it reads.
 BEFORE, AFTER = "ReorderInput", "ReorderOutput"
+SUMMING = ("Conv", "FusedConv")
 FUSION_SUFFIX = re.compile(r"((_bn)?_nchwc|_token_\d+|/[^/]*)$")  # relu_nchwc, node_token_7, node/MatMulAddFusion
 
 
@@ -45,6 +47,8 @@ class Source:
         self.macs = graph_macs(model)
         self.producers = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.tensors = {*self.producers, *(item.name for item in model.graph.input)}
+        self.readers = Counter(name for node in self.nodes for name in node.input)
+        self.sums = {name: node.output[0] for node in self.nodes if node.op_type == "Add" for name in node.input}
         self.results = {node.name: tuple(node.output) for node in self.nodes if node.name}
 
     def tensor_called(self, name: str) -> str | None:
@@ -54,13 +58,18 @@ class Source:
         results = self.results.get(name, ())
         return results[0] if len(results) == 1 else None
 
-    def between(self, tensor: str, borders: set[str]) -> set[int]:
-        """Returns the nodes that compute a tensor from borders."""
+    def with_sum(self, node: onnx.NodeProto, tensor: str) -> str:
+        """Returns what a convolution writes that adds its fourth input: the sum, though it is called as before."""
+        added = node.op_type in SUMMING and len(node.input) > 3 and node.input[3]
+        return self.sums.get(tensor, tensor) if added and self.readers[tensor] == 1 else tensor
+
+    def between(self, tensor: str, borders: set[str], claimed: set[int]) -> set[int]:
+        """Returns the nodes that compute a tensor from borders, or from what others have computed."""
         found: set[int] = set()
         waiting = [tensor]
         while waiting:
             i = self.producers.get(waiting.pop())
-            if i is not None and i not in found:
+            if i is not None and i not in found | claimed:
                 found.add(i)
                 waiting += [name for name in self.nodes[i].input if name not in borders]
         return found
@@ -90,8 +99,8 @@ def attribute(source: Source, optimised: Sequence[onnx.NodeProto]) -> dict[str, 
         if node.op_type not in (BEFORE, AFTER):
             for name in node.output:
                 if name in known:
-                    covered |= source.between(known[name], borders)
-        origins.append(_origin(source, sorted(covered), claimed))
+                    covered |= source.between(known[name], borders, claimed)
+        origins.append(_origin(source, sorted(covered)))
         claimed |= covered
     return _with_neighbours(optimised, origins)
 
@@ -117,6 +126,7 @@ def _known_tensors(source: Source, optimised: Sequence[onnx.NodeProto]) -> dict[
                     tensor = results[i]
                 if tensor is None and len(node.output) == 1:
                     tensor = next(filter(None, map(source.tensor_called, _names(node.name))), None)
+                    tensor = tensor and source.with_sum(node, tensor)
             if tensor:
                 known[name] = tensor
     return known
@@ -132,12 +142,12 @@ def _names(name: str) -> Iterator[str]:
         name = shorter
 
 
-def _origin(source: Source, covered: Sequence[int], claimed: set[int]) -> Origin:
+def _origin(source: Source, covered: Sequence[int]) -> Origin:
     """Takes the module of the source node with most multiplications, else of the last."""
     if not covered:
         return Origin(None, False)
-    new = [source.macs[i] for i in covered if i not in claimed]
-    macs = None if None in new else sum(item or 0 for item in new)
+    counts = [source.macs[i] for i in covered]
+    macs = None if None in counts else sum(item or 0 for item in counts)
     main = max(covered, key=lambda i: (source.macs[i] or 0, i))
     path = source.paths[main]
     return Origin(path, path is not None, tuple(source.nodes[i].op_type for i in covered), macs)

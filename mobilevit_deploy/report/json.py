@@ -203,6 +203,7 @@ def profile_document(report: ProfileReport, depth: int) -> dict[str, Any]:
         "input_shape": list(report.input_shape),
         "runs": report.runs,
         "run_ms": report.run_ms,
+        "fastest_run_ms": report.fastest_run_ms,
         "profiled_run_ms": report.profiled_run_ms,
         "nodes_ms": report.nodes_ms,
         "macs": report.macs,

@@ -47,6 +47,20 @@ def test_a_node_that_two_read_counts_once() -> None:
     assert [found[name].macs for name in "ab"] == [STEM_MACS, 0]
 
 
+def test_a_sum_in_a_convolution_that_nothing_names() -> None:
+    """Where the next reader takes the blocked layout there is no ReorderOutput to name the sum."""
+    source = small_net()
+    source.graph.node[4].CopyFrom(helper.make_node("Conv", ["add", "w1"], ["last"], name="node_conv_2"))
+    optimised = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["reorder_token_1"], name="relu_nchwc"),
+        helper.make_node("Conv", ["reorder_token_1", "w1", "b1", "reorder_token_1"], ["token_2"], name="conv_1_nchwc"),
+        helper.make_node("Conv", ["token_2", "w1"], ["last"], name="last_nchwc"),
+    ]
+    found = attribute(Source(source), optimised)
+    assert found["conv_1_nchwc"].sources == ("Conv", "Add")
+    assert found["last_nchwc"].sources == ("Conv",)
+
+
 def test_split_of_gathers() -> None:
     """GatherSliceToSplitFusion calls its results as the nodes whose results they are."""
     source = small_net()
