@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import onnx
 
 from mobilevit_deploy.module_paths import fill_from_neighbours, path_from_name, read_path
-from mobilevit_deploy.profiling.macs import graph_macs
 
 # They change the memory layout and compute nothing: one belongs to what reads it, the other to what it reads.
 BEFORE, AFTER = "ReorderInput", "ReorderOutput"
 SUMMING = ("Conv", "FusedConv")
-FUSION_SUFFIX = re.compile(r"((_bn)?_nchwc|_token_\d+|/[^/]*)$")  # relu_nchwc, node_token_7, node/MatMulAddFusion
+# What optimisers append, the last first: relu_nchwc, relu_bn_nchwc, node_token_7, node/MatMulAddFusion.
+SUFFIXES = tuple(re.compile(text) for text in (r"(_bn)?_nchwc$", r"_token_\d+$", r"/[^/]*$"))
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class Origin:
         path: the module, empty for the model itself, None where it is not known.
         exact: the path is that of source nodes; else it is taken from neighbours.
         sources: the op types of the source nodes, in their order.
-        macs: multiplications; None where the source does not tell.
+        macs: multiplications.
     """
 
     path: str | None
     exact: bool
     sources: tuple[str, ...] = ()
-    macs: int | None = None
+    macs: int = 0
 
 
 class Source:
     """The graph of the file: what computes each tensor, with module paths and multiplications."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, macs: Sequence[int | None]) -> None:
         self.nodes: Sequence[onnx.NodeProto] = model.graph.node
         self.paths = source_paths(self.nodes)
-        self.macs = graph_macs(model)
+        self.macs = macs
         self.producers = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.tensors = {*self.producers, *(item.name for item in model.graph.input)}
         self.readers = Counter(name for node in self.nodes for name in node.input)
@@ -136,18 +136,14 @@ def _names(name: str) -> Iterator[str]:
     """Yields a node's name, then what is left of it without the suffixes of optimisers."""
     while name:
         yield name
-        shorter = FUSION_SUFFIX.sub("", name)
-        if shorter == name:
-            return
-        name = shorter
+        name = next((shorter for suffix in SUFFIXES if (shorter := suffix.sub("", name)) != name), "")
 
 
 def _origin(source: Source, covered: Sequence[int]) -> Origin:
     """Takes the module of the source node with most multiplications, else of the last."""
     if not covered:
         return Origin(None, False)
-    counts = [source.macs[i] for i in covered]
-    macs = None if None in counts else sum(item or 0 for item in counts)
+    macs = sum(source.macs[i] or 0 for i in covered)
     main = max(covered, key=lambda i: (source.macs[i] or 0, i))
     path = source.paths[main]
     return Origin(path, path is not None, tuple(source.nodes[i].op_type for i in covered), macs)

@@ -1,6 +1,6 @@
 """ONNX Runtime's profile as numbers: one time per node and run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def node_name(event: Event) -> str:
     return str(event["name"]).removesuffix(KERNEL_SUFFIX)
 
 
-def summarise_nodes(runs: Sequence[Sequence[Event]], nested: set[str]) -> list[NodeEvents]:
+def summarise_nodes(runs: Sequence[Sequence[Event]], nested: Collection[str] = ()) -> list[NodeEvents]:
     """Returns the median time of each node over the runs, in the order of the first run.
 
     The profiler writes whole microseconds, cut off.

@@ -2,13 +2,22 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import onnx
 
 Shape = tuple[int, ...]
 Shapes = Sequence[Shape | None]
 Attributes = Mapping[str, Any]
+
+
+class Seen(Protocol):
+    """What a run tells of a node."""
+
+    @property
+    def inputs(self) -> tuple[Shape | None, ...]: ...
+    @property
+    def output(self) -> Shape | None: ...
 
 
 def _convolution(inputs: Shapes, output: Shape, _attributes: Attributes, weight: int = 1) -> int | None:
@@ -54,8 +63,13 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
 
 
-def graph_macs(model: onnx.ModelProto) -> list[int | None]:
-    """Returns the multiplications of every node of the main graph, by shape inference; None where that ends."""
+def graph_macs(model: onnx.ModelProto, seen: Mapping[str, Seen] | None = None) -> list[int | None]:
+    """Returns the multiplications of every node of the main graph, None where its shapes are not known.
+
+    Args:
+        model: its shapes are inferred.
+        seen: shapes by node name, from a run, for nodes where inference ends.
+    """
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError):  # a domain that the file does not import; 2 GB
@@ -63,15 +77,14 @@ def graph_macs(model: onnx.ModelProto) -> list[int | None]:
     shapes = {item.name: _shape(item.type.tensor_type) for item in (*graph.value_info, *graph.input, *graph.output)}
     shapes |= {item.name: tuple(item.dims) for item in graph.initializer}
     shapes |= {node.output[0]: _constant_shape(node) for node in graph.node if node.op_type == "Constant"}
-    return [
-        node_macs(
-            node.op_type,
-            [shapes.get(name) for name in node.input],
-            shapes.get(node.output[0]),
-            attributes_of(node),
-        )
-        for node in model.graph.node
-    ]
+    found = []
+    for node in model.graph.node:
+        inputs, output = [shapes.get(name) for name in node.input], shapes.get(node.output[0])
+        macs = node_macs(node.op_type, inputs, output, attributes_of(node))
+        if macs is None and seen and node.name in seen:
+            macs = node_macs(node.op_type, seen[node.name].inputs, seen[node.name].output, attributes_of(node))
+        found.append(macs)
+    return found
 
 
 def _shape(tensor: onnx.TypeProto.Tensor) -> Shape | None:

@@ -79,6 +79,7 @@ def fix_batch(model: onnx.ModelProto, path: Path) -> None:
                     "export it with a fixed size; only the batch may be free, and is then 1",
                 )
             dim.dim_value = 1
+            del model.graph.value_info[:]  # shapes with the batch free, which inference would keep
 
 
 def image_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

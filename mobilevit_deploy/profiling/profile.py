@@ -19,7 +19,7 @@ from mobilevit_deploy.latency.statistics import DRIFT_LIMIT, summarise
 from mobilevit_deploy.profiling import peak
 from mobilevit_deploy.profiling.attribution import Origin, Source, attribute
 from mobilevit_deploy.profiling.events import NodeEvents, measured_runs, summarise_nodes
-from mobilevit_deploy.profiling.macs import attributes_of, node_macs
+from mobilevit_deploy.profiling.macs import graph_macs
 from mobilevit_deploy.profiling.model import fix_batch, nested_nodes, random_inputs, read_model
 from mobilevit_deploy.profiling.trace import trace_events
 from mobilevit_deploy.profiling.tree import NodeTime
@@ -101,14 +101,19 @@ def profile_artifact(request: ProfileRequest, progress: Progress = lambda _stage
         fix_batch(model, request.artifact)
         inputs = random_inputs(model, request.artifact)
         np.savez(folder / "inputs.npz", *inputs.values())
+        macs = graph_macs(model)
         before = machine()
         progress(f"profiling {request.artifact.name}, {threads} threads")
-        answer = _run(request, threads, folder, list(inputs))
+        answer = _run(request, threads, folder, list(inputs), None in macs)
         optimised = onnx.load(folder / "optimised.onnx")
-        events = json.loads(Path(answer["profile"]).read_text(encoding="utf-8"))
+        events = _read_events(answer["profile"])
+        if seen := answer["unoptimised_profile"]:
+            macs = graph_macs(
+                model, {node.name: node for node in summarise_nodes(measured_runs(_read_events(seen), 1))}
+            )
     runs = measured_runs(events, len(answer["profiled_ms"]))
     nested = {node.name for node in nested_nodes(optimised.graph)}
-    nodes = _node_times(model, optimised, summarise_nodes(runs, nested))
+    nodes = _node_times(Source(model, macs), optimised, summarise_nodes(runs, nested))
     rate, shape = peak.best(answer["peak_s"])
     return ProfileReport(
         artifact=request.artifact,
@@ -136,13 +141,19 @@ def _save(model: onnx.ModelProto, path: Path, artifact: Path) -> None:
         raise MeasurementError(f"{artifact} is too large to be profiled: {error}") from error
 
 
-def _run(request: ProfileRequest, threads: int, folder: Path, inputs: list[str]) -> dict[str, Any]:
+def _read_events(path: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return events
+
+
+def _run(request: ProfileRequest, threads: int, folder: Path, inputs: list[str], shapes: bool) -> dict[str, Any]:
     """Runs the worker (see ``workers/profile_onnx.py``); returns its answer."""
     question = {
         "folder": str(folder),
         "threads": threads,
         "seconds": request.seconds,
         "inputs": inputs,
+        "shapes": shapes,
         "peak": [str(path) for path in peak.write_models(folder)],
     }
     command = [*CHILD, "mobilevit_deploy.workers.profile_onnx"]
@@ -161,18 +172,12 @@ def _run(request: ProfileRequest, threads: int, folder: Path, inputs: list[str])
     return answer
 
 
-def _node_times(
-    model: onnx.ModelProto, optimised: onnx.ModelProto, measured: Sequence[NodeEvents]
-) -> tuple[NodeTime, ...]:
-    origins = attribute(Source(model), optimised.graph.node)
-    attributes = {node.name: attributes_of(node) for node in optimised.graph.node}
+def _node_times(source: Source, optimised: onnx.ModelProto, measured: Sequence[NodeEvents]) -> tuple[NodeTime, ...]:
+    origins = attribute(source, optimised.graph.node)
     found = []
     for node in measured:
         origin = origins.get(node.name, Origin(None, False))
-        macs = origin.macs
-        if macs is None:  # shape inference does not know the op; the profiler saw the shapes
-            macs = node_macs(node.op, node.inputs, node.output, attributes.get(node.name, {})) or 0
-        found.append(NodeTime(node.name, node.op, node.ms, macs, origin.path, origin.exact, origin.sources))
+        found.append(NodeTime(node.name, node.op, node.ms, origin.macs, origin.path, origin.exact, origin.sources))
     return tuple(found)
 
 

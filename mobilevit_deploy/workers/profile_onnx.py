@@ -43,6 +43,7 @@ def main() -> None:
         plain_ms.append(_run_ms(plain, feed))
         profiled_ms.append(_run_ms(profiled, feed))
     answer = {
+        "unoptimised_profile": _profile_unoptimised(folder, feed) if request["shapes"] else None,
         "peak_s": peak,
         "plain_ms": plain_ms,
         "profiled_ms": profiled_ms,
@@ -50,6 +51,17 @@ def main() -> None:
         "provider": profiled.get_providers()[0],
     }
     print(json.dumps(answer))
+
+
+def _profile_unoptimised(folder: Path, feed: dict[str, Any]) -> str:
+    """Returns the profile of one run of the graph as it is: the shapes in it are those of the file's own nodes."""
+    options = _options(threads=1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "unoptimised")
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    session.run(None, feed)
+    return str(session.end_profiling())
 
 
 def _options(threads: int) -> Any:

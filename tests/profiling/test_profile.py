@@ -19,6 +19,8 @@ from mobilevit_deploy.profiling.trace import write_trace
 from mobilevit_deploy.profiling.tree import build_tree, rows
 from tests.profiling.graphs import BLOCK_MACS, HEAD_MACS, SIZE, STEM_MACS, model, small_net, weight
 
+PATHS = ("stem/conv", "stem/act", "block/conv", "block", "head", "head/norm", "head/fc", "head/fc")
+
 
 def profile(made: onnx.ModelProto, folder: Path) -> ProfileReport:
     onnx.save(made, str(folder / "net.onnx"))
@@ -54,6 +56,25 @@ def test_without_module_paths(tmp_path: Path) -> None:
     }
 
 
+def test_paths_in_names(tmp_path: Path) -> None:
+    """The TorchScript exporter writes scopes into the names of nodes and of their results."""
+    made = small_net()
+    names = {
+        node.output[0]: f"/{path}/{node.op_type}_output_0" for node, path in zip(made.graph.node, PATHS, strict=True)
+    }
+    names |= {"x": "x", "y": "y"}
+    for node, path in zip(made.graph.node, PATHS, strict=True):
+        del node.metadata_props[:]
+        node.name = f"/{path}/{node.op_type}"
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    report = profile(made, tmp_path)
+    convolutions = {node.path: node for node in report.nodes if node.op == "Conv"}
+    assert set(convolutions) == {"stem.conv", "block.conv"}
+    assert all(node.exact for node in convolutions.values())
+    assert macs_by_module(report)["head.fc"] == HEAD_MACS
+
+
 def test_names_that_are_missing_or_used_twice(tmp_path: Path) -> None:
     made = small_net()
     for node in made.graph.node:
@@ -65,15 +86,15 @@ def test_names_that_are_missing_or_used_twice(tmp_path: Path) -> None:
 
 
 def test_a_node_that_only_the_runtime_knows(tmp_path: Path) -> None:
-    """A file that was saved optimised: shape inference ends at such a node, and the profiler's shapes are taken."""
+    """A file that was saved optimised: shape inference ends at such a node, and a run tells the shapes."""
     nodes = [
         helper.make_node("FusedConv", ["x", "w"], ["a"], domain="com.microsoft", activation="Relu"),
         helper.make_node("Conv", ["a", "v"], ["y"]),
     ]
-    made = model(nodes, [weight("w", 16, 16, 3, 3), weight("v", 32, 16, 1, 1)])
+    made = model(nodes, [weight("w", 8, 16, 3, 3), weight("v", 24, 8, 1, 1)])
     made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     inner = (SIZE - 2) ** 2
-    assert sum(node.macs for node in profile(made, tmp_path).nodes) == inner * (16 * 16 * 9 + 32 * 16)
+    assert sum(node.macs for node in profile(made, tmp_path).nodes) == inner * (8 * 16 * 9 + 24 * 8)
 
 
 def test_branches_are_not_counted_twice(tmp_path: Path) -> None:
