@@ -18,7 +18,7 @@ from mobilevit_deploy.latency.measure import BUSY_LIMIT_PERCENT
 from mobilevit_deploy.latency.statistics import DRIFT_LIMIT, summarise
 from mobilevit_deploy.profiling import peak
 from mobilevit_deploy.profiling.attribution import Origin, Source, attribute
-from mobilevit_deploy.profiling.events import NodeEvents, measured_runs, summarise_nodes
+from mobilevit_deploy.profiling.events import Event, measured_runs, summarise_nodes
 from mobilevit_deploy.profiling.macs import graph_macs
 from mobilevit_deploy.profiling.model import fix_batch, nested_nodes, random_inputs, read_model
 from mobilevit_deploy.profiling.trace import trace_events
@@ -93,34 +93,18 @@ def profile_artifact(request: ProfileRequest, progress: Progress = lambda _stage
     Raises:
         MeasurementError: the file is missing, damaged, not an ONNX file, or does not run.
     """
-    model = read_model(request.artifact)
     threads = request.threads or available_cores()
+    before = machine()
+    progress(f"profiling {request.artifact.name}, {threads} threads")
     with tempfile.TemporaryDirectory(prefix="mvd-profile-") as name:
-        folder = Path(name)
-        _save(model, folder / "model.onnx", request.artifact)  # as it is, with the batch free where it was
-        fix_batch(model, request.artifact)
-        inputs = random_inputs(model, request.artifact)
-        np.savez(folder / "inputs.npz", *inputs.values())
-        macs = graph_macs(model)
-        before = machine()
-        progress(f"profiling {request.artifact.name}, {threads} threads")
-        answer = _run(request, threads, folder, list(inputs), None in macs)
-        optimised = onnx.load(folder / "optimised.onnx")
-        events = _read_events(answer["profile"])
-        if seen := answer["unoptimised_profile"]:
-            macs = graph_macs(
-                model, {node.name: node for node in summarise_nodes(measured_runs(_read_events(seen), 1))}
-            )
-    runs = measured_runs(events, len(answer["profiled_ms"]))
-    nested = {node.name for node in nested_nodes(optimised.graph)}
-    nodes = _node_times(Source(model, macs), optimised, summarise_nodes(runs, nested))
+        answer, runs, nodes = _measure(request, threads, Path(name))
     rate, shape = peak.best(answer["peak_s"])
     return ProfileReport(
         artifact=request.artifact,
         sha256=measure_files(request.artifact)[0],
         provider=answer["provider"],
         threads=threads,
-        input_shape=next((array.shape for array in inputs.values()), ()),
+        input_shape=tuple(answer["input_shape"]),
         nodes=nodes,
         run_ms=float(np.median(answer["plain_ms"])),
         fastest_run_ms=min(answer["plain_ms"]),
@@ -132,6 +116,26 @@ def profile_artifact(request: ProfileRequest, progress: Progress = lambda _stage
         warnings=_doubts(answer["plain_ms"], threads, before),
         environment={**before, "versions": tool_versions()},
     )
+
+
+def _measure(
+    request: ProfileRequest, threads: int, folder: Path
+) -> tuple[dict[str, Any], list[list[Event]], tuple[NodeTime, ...]]:
+    """Returns the worker's answer, the node events of each run, and the nodes with what they compute."""
+    model = read_model(request.artifact)
+    _save(model, folder / "model.onnx", request.artifact)  # as it is, with the batch free where it was
+    fix_batch(model, request.artifact)
+    inputs = random_inputs(model, request.artifact)
+    np.savez(folder / "inputs.npz", *inputs.values())
+    macs = graph_macs(model)
+    answer = _run(request, threads, folder, list(inputs), None in macs)
+    if seen := answer["unoptimised_profile"]:
+        nodes_seen = summarise_nodes(measured_runs(_read_events(seen), 1))
+        macs = graph_macs(model, {node.name: node for node in nodes_seen})
+    runs = measured_runs(_read_events(answer["profile"]), len(answer["profiled_ms"]))
+    nodes = _node_times(Source(model, macs), onnx.load(folder / "optimised.onnx").graph, runs)
+    answer["input_shape"] = next((array.shape for array in inputs.values()), ())
+    return answer, runs, nodes
 
 
 def _save(model: onnx.ModelProto, path: Path, artifact: Path) -> None:
@@ -172,10 +176,10 @@ def _run(request: ProfileRequest, threads: int, folder: Path, inputs: list[str],
     return answer
 
 
-def _node_times(source: Source, optimised: onnx.ModelProto, measured: Sequence[NodeEvents]) -> tuple[NodeTime, ...]:
-    origins = attribute(source, optimised.graph.node)
+def _node_times(source: Source, optimised: onnx.GraphProto, runs: Sequence[Sequence[Event]]) -> tuple[NodeTime, ...]:
+    origins = attribute(source, optimised.node)
     found = []
-    for node in measured:
+    for node in summarise_nodes(runs, {node.name for node in nested_nodes(optimised)}):
         origin = origins.get(node.name, Origin(None, False))
         found.append(NodeTime(node.name, node.op, node.ms, origin.macs, origin.path, origin.exact, origin.sources))
     return tuple(found)
