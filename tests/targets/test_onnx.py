@@ -51,7 +51,7 @@ def test_nodes_that_the_simplifier_made_get_the_module_of_what_they_replace() ->
         write_path(node, path)
     simplified = model_of(
         helper.make_node("Add", ["x", "one"], ["norm"], name="add"),
-        helper.make_node("Reshape", ["norm", "shape"], ["_v_1"], name="Reshape_0"),
+        helper.make_node("Reshape", ["norm", "one"], ["_v_1"], name="Reshape_0"),
         helper.make_node("Gemm", ["_v_1", "_v_2", "proj.bias"], ["_v_3"], name="Gemm_1"),
         helper.make_node("Add", ["_v_3", "one"], ["y"], name="add_2"),
     )
