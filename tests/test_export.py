@@ -14,6 +14,7 @@ from mobilevit_deploy.errors import CatalogError, CheckFailedError, ConversionEr
 from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
 from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.load import ModelRequest, load_model
+from mobilevit_deploy.module_paths import MODULE_PATH_KEY
 from mobilevit_deploy.targets import onnx as onnx_target
 from tests.conftest import RESEARCH, Recorded, all_recorded
 from tests.golden.digits import digit_images
@@ -92,7 +93,7 @@ def test_metadata_says_where_it_came_from_and_holds_no_path(digits_export: Any, 
         assert str(folder).encode() not in content
     with_paths = [node for node in model.graph.node if node.metadata_props]
     assert len(with_paths) == len(model.graph.node), "every node says which module it came from"
-    assert {entry.key for node in with_paths for entry in node.metadata_props} == {onnx_target.MODULE_PATH_KEY}
+    assert {entry.key for node in with_paths for entry in node.metadata_props} == {MODULE_PATH_KEY}
 
 
 @pytest.mark.parametrize("record", [r for r in all_recorded() if r.name.startswith("cas_vit")], ids=lambda r: r.name)

@@ -4,7 +4,6 @@ ATen calls of a captured graph, nodes of an ONNX file, operations of an ML Progr
 with its kind in the format's own spelling, its place, and the shapes and types of what goes in and out.
 """
 
-import ast
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +74,8 @@ def from_onnx(path: Path) -> list[Operation]:
     """Returns the nodes of an ONNX file; external weights are not opened. Raises MvdError for a damaged file."""
     import onnx
 
+    from mobilevit_deploy.module_paths import read_path
+
     try:
         model = onnx.load(path, load_external_data=False)
         graph = onnx.shape_inference.infer_shapes(model).graph
@@ -87,7 +88,7 @@ def from_onnx(path: Path) -> list[Operation]:
     return [
         Operation(
             node.op_type,
-            _onnx_module(node) or node.name or node.output[0],
+            read_path(node) or node.name or node.output[0],
             tuple(known[name] for name in node.input if name in known),
             tuple(known[name] for name in node.output if name in known),
             bool(ends & set(node.output)),
@@ -106,18 +107,6 @@ def _onnx_dtype(number: int) -> str:
 
     name: str = onnx.TensorProto.DataType.Name(number)
     return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())
-
-
-def _onnx_module(node: Any) -> str:
-    """Returns the module path that the exporter noted, a list of scopes that ends with the operation itself."""
-    for entry in node.metadata_props:
-        if entry.key == "pkg.torch.onnx.name_scopes":
-            try:
-                scopes = ast.literal_eval(entry.value)
-            except (ValueError, SyntaxError):
-                return ""
-            return str(scopes[-2]) if isinstance(scopes, list) and len(scopes) > 1 else ""
-    return ""
 
 
 def from_coreml(path: Path) -> list[Operation]:

@@ -97,7 +97,7 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
         ConversionError: coremltools refused, or wrote a later specification than the iOS floor has.
     """
     with quiet_coreml():
-        from coremltools.utils import MultiFunctionDescriptor, load_spec, save_multifunction
+        from coremltools.models.utils import MultiFunctionDescriptor, load_spec, save_multifunction
 
         descriptor = MultiFunctionDescriptor()
         for name, artifact in artifacts.items():

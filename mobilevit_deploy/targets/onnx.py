@@ -1,7 +1,7 @@
 """ONNX: PyTorch's dynamo exporter, then onnxsim, then the checker; nothing model-specific."""
 
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDe
 from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
 from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
@@ -22,7 +23,6 @@ VERSION_NAME = "opset"
 VERSION_OPTION = "--opset"
 TAKES_APP_OPTIONS = False
 
-MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # the one thing worth keeping of what the exporter notes on nodes
 SIMPLIFIER = (*CHILD, "mobilevit_deploy.workers.simplify_onnx")
 SIMPLIFY_TIMEOUT_S = 300
 
@@ -135,21 +135,37 @@ def _simplify(process: "subprocess.Popen[str]", source: Path, destination: Path)
 
 
 def _restore_module_paths(model: onnx.ModelProto, plain: onnx.ModelProto) -> None:
-    """Copies the module path back onto nodes that onnxsim kept; it drops all notes."""
-    paths = {
-        node.output[0]: entry.value
-        for node in plain.graph.node
-        for entry in node.metadata_props
-        if entry.key == MODULE_PATH_KEY
-    }
-    for node in model.graph.node:
+    """Puts module paths back onto the nodes of a simplified model; onnxsim drops all notes.
+
+    A node that onnxsim kept has its result's name. One that it made has the module whose weights it reads (a weight
+    that one module alone reads), else that of its neighbours.
+    """
+    notes = {name: _note(node) for node in plain.graph.node for name in node.output}
+    readers: dict[str, set[str]] = defaultdict(set)
+    for node in plain.graph.node:
+        for name in node.input:
+            readers[name].add(read_path(node) or "")
+    owners = {item.name: readers[item.name] for item in plain.graph.initializer if len(readers[item.name]) == 1}
+    nodes = model.graph.node
+    for node in nodes:
         del node.metadata_props[:]
-        if node.output[0] in paths:
-            node.metadata_props.add(key=MODULE_PATH_KEY, value=paths[node.output[0]])
+        if note := notes.get(node.output[0]):
+            node.metadata_props.add(key=MODULE_PATH_KEY, value=note)
+    known = [read_path(node) for node in nodes]
+    for i, node in enumerate(nodes):
+        if known[i] is None and (modules := [path for name in node.input for path in owners.get(name, ())]):
+            known[i] = common_path(modules)
+    for node, path in zip(nodes, fill_from_neighbours(nodes, known), strict=True):
+        if read_path(node) is None and path is not None:
+            write_path(node, path)
+
+
+def _note(node: onnx.NodeProto) -> str | None:
+    return next((entry.value for entry in node.metadata_props if entry.key == MODULE_PATH_KEY), None)
 
 
 def _strip_exporter_notes(model: onnx.ModelProto) -> None:
-    """Removes stack traces and the like: they hold paths of the machine, and differ from one to the next."""
+    """Removes all notes but module paths: stack traces hold paths of the machine, and differ from one to the next."""
     graph = model.graph
     del graph.metadata_props[:]
     del model.metadata_props[:]
@@ -160,10 +176,10 @@ def _strip_exporter_notes(model: onnx.ModelProto) -> None:
     _clear(graph.initializer)
     for node in graph.node:
         node.doc_string = ""
-        kept = [entry.value for entry in node.metadata_props if entry.key == MODULE_PATH_KEY]
+        note = _note(node)
         del node.metadata_props[:]
-        for value in kept:
-            node.metadata_props.add(key=MODULE_PATH_KEY, value=value)
+        if note:
+            node.metadata_props.add(key=MODULE_PATH_KEY, value=note)
 
 
 def _clear(values: Iterable[Any]) -> None:

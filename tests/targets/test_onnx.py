@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest
+from mobilevit_deploy.module_paths import read_path, write_path
 from mobilevit_deploy.targets import onnx as onnx_target
 from tests.conftest import RESEARCH
 
@@ -30,3 +33,28 @@ def test_a_simplifier_that_fails_costs_only_the_simplification(
     assert report.warnings == (f"onnxsim {reason}; the file is valid, but not simplified",)
     assert report.parity.status == "passed"
     assert len(list(tmp_path.iterdir())) == 2, "only the artifact and its report"
+
+
+def model_of(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0]) for name in ("proj.bias", "one")]
+    return helper.make_model(helper.make_graph(nodes, "g", [], [], weights))
+
+
+def test_nodes_that_the_simplifier_made_get_the_module_of_what_they_replace() -> None:
+    plain = [
+        helper.make_node("Add", ["x", "one"], ["norm"], name="add"),
+        helper.make_node("MatMul", ["norm", "w"], ["product"], name="matmul"),
+        helper.make_node("Add", ["product", "proj.bias"], ["sum"], name="add_1"),
+        helper.make_node("Add", ["sum", "one"], ["y"], name="add_2"),
+    ]
+    for node, path in zip(plain, ["block.norm", "block.proj", "block.proj", "block"], strict=True):
+        write_path(node, path)
+    simplified = model_of(
+        helper.make_node("Add", ["x", "one"], ["norm"], name="add"),
+        helper.make_node("Reshape", ["norm", "one"], ["_v_1"], name="Reshape_0"),
+        helper.make_node("Gemm", ["_v_1", "_v_2", "proj.bias"], ["_v_3"], name="Gemm_1"),
+        helper.make_node("Add", ["_v_3", "one"], ["y"], name="add_2"),
+    )
+    onnx_target._restore_module_paths(simplified, model_of(*plain))
+    # The bias is read in one module only; the constant is read in two, so it tells nothing.
+    assert [read_path(node) for node in simplified.graph.node] == ["block.norm", "block.proj", "block.proj", "block"]
