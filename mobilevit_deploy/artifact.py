@@ -58,11 +58,23 @@ class Intermediate:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One way into an artifact: a shape that its input takes, (B, C, H, W), and the function that takes it.
+
+    ``function`` is None where an artifact has but one.
+    """
+
+    shape: tuple[int, int, int, int]
+    function: str | None = None
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A converted model on disk: a file (ONNX) or a folder (Core ML).
 
-    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user;
-    ``outputs`` and ``app`` are what the app sees; ``intermediates`` are the steps to it, in order.
+    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user; ``outputs`` and ``app`` are
+    what the app sees; ``intermediates`` are the steps to it, in order, and ``entries`` the ways into it where there are
+    several, the default one first.
     """
 
     path: Path
@@ -75,17 +87,7 @@ class Artifact:
     compression: CompressionResult | None = None
     warnings: tuple[str, ...] = field(default=())
     intermediates: tuple[Intermediate, ...] = ()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One way into an artifact: a shape that its input takes, (B, C, H, W), and the function that takes it.
-
-    ``function`` is None where an artifact has but one.
-    """
-
-    shape: tuple[int, int, int, int]
-    function: str | None = None
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)

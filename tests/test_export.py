@@ -65,14 +65,21 @@ def test_files_and_report(digits_export: Any) -> None:
     assert document["weights"]["not_loaded"] == ["model", "optimizer", "epoch", "scaler", "args"]
     assert document["parity"]["status"] == "passed"
     assert [leg["settings"] for leg in document["parity"]["legs"]] == [
+        {},
         {"graph_optimization": "disabled"},
         {"graph_optimization": "all"},
     ]
     assert coreml_report.parity.status == "passed"
-    (leg,) = coreml_report.parity.legs
-    assert (leg.runner, leg.precision, leg.outputs[0].top1_agreement) == ("mil", "fp16", 1.0)
+    graph, float32, half, unrounded = coreml_report.parity.legs
+    assert (graph.subject, graph.runner) == ("rewritten graph", "torch")
+    assert (float32.subject, float32.precision) == ("float32 conversion", "fp32")
+    assert (half.subject, half.runner, half.precision) == ("artifact", "mil", "fp16")
+    assert half.outputs[0].top1_agreement == 1
     # Half precision on the trained model; 20 dB is the tolerance, and weights of 8 bits alone leave 49 dB.
-    assert leg.outputs[0].snr_db > 35
+    assert half.outputs[0].snr_db > 35
+    # With its rounding taken out, nothing is left between it and the float32 conversion of the same graph.
+    assert unrounded.outputs[0].max_abs == 0
+    assert (unrounded.reference, unrounded.precision) == ("float32, weights rounded", "fp32")
 
 
 def test_metadata_says_where_it_came_from_and_holds_no_path(digits_export: Any, digits_checkpoint: Path) -> None:

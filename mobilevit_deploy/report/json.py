@@ -53,6 +53,7 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "reconstruction": report.reconstruction,
         "weights": _weights(report.weights),
         "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
+        "entries": [vars(entry) for entry in artifact.entries],
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
         "target": artifact.target,
         "labels": len(artifact.app.labels) if artifact.app.labels else None,

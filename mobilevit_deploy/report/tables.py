@@ -135,15 +135,16 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
 def legs_table(parity: ParityReport, title: str) -> RenderableType:
     """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
     numbers = ("images", "max rel", "allowed", "SNR", "allowed ", "same class")
-    table = _table("", "against", "run by", "precision", *numbers, "", numbers=numbers)
-    sizes = {leg.size for leg in parity.legs}
+    several = len({leg.size for leg in parity.legs}) > 1
+    table = _table("", *["size"][: int(several)], "against", "run by", "precision", *numbers, "", numbers=numbers)
     for leg in parity.legs:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         table.add_row(
-            leg.subject + (f" at {leg.size[0]}x{leg.size[1]}" if len(sizes) > 1 else ""),
+            leg.subject,
+            *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
             leg.reference,
-            " ".join([leg.runner, *(value for value in leg.settings.values() if value != "main")]),
+            " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
             leg.precision,
             str(leg.samples),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
@@ -184,6 +185,12 @@ def _app_lines(report: ExportReport) -> list[str]:
         lines.append(f"takes a {image.color} image; normalised in the graph by mean {image.mean}, std {image.std}")
     if labels := artifact.app.labels:
         lines.append(f"returns the label and the probabilities of {len(labels)} classes")
+    if artifact.entries:
+        shapes = [
+            "x".join(map(str, entry.shape[2:])) + (f" (function {entry.function})" if entry.function else "")
+            for entry in artifact.entries
+        ]
+        lines.append(f"takes the sizes {', '.join(shapes)}")
     if kept := artifact.app.keep_fp32:
         lines.append(f"float32 in {_shorten(kept)}")
     if result := artifact.compression:

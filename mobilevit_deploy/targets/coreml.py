@@ -81,6 +81,7 @@ def convert(request: ConversionRequest) -> Artifact:
         app=request.app,
         compression=compression,
         intermediates=tuple(intermediates),
+        entries=describe(request.path).entries if request.sizes else (),
     )
 
 
@@ -115,7 +116,9 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
     (path / STRAY_FILE).unlink(missing_ok=True)
     sha256, size = measure_files(path)
     first = next(iter(artifacts.values()))
-    return replace(first, path=path, sha256=sha256, bytes=size, ops=count_ops(specification))
+    return replace(
+        first, path=path, sha256=sha256, bytes=size, ops=count_ops(specification), entries=describe(path).entries
+    )
 
 
 def describe(path: Path) -> FileDescription:

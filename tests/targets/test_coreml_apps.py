@@ -14,11 +14,14 @@ import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.app_options import AppOptions
-from mobilevit_deploy.errors import CatalogError, ConversionError, MvdError, UsageError
+from mobilevit_deploy.errors import ArtifactError, CatalogError, ConversionError, MvdError, UsageError
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.report.json import export_document
+from mobilevit_deploy.targets.coreml import describe
+from mobilevit_deploy.verify import VerifyFailedError, VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
+from tests.mil.conftest import edit_model
 from tests.targets.test_coreml import read
 
 NET = RESEARCH / "small_net.py"
@@ -302,3 +305,62 @@ def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     assert onnx["input"] == {"name": "input", "shape": [1, 3, 16, 16], "kind": "array"}
     assert coreml["input"]["kind"] == "image"
     assert onnx["parity"]["status"] == "passed"
+
+
+def test_enumerated_sizes(tmp_path: Path) -> None:
+    """A convolutional network has one graph for all sizes: one function, with shapes."""
+    app = AppOptions(sizes=((24, 24), (16, 32)), image_input=True, mean=MEAN, std=STD)
+    report = export(tmp_path, app)
+    description = describe(report.artifact.path)
+    assert [(entry.shape, entry.function) for entry in description.entries] == [
+        ((1, 3, 16, 16), None), ((1, 3, 24, 24), None), ((1, 3, 16, 32), None),
+    ]  # fmt: skip
+    assert report.parity.status == "passed"
+    compared = [leg.size for leg in report.parity.legs if leg.subject == "artifact" and leg.runner == "mil"]
+    assert compared == [(16, 16), (24, 24), (16, 32)]
+    assert len(export_document(report)["entries"]) == 3
+
+
+def test_sizes_as_functions(tmp_path: Path) -> None:
+    """Where the graph holds the numbers of one size, each size is a function, from iOS 18 on."""
+    name = f"{RESEARCH / 'window_net.py'}:build"
+    request = ModelRequest(name, size=(56, 56))
+    settings: dict[str, Any] = {"targets": ("coreml",), "folder": tmp_path, "app": AppOptions(sizes=((28, 56),))}
+    with pytest.raises(ConversionError, match="no graph for several sizes") as refusal:
+        export_model(ExportRequest(request, **settings))
+    assert "--min-ios 18" in str(refusal.value.hint)
+    (report,) = export_model(ExportRequest(request, min_ios=18, **settings))
+    functions = [(entry.shape[2:], entry.function) for entry in describe(report.artifact.path).entries]
+    assert functions == [((56, 56), "size_56x56"), ((28, 56), "size_28x56")]
+    assert report.parity.status == "passed"
+    assert read(report.artifact.path).description.metadata.userDefined["mvd.trained"] == "false"
+    assert verify_artifact(VerifyRequest(report.artifact.path, model=name)).parity.status == "passed"
+
+
+def test_a_size_of_which_the_package_computes_something_else_is_caught(tmp_path: Path) -> None:
+    app = AppOptions(sizes=((24, 24),))
+    path = export(tmp_path, app).artifact.path
+
+    def shrink(model: Any) -> None:  # the mean over what is now a free height and width, over one of them only
+        (mean,) = [item for item in operations(model) if item.type == "reduce_mean"]
+        name = mean.inputs["axes"].arguments[0].name
+        (axes,) = [item for item in operations(model) if item.outputs and item.outputs[0].name == name]
+        axes.attributes["val"].immediateValue.tensor.ints.values[:] = [2, 2]
+
+    edit_model(path, shrink)
+    with pytest.raises((VerifyFailedError, ArtifactError)):
+        verify_artifact(VerifyRequest(path, model=f"{NET}:build"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"), [(((16, 16),), "twice, or the default"), (((24, 24), (24, 24)), "twice, or the default")]
+)
+def test_sizes_that_are_no_others(tmp_path: Path, sizes: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        export(tmp_path, AppOptions(sizes=sizes))
+
+
+def test_a_size_that_a_family_does_not_take(tmp_path: Path) -> None:
+    request = ModelRequest("lightvit_tiny", size=(224, 224))
+    with pytest.raises(CatalogError, match="takes sides divisible by"):
+        export_model(ExportRequest(request, ("coreml",), folder=tmp_path, app=AppOptions(sizes=((230, 230),))))
