@@ -72,9 +72,9 @@ class Entry:
 class Artifact:
     """A converted model on disk: a file (ONNX) or a folder (Core ML).
 
-    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user; ``outputs`` and ``app`` are
-    what the app sees; ``intermediates`` are the steps to it, in order, and ``entries`` the ways into it where there are
-    several, the default one first.
+    ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user; ``outputs`` and ``app``
+    are what the app sees; ``intermediates`` are the steps to it, in order, and ``entries`` the ways into it where there
+    are several, the default one first.
     """
 
     path: Path
