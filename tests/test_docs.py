@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from typer.testing import Result
 
 from tests.conftest import RESEARCH
+from tests.golden.digits import digit_images
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -25,6 +27,8 @@ def commands() -> list[str]:
 def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
     shutil.copy(digits_checkpoint, "checkpoint_best.pth")
     shutil.copy(RESEARCH / "additive_net.py", "my_net.py")
+    images, labels = digit_images()
+    np.savez("digits.npz", images=images[:40], labels=labels[:40])
     ran = []
     for command in commands():
         if command in ELSEWHERE:
@@ -34,7 +38,7 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
         result = mvd(*arguments)
         assert result.exit_code == 0, f"{command}\n{result.stderr}"
         ran.append(arguments[0])
-    assert {"list", "show", "export", "latency"} <= set(ran)
+    assert {"list", "show", "export", "verify", "latency", "profile"} <= set(ran)
     names = {path.name for path in Path("artifacts").iterdir()}
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
 
