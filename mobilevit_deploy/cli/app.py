@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import doctor, export, inspect, latency, list, show
+from mobilevit_deploy.cli import compare, doctor, export, inspect, latency, list, show
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -79,6 +79,7 @@ app.command("show")(show.show)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("latency")(latency.latency)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 
 

@@ -143,16 +143,13 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
     reports = []
     for i, path in enumerate(request.artifacts, 1):
         progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {threads} threads")
-        session = Session(
-            path, threads, settings.provider, settings.session_entries, settings.provider_options, request.batch, pin,
-            settings.variables,
-        )  # fmt: skip
-        reports.append(_measure_one(session, request, settings))
+        session = Session(path, threads, settings, request.batch, pin)
+        reports.append(_measure_one(session, request))
     return reports
 
 
-def _measure_one(session: Session, request: LatencyRequest, settings: RuntimeSettings) -> LatencyReport:
-    before = machine()
+def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
+    before, settings = machine(), session.settings
     timed = onnxruntime.time_artifact(session, request.seconds)
     statistics = summarise([burst.samples_ms for burst in timed.bursts])
     warnings = doubts(statistics, timed.warmup, timed.conditions, session.threads)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import psutil
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.latency.settings import RuntimeSettings
 from mobilevit_deploy.workers import CHILD
 
 WORKER = "mobilevit_deploy.workers.time_onnx"
@@ -27,22 +28,18 @@ class Session:
     Attributes:
         path: the ONNX file.
         threads: that one run uses.
-        provider: ONNX Runtime's name of it.
-        session_entries: session configuration entries.
-        provider_options: of the provider.
+        settings: of ONNX Runtime, and environment variables of the process beyond this one's.
         batch: images per run where the file leaves it free; None for what the file says, and 1.
         pin: cores that the process may use; empty for all.
-        variables: environment variables of the process beyond this one's.
+        input_shape: of the one input, where the file leaves more than the batch free; None for what the file says.
     """
 
     path: Path
     threads: int
-    provider: str = "CPUExecutionProvider"
-    session_entries: Mapping[str, str] = field(default_factory=dict)
-    provider_options: Mapping[str, str] = field(default_factory=dict)
+    settings: RuntimeSettings = field(default_factory=RuntimeSettings)
     batch: int | None = None
     pin: tuple[int, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
+    input_shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,16 +80,17 @@ class TimingProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**os.environ, **session.variables},
+            env={**os.environ, **session.settings.variables},
         )
         request = {
             "path": str(session.path.resolve()),
             "threads": session.threads,
-            "provider": session.provider,
-            "session_entries": dict(session.session_entries),
-            "provider_options": dict(session.provider_options),
+            "provider": session.settings.provider,
+            "session_entries": dict(session.settings.session_entries),
+            "provider_options": dict(session.settings.provider_options),
             "batch": session.batch,
             "pin": list(session.pin),
+            "input_shape": session.input_shape,
         }
         try:
             self.opened = self._ask(request, GRACE_S)

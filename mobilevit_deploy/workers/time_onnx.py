@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -58,7 +58,8 @@ class _Session:
         self._onnxruntime, self._request = onnxruntime, request
         self._session, self._load_ms = self._load()
         self._check_provider()
-        self._feed = {item.name: _random(item, request["batch"]) for item in self._session.get_inputs()}
+        shape, batch = request["input_shape"], request["batch"]
+        self._feed = {item.name: _random(item, shape or _shape(item, batch)) for item in self._session.get_inputs()}
 
     def _load(self, more_entries: Mapping[str, str] | None = None) -> tuple[Any, float]:
         """Returns a new session, and the milliseconds that it took to make."""
@@ -140,14 +141,18 @@ def _scheduling() -> dict[str, float]:
     return counters
 
 
-def _random(item: Any, batch: int | None) -> np.ndarray[Any, Any]:
-    """Returns an input of an item's type and shape; a free first dimension is the batch, 1 if none was asked for."""
+def _shape(item: Any, batch: int | None) -> list[int]:
+    """Returns an item's shape; a free first dimension is the batch, 1 if none was asked for."""
     if any(isinstance(size, int) and size < 0 for size in item.shape):
         sys.exit(f"its input {item.name} has the shape {item.shape}")
     free = [str(size) for size in item.shape[1:] if not isinstance(size, int)]
     if free:
         sys.exit(f"the size of its input {item.name} is not fixed ({', '.join(free)})")
-    shape = [size if isinstance(size, int) else batch or 1 for size in item.shape]
+    return [size if isinstance(size, int) else batch or 1 for size in item.shape]
+
+
+def _random(item: Any, shape: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Returns an input of an item's type."""
     types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
     generator = np.random.default_rng(0)
     if item.type in types:

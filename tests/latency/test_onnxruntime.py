@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from mobilevit_deploy.errors import CatalogError, MeasurementError
 from mobilevit_deploy.latency import LatencyRequest, measure_latency
 from mobilevit_deploy.latency.process import Session, TimingProcess
+from mobilevit_deploy.latency.settings import RuntimeSettings
 
 
 def save(
@@ -133,7 +134,8 @@ def test_the_peak_is_that_of_the_child_alone(artifact: Path) -> None:
 
 
 def test_variables_reach_the_process(artifact: Path) -> None:
-    with TimingProcess(Session(artifact, 1, variables={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})) as process:
+    tunables = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    with TimingProcess(Session(artifact, 1, RuntimeSettings(variables=tunables))) as process:
         environment = Path(f"/proc/{process._process.pid}/environ").read_bytes()
     assert b"GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in environment
 
