@@ -32,7 +32,7 @@ def paired_ratio(base_ms: Sequence[Sequence[float]], other_ms: Sequence[Sequence
     The times of one pair share what the machine did at that moment, which their ratio leaves out. Pairs of the same
     two processes also share where these lie in memory, which changes a latency by a percent or so, and no number of
     runs tells it from a difference between the artifacts. So each group of processes counts once, with the median of
-    its log ratios, and the interval is Student's (scipy's ``ttest_1samp``) over the groups.
+    its log ratios, and the interval is Student's over the groups.
 
     Args:
         base_ms: of each group of processes, the time of each round.
@@ -43,9 +43,7 @@ def paired_ratio(base_ms: Sequence[Sequence[float]], other_ms: Sequence[Sequence
     mean = float(np.mean(groups))
     low = high = math.nan
     if len(groups) >= FEWEST_GROUPS:
-        if np.ptp(groups) == 0:
-            low = high = mean  # scipy divides by the spread
-        else:
-            interval = stats.ttest_1samp(groups, 0.0).confidence_interval(CONFIDENCE)
-            low, high = float(interval.low), float(interval.high)
+        standard_error = float(np.std(groups, ddof=1)) / math.sqrt(len(groups))
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(groups) - 1)) * standard_error
+        low, high = mean - half, mean + half
     return Ratio(math.exp(mean), (math.exp(low), math.exp(high)), len(groups), sum(map(len, logs)))
