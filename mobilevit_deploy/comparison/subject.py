@@ -70,6 +70,8 @@ class Subject:
             values = values[:, ::-1]
         if self.layout == "NHWC":
             values = values.transpose(0, 2, 3, 1)
+        if np.issubdtype(self.dtype, np.integer):
+            values = np.rint(values)
         fed: npt.NDArray[np.float32] = np.ascontiguousarray(values, dtype=self.dtype)
         return fed
 

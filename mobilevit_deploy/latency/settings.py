@@ -17,6 +17,7 @@ _SUFFIX = "ExecutionProvider"
 _TUNABLES = "GLIBC_TUNABLES"
 _HUGE_PAGES = "glibc.malloc.hugetlb=1"  # madvise(MADV_HUGEPAGE) for what malloc takes from the system
 _MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_LIBRARIES = {".so", ".dylib", ".pyd", ".dll"}
 _HUGE_PAGES_SINCE = (2, 35)  # glibc's release notes
 
 
@@ -89,7 +90,8 @@ def check_entry(key: str) -> None:
     """
     import onnxruntime
 
-    libraries = sorted((Path(onnxruntime.__file__).parent / "capi").glob("onnxruntime_pybind11_state*"))
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    libraries = sorted(file for file in folder.iterdir() if _LIBRARIES & set(file.suffixes))
     if not libraries or not key.isascii():
         raise UsageError(f"no session configuration entry is called {key!r}")
     known: set[str] = set()

@@ -146,8 +146,8 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
         assert found["artifact"] == artifact
         assert {
             "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
-            "ci95_ms", "throughput_per_s", "load_ms", "second_load_ms", "peak_rss_mb", "stable", "environment", "sha256",
-            "conditions",
+            "ci95_ms", "throughput_per_s", "load_ms", "second_load_ms", "peak_rss_mb", "stable", "environment",
+            "sha256", "conditions",
         } <= set(found)  # fmt: skip
     table = mvd("latency", "--threads", 64, "--seconds", 0.1)
     assert "p50 ms" in table.stdout
