@@ -70,6 +70,8 @@ def latency(
     for report in reports:
         for warning in report.warnings:
             console.warn(f"{report.artifact.name}: {warning}")
+    if not all(report.stable for report in reports):
+        console.warn("figures that are not stable are not to be cited")
     if json:
         console.print_json({"schema": 1, "results": [latency_document(report) for report in reports]})
     else:

@@ -14,7 +14,7 @@ from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.process import Session
-from mobilevit_deploy.latency.stability import Conditions
+from mobilevit_deploy.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
 from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
 
 Progress = Callable[[str], None]
@@ -111,7 +111,7 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
         for subject, drift in zip(subjects, drifts, strict=True)
     )
     conditions = alternated.conditions if alternated else None
-    return Comparison(results, threads, conditions, _warnings(results), environment)
+    return Comparison(results, threads, conditions, _warnings(results, conditions), environment)
 
 
 def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> list[Drift]:
@@ -142,12 +142,14 @@ def _compared(
     return Compared(subject.path, subject.target, sha256, size, subject.shape, p50, ratio, reason, drift)
 
 
-def _warnings(results: Sequence[Compared]) -> tuple[str, ...]:
+def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tuple[str, ...]:
     """Returns what speaks against the figures."""
     found = [f"{item.artifact.name}: {item.drift.reason}" for item in results if item.drift.reason]
     batches = {item.input_shape[0] for item in results if item.target == "onnx"}
     if len(batches) > 1:
         found.append("the files have different batches, and the times are those of a batch")
+    if conditions and (conditions.others_share > OTHERS_LIMIT or (conditions.waiting_share or 0) > WAITING_LIMIT):
+        found.append("the machine was busy: the ratios allow for that, the times themselves are too long")
     wide = [item.ratio.precision for item in results[1:] if item.ratio and not item.ratio.precision <= 2 * PRECISION]
     if wide:
         found.append(f"a ratio is known to {max(wide):.1%} only: give more time with --seconds, or a quieter machine")

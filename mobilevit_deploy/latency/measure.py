@@ -95,10 +95,14 @@ class LatencyReport:
         return not self.warnings
 
     @property
+    def batch(self) -> int:
+        """Returns how many images one run takes; 1 for an input without axes."""
+        return self.input_shape[0] if self.input_shape else 1
+
+    @property
     def throughput_per_s(self) -> float:
-        """Returns how many inputs a second went through, one run after the other."""
-        batch = self.input_shape[0] if self.input_shape else 1
-        return 1e3 * batch / self.statistics.mean_ms
+        """Returns how many images a second went through, one run after the other."""
+        return 1e3 * self.batch / self.statistics.mean_ms
 
 
 def check_backend(backend: str, device: str) -> None:

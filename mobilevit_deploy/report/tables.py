@@ -209,15 +209,11 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     first, machine = reports[0], reports[0].environment
     settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
     note = (
-        f"{first.provider}, {first.threads} threads, batch {first.input_shape[0] if first.input_shape else 1}; "
-        f"{machine['cpu']}, {machine['cores_available']} cores available; "
-        f"onnxruntime {machine['versions']['onnxruntime']}"
+        f"{first.provider}, {first.threads} threads, batch {first.batch}; {machine['cpu']}, "
+        f"{machine['cores_available']} cores available; onnxruntime {machine['versions']['onnxruntime']}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )
-    parts: list[RenderableType] = [table, Text(note, style="dim")]
-    if not all(report.stable for report in reports):
-        parts.append(Text("not stable: figures that are not to be cited; the warnings say why", style="yellow"))
-    return Group(*parts)
+    return Group(table, Text(note, style="dim"))
 
 
 def inspection_table(inspection: Inspection) -> RenderableType:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -11,8 +12,12 @@ from typer.testing import Result
 
 from mobilevit_deploy.comparison import ComparisonRequest, compare_artifacts
 from mobilevit_deploy.comparison.alternate import ROUNDS, alternate
+from mobilevit_deploy.comparison.compare import Compared, _warnings
+from mobilevit_deploy.comparison.drift import Drift
+from mobilevit_deploy.comparison.ratio import Ratio
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.stability import Conditions
 from tests.comparison.models import save_classifier
 from tests.conftest import RESEARCH
 
@@ -115,3 +120,24 @@ def test_what_cannot_be(mvd: Mvd, base: Path) -> None:
         assert message in result.stderr
         assert result.stdout == ""
         assert "Traceback" not in result.stderr
+
+
+def test_what_speaks_against_the_figures() -> None:
+    def compared(low: float, high: float, batch: int = 1) -> Compared:
+        return Compared(
+            Path("a.onnx"), "onnx", "", 1, (batch, 3, 8, 8), 1.0, Ratio(1.0, (low, high), 8, 48), None, Drift()
+        )
+
+    quiet = Conditions(2, 0.01, 0, 0.0, 5)
+    good = compared(0.99, 1.01)
+    assert _warnings((good, good), quiet) == ()
+    assert _warnings((good, good), None) == ()
+    (wide,) = _warnings((good, compared(0.9, 1.1)), quiet)
+    assert "a ratio is known to 10.0% only" in wide
+    (batch,) = _warnings((good, compared(0.99, 1.01, batch=2)), quiet)
+    assert "different batches" in batch
+    for busy in (replace(quiet, others_share=0.5), replace(quiet, waiting_share=0.2)):
+        (found,) = _warnings((good, good), busy)
+        assert "the machine was busy" in found
+    (drift,) = _warnings((good, replace(good, drift=Drift(reason="it has 2 outputs"))), quiet)
+    assert drift == "a.onnx: it has 2 outputs"
