@@ -153,17 +153,19 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
 
 
 def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
-    before, settings = machine(), session.settings
+    sha256, _ = measure_files(session.path)  # reads the file, so that the first load finds it in the system's cache
+    environment = {**machine(), **_describe(session.settings), "pin": request.pin, "device": request.device}
     timed = onnxruntime.time_artifact(session, request.seconds)
     statistics = summarise([burst.samples_ms for burst in timed.bursts])
     warnings = doubts(statistics, timed.warmup, timed.conditions, session.threads)
     if not timed.whole_graph:
-        warnings = (*warnings, f"{settings.provider} left a part of the graph to the CPU, so this is not its latency")
+        provider = session.settings.provider
+        warnings = (*warnings, f"{provider} left a part of the graph to the CPU, so this is not its latency")
     return LatencyReport(
         artifact=session.path,
-        sha256=measure_files(session.path)[0],
+        sha256=sha256,
         backend=request.backend,
-        provider=settings.provider,
+        provider=session.settings.provider,
         threads=session.threads,
         input_shape=timed.input_shape,
         warmup=timed.warmup.runs,
@@ -174,12 +176,11 @@ def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
         peak_rss_mb=timed.peak_rss_mb,
         conditions=timed.conditions,
         warnings=warnings,
-        environment={**before, **describe_settings(settings), "affinity": timed.pinned_to, "pin": request.pin,
-                     "device": request.device, "versions": tool_versions()},
-    )  # fmt: skip
+        environment={**environment, "affinity": timed.pinned_to, "versions": tool_versions()},
+    )
 
 
-def describe_settings(settings: RuntimeSettings) -> dict[str, Any]:
+def _describe(settings: RuntimeSettings) -> dict[str, Any]:
     """Returns the settings of a session for a report's environment."""
     return {
         "session_options": dict(settings.session_entries),

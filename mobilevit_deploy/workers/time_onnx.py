@@ -49,12 +49,10 @@ class _Session:
     """A session, and the input that it is run on."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
-        if request["pin"]:  # before any thread is started, for threads inherit it
+        if request["pin"]:  # before ONNX Runtime starts its threads, which inherit it
             os.sched_setaffinity(0, request["pin"])
-        start = time.perf_counter()
         import onnxruntime
 
-        self._import_ms = (time.perf_counter() - start) * 1e3
         self._onnxruntime, self._request = onnxruntime, request
         self._session, self._load_ms = self._load()
         self._check_provider()
@@ -83,7 +81,6 @@ class _Session:
     def opened(self) -> dict[str, Any]:
         shapes = [list(value.shape) for value in self._feed.values()]
         return {
-            "import_ms": self._import_ms,
             "load_ms": self._load_ms,
             "input_shape": shapes[0] if shapes else [],
             "pinned_to": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
