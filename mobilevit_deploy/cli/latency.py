@@ -36,7 +36,7 @@ def latency(
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Time limit for each artifact; less when the median is known to 2 %.")
-    ] = 10.0,
+    ] = 20.0,
     provider: Annotated[str, typer.Option(metavar="NAME", help="Of ONNX Runtime, such as cpu.")] = "cpu",
     option: Annotated[
         list[str] | None,
@@ -53,7 +53,7 @@ def latency(
     out: Out = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Measure latency: each artifact in a fresh process, after a warm-up."""
+    """Measure latency: each artifact in fresh processes, after a warm-up."""
     with console.progress() as progress:
         from mobilevit_deploy.latency.measure import LatencyRequest, check_backend, measure_latency
         from mobilevit_deploy.latency.settings import read_settings

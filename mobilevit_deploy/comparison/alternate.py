@@ -10,12 +10,12 @@ import numpy as np
 from mobilevit_deploy.comparison.ratio import FEWEST_GROUPS, Ratio, paired_ratio
 from mobilevit_deploy.latency.process import Session, TimingProcess
 from mobilevit_deploy.latency.sampling import warm_up
-from mobilevit_deploy.latency.stability import Conditions, Watch
+from mobilevit_deploy.latency.stability import Conditions, Watch, mean_conditions
 
 ROUNDS = 6  # of one group of processes
 BURST_S = 0.1
 FEWEST_RUNS = 3
-WARMUP_S = 3.0  # as of a measurement of three seconds: at most one second, less when it has settled
+WARMUP_S = 1.0  # at most; less when it has settled
 PRECISION = 0.01  # of the ratio; then no more groups are needed
 GROUPS_BEFORE_A_VERDICT = 8
 
@@ -63,7 +63,7 @@ def alternate(sessions: Sequence[Session], seconds: float) -> Alternated:
             column.append(values)
         conditions.append(found)
         count, over = len(conditions), time.perf_counter() - begin >= seconds
-        result = Alternated(tuple(map(tuple, times)), _mean(conditions))
+        result = Alternated(tuple(map(tuple, times)), mean_conditions(conditions))
         precise = all(result.ratio(i).precision <= PRECISION for i in range(1, len(sessions)))
         if (count >= FEWEST_GROUPS and over) or (count >= GROUPS_BEFORE_A_VERDICT and precise):
             return result
@@ -85,19 +85,3 @@ def _group(sessions: Sequence[Session]) -> tuple[list[tuple[float, ...]], Condit
                 bursts.append(burst)
                 column.append(float(np.median(burst.samples_ms)))
         return [tuple(column) for column in medians], watch.conditions(bursts, sessions[0].threads)
-
-
-def _mean(conditions: Sequence[Conditions]) -> Conditions:
-    """Returns the conditions over all groups, which took about the same time each."""
-
-    def average(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
-
-    return Conditions(
-        cores=conditions[0].cores,
-        others_share=average([item.others_share for item in conditions]) or 0.0,
-        steal_share=average([item.steal_share for item in conditions]) or 0.0,
-        waiting_share=average([item.waiting_share for item in conditions]),
-        switches_per_s=average([item.switches_per_s for item in conditions]),
-    )

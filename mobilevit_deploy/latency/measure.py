@@ -19,7 +19,7 @@ from mobilevit_deploy.latency.statistics import Statistics, summarise
 
 Progress = Callable[[str], None]
 
-SECONDS = 10.0  # a quiet machine needs a third of it
+SECONDS = 20.0  # a quiet machine needs two thirds of it
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LatencyRequest:
         backend: that runs them.
         device: a device profile.
         threads: of one run; None for as many as there are cores.
-        seconds: time limit of each artifact's runs, warm-up not counted.
+        seconds: time limit of each artifact; at least six processes are run.
         batch: images per run where a file leaves it free; None for what the file says, and 1.
         provider: of ONNX Runtime, its name with or without ``ExecutionProvider``.
         options: ``KEY=VALUE`` session configuration entries, and provider options as ``provider.KEY=VALUE``.
@@ -62,11 +62,12 @@ class LatencyReport:
         provider: of the backend.
         threads: of one run.
         input_shape: of its first input.
-        warmup: runs before the first that counts.
+        warmup: runs that do not count, of all processes.
+        processes: that it ran in, one after the other.
         samples_ms: of each run, in order.
         statistics: of these.
-        load_ms: the first load in a fresh process.
-        second_load_ms: another one in the same process.
+        load_ms: the first load in a fresh process, median of the processes.
+        second_load_ms: another one in the same process, likewise.
         peak_rss_mb: peak resident memory of the process in MiB; None where the system does not tell.
         conditions: what else happened on the machine meanwhile.
         warnings: why the figures may not be cited.
@@ -80,6 +81,7 @@ class LatencyReport:
     threads: int
     input_shape: tuple[int, ...]
     warmup: int
+    processes: int
     samples_ms: tuple[float, ...]
     statistics: Statistics
     load_ms: float
@@ -131,7 +133,7 @@ def check_artifact(path: Path, batch: int | None) -> None:
 
 
 def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage: None) -> list[LatencyReport]:
-    """Measures every artifact in a process of its own, one after the other.
+    """Measures every artifact in processes of its own, one after the other.
 
     Raises:
         MeasurementError: the backend or the provider is missing here, a file is not one that it runs, or a run failed.
@@ -156,8 +158,8 @@ def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
     sha256, _ = measure_files(session.path)  # reads the file, so that the first load finds it in the system's cache
     environment = {**machine(), **_describe(session.settings), "pin": request.pin, "device": request.device}
     timed = onnxruntime.time_artifact(session, request.seconds)
-    statistics = summarise([burst.samples_ms for burst in timed.bursts])
-    warnings = doubts(statistics, timed.warmup, timed.conditions, session.threads)
+    statistics = summarise(timed.samples_ms)
+    warnings = doubts(statistics, timed.settled, timed.conditions, session.threads)
     if not timed.whole_graph:
         provider = session.settings.provider
         warnings = (*warnings, f"{provider} left a part of the graph to the CPU, so this is not its latency")
@@ -168,8 +170,9 @@ def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
         provider=session.settings.provider,
         threads=session.threads,
         input_shape=timed.input_shape,
-        warmup=timed.warmup.runs,
-        samples_ms=tuple(sample for burst in timed.bursts for sample in burst.samples_ms),
+        warmup=timed.warmup,
+        processes=len(timed.samples_ms),
+        samples_ms=tuple(sample for process in timed.samples_ms for sample in process),
         statistics=statistics,
         load_ms=timed.load_ms,
         second_load_ms=timed.second_load_ms,

@@ -8,7 +8,7 @@ from typing import Any, Self
 import psutil
 
 from mobilevit_deploy.latency.process import Burst
-from mobilevit_deploy.latency.sampling import PRECISION, Warmup
+from mobilevit_deploy.latency.sampling import PRECISION
 from mobilevit_deploy.latency.statistics import Statistics
 
 # Each limit lies between what was seen on a quiet machine and on one that was not (the figures are in docs/latency.md).
@@ -97,13 +97,29 @@ class Watch:
         )
 
 
-def doubts(statistics: Statistics, warmup: Warmup, conditions: Conditions, threads: int) -> tuple[str, ...]:
+def mean_conditions(conditions: Sequence[Conditions]) -> Conditions:
+    """Returns the conditions over several measurements that took about the same time each."""
+
+    def average(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if known else None
+
+    return Conditions(
+        cores=conditions[0].cores,
+        others_share=average([item.others_share for item in conditions]) or 0.0,
+        steal_share=average([item.steal_share for item in conditions]) or 0.0,
+        waiting_share=average([item.waiting_share for item in conditions]),
+        switches_per_s=average([item.switches_per_s for item in conditions]),
+    )
+
+
+def doubts(statistics: Statistics, settled: bool, conditions: Conditions, threads: int) -> tuple[str, ...]:
     """Returns every reason not to cite the figures; none makes them stable."""
     found, cores = [], conditions.cores
     if threads > cores:
         found.append(f"{threads} threads on {cores} available cores: they wait for each other, so this is slower")
-    if not warmup.settled:
-        found.append(f"{warmup.runs} runs of warm-up did not settle: give more time with --seconds")
+    if not settled:
+        found.append("in most processes the warm-up did not settle: give more time with --seconds")
     if not statistics.precision <= PRECISION:  # NaN too
         found.append(
             f"the median is known to {statistics.precision:.1%} and not to {PRECISION:.0%}: "

@@ -22,7 +22,7 @@ class Statistics:
         p99_ms: ninety-nine of a hundred are.
         mean_ms: over all runs.
         min_ms: the fastest run.
-        ci95_ms: 95 % confidence interval of the median, from the medians of the blocks.
+        ci95_ms: 95 % confidence interval of the median, from the medians of the processes.
         drift: how far apart the medians of the run's three thirds lie, as a share of the smallest.
     """
 
@@ -43,13 +43,13 @@ class Statistics:
 def summarise(blocks: Sequence[Sequence[float]]) -> Statistics:
     """Returns the statistics of a run.
 
-    Neighbouring runs resemble each other, for what disturbs one lasts longer than it, so an interval that takes them
-    as independent is too narrow. The interval here is the exact one of order statistics (scipy's ``quantile_test``,
-    which assumes nothing of the distribution) over the blocks' medians; it is widened to the median of all runs where
-    that lies outside.
+    Runs of one process resemble each other: they share its place in memory, and what disturbs one lasts longer than
+    it. An interval that takes them as independent is too narrow. The interval here is the exact one of order statistics
+    (scipy's ``quantile_test``, which assumes nothing of the distribution) over the processes' medians; it is widened to
+    the median of all runs where that lies outside.
 
     Args:
-        blocks: stretches of consecutive runs, in milliseconds, in the order in which they were measured.
+        blocks: the runs of each process, in milliseconds, in the order in which they were measured.
 
     Source: D. Munoz, "On the validity of the batch quantile method for Markov chains" (Operations Research Letters,
         2010); W. Conover, "Practical Nonparametric Statistics" (1999), section 3.2, for the interval.

@@ -170,6 +170,7 @@ def latency_document(report: LatencyReport) -> dict[str, Any]:
         "threads": report.threads,
         "input_shape": list(report.input_shape),
         "warmup": report.warmup,
+        "processes": report.processes,
         "iterations": len(report.samples_ms),
         "p50_ms": statistics.p50_ms,
         "p90_ms": statistics.p90_ms,

@@ -9,19 +9,17 @@ import pytest
 
 from mobilevit_deploy.latency import stability
 from mobilevit_deploy.latency.process import Burst
-from mobilevit_deploy.latency.sampling import Warmup
-from mobilevit_deploy.latency.stability import Conditions, Watch, _Usage, doubts
+from mobilevit_deploy.latency.stability import Conditions, Watch, _Usage, doubts, mean_conditions
 from mobilevit_deploy.latency.statistics import Statistics
 
 STATISTICS = Statistics(10, 10, 10, 10, 10, (9.9, 10.1), 0.01)
 QUIET = Conditions(cores=4, others_share=0.02, steal_share=0, waiting_share=0.005, switches_per_s=5)
-SETTLED = Warmup(20, True)
 
 
 def test_a_quiet_machine_leaves_no_doubt() -> None:
-    assert doubts(STATISTICS, SETTLED, QUIET, 4) == ()
+    assert doubts(STATISTICS, True, QUIET, 4) == ()
     unknown = replace(QUIET, waiting_share=None, switches_per_s=None)
-    assert doubts(STATISTICS, SETTLED, unknown, 4) == ()
+    assert doubts(STATISTICS, True, unknown, 4) == ()
 
 
 @pytest.mark.parametrize(
@@ -38,13 +36,20 @@ def test_a_quiet_machine_leaves_no_doubt() -> None:
     ],
 )
 def test_each_rule_fires_alone(statistics: dict[str, Any], conditions: dict[str, Any], doubt: str) -> None:
-    (found,) = doubts(replace(STATISTICS, **statistics), SETTLED, replace(QUIET, **conditions), 4)
+    (found,) = doubts(replace(STATISTICS, **statistics), True, replace(QUIET, **conditions), 4)
     assert doubt in found
 
 
 def test_a_warm_up_that_did_not_settle() -> None:
-    (found,) = doubts(STATISTICS, Warmup(6, False), QUIET, 4)
-    assert "6 runs of warm-up did not settle" in found
+    (found,) = doubts(STATISTICS, False, QUIET, 4)
+    assert "the warm-up did not settle" in found
+
+
+def test_a_mean_of_conditions() -> None:
+    found = mean_conditions([QUIET, replace(QUIET, others_share=0.5, waiting_share=None)])
+    assert found.others_share == pytest.approx(0.26)
+    assert found.waiting_share == QUIET.waiting_share
+    assert mean_conditions([replace(QUIET, switches_per_s=None)]).switches_per_s is None
 
 
 def watch(
