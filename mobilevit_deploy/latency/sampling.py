@@ -14,6 +14,8 @@ TakeBurst = Callable[[float, int], Burst]  # (seconds, fewest runs) -> runs
 Clock = Callable[[], float]
 
 BLOCK_S = 1.0  # 30 to 120 runs of a model for phones
+# An interval that is narrow by chance ends a measurement too early; that of eight is from the smallest to the largest.
+BLOCKS_BEFORE_A_VERDICT = 8
 FEWEST_RUNS = 3  # of a burst, so that one disturbed run does not move its median
 PRECISION = 0.02  # both ends of the 95 % interval lie within 2 % of the median
 WARMUP_SETTLED = 0.03  # the medians of two neighbouring bursts differ by less: caches, clocks and threads are warm
@@ -65,7 +67,8 @@ def warm_up(take: TakeBurst, limit_s: float, clock: Clock = time.perf_counter) -
 def collect(take: Callable[[], AnyBlock], limit_s: float, clock: Clock = time.perf_counter) -> list[AnyBlock]:
     """Starts processes until the interval of the median is within 2 %, or the time limit is over.
 
-    It takes at least six, however slow the artifact is: without them there is no interval.
+    It takes at least eight to stop for the first reason, and at least six for the second, however slow the artifact is:
+    without them there is no interval.
 
     Args:
         take: runs the artifact in a new process.
@@ -76,7 +79,9 @@ def collect(take: Callable[[], AnyBlock], limit_s: float, clock: Clock = time.pe
     blocks: list[AnyBlock] = []
     while True:
         blocks.append(take())
-        if len(blocks) >= FEWEST_BLOCKS and (is_precise(blocks) or clock() >= end):
+        if len(blocks) >= BLOCKS_BEFORE_A_VERDICT and is_precise(blocks):
+            return blocks
+        if len(blocks) >= FEWEST_BLOCKS and clock() >= end:
             return blocks
 
 

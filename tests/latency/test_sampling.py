@@ -39,16 +39,16 @@ def noisy(spread: float, seed: int = 0) -> Callable[[int, int], float]:
     return lambda process, _run: float(levels[process])
 
 
-def test_a_steady_artifact_takes_six_processes() -> None:
+def test_a_steady_artifact_takes_eight_processes() -> None:
     artifact = Artifact(lambda _process, _run: 10.0)
-    assert len(collect(artifact.process, 60, artifact.clock)) == 6
-    assert artifact.now == pytest.approx(6 * BLOCK_S, rel=0.05)
+    assert len(collect(artifact.process, 60, artifact.clock)) == 8
+    assert artifact.now == pytest.approx(8 * BLOCK_S, rel=0.05)
 
 
 def test_a_noisy_one_goes_on_until_the_interval_is_narrow() -> None:
     artifact = Artifact(noisy(0.06))
     blocks = collect(artifact.process, 600, artifact.clock)
-    assert 6 < len(blocks) < 100
+    assert 8 < len(blocks) < 100
     assert is_precise(blocks)
     assert not is_precise(blocks[:-1])
 
