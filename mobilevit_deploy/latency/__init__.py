@@ -1,4 +1,4 @@
-"""Latency: one fresh process per artifact, samples in milliseconds, statistics from a library."""
+"""Latency: fresh processes for each artifact, samples in milliseconds, statistics from a library."""
 
 from mobilevit_deploy.latency.measure import LatencyReport, LatencyRequest, measure_latency
 

@@ -10,27 +10,69 @@ from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.latency import onnxruntime
-from mobilevit_deploy.latency.statistics import DRIFT_LIMIT, Statistics, summarise
+from mobilevit_deploy.latency.cores import AUTO, choose_cores
+from mobilevit_deploy.latency.inputs import takes_batch
+from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
+from mobilevit_deploy.latency.stability import Conditions, doubts
+from mobilevit_deploy.latency.statistics import Statistics, summarise
 
 Progress = Callable[[str], None]
 
-BUSY_LIMIT_PERCENT = 20  # an idle desktop shows 1 to 10 %; one busy core of four is 25 %
+SECONDS = 20.0  # a quiet machine needs two thirds of it
 
 
 @dataclass(frozen=True)
 class LatencyRequest:
-    """Which artifacts to measure, and how; ``threads`` is None for as many as there are cores."""
+    """Which artifacts to measure, and how.
+
+    Attributes:
+        artifacts: files that the backend runs.
+        backend: that runs them.
+        device: a device profile.
+        threads: of one run; None for as many as there are cores.
+        seconds: time limit of each artifact; at least six processes are run.
+        batch: images per run where a file leaves it free; None for what the file says, and 1.
+        provider: of ONNX Runtime, its name with or without ``ExecutionProvider``.
+        options: ``KEY=VALUE`` session configuration entries, and provider options as ``provider.KEY=VALUE``.
+        huge_pages: whether malloc asks for huge pages.
+        pin: ``auto``, ``none`` or core numbers, see ``latency.cores.choose_cores``.
+    """
 
     artifacts: Sequence[Path]
     backend: str = "onnxruntime"
     device: str = "host"
     threads: int | None = None
-    seconds: float = 3.0
+    seconds: float = SECONDS
+    batch: int | None = None
+    provider: str = CPU
+    options: Sequence[str] = ()
+    huge_pages: bool = False
+    pin: str = AUTO
 
 
 @dataclass(frozen=True)
 class LatencyReport:
-    """One artifact's latency; ``stable`` is False where ``warnings`` say why the figures may not be cited."""
+    """One artifact's latency; ``stable`` is False where ``warnings`` say why the figures may not be cited.
+
+    Attributes:
+        artifact: the file.
+        sha256: of its content.
+        backend: that ran it.
+        provider: of the backend.
+        threads: of one run.
+        input_shape: of its first input.
+        warmup: runs that do not count, of all processes.
+        processes: that it ran in, one after the other.
+        samples_ms: of each run, in order.
+        statistics: of these.
+        load_ms: the first load in a fresh process, median of the processes.
+        second_load_ms: another one in the same process, likewise.
+        peak_rss_mb: peak resident memory of the process in MiB; None where the system does not tell.
+        conditions: what else happened on the machine meanwhile.
+        warnings: why the figures may not be cited.
+        environment: the machine, the session's settings and all versions.
+    """
 
     artifact: Path
     sha256: str
@@ -39,10 +81,13 @@ class LatencyReport:
     threads: int
     input_shape: tuple[int, ...]
     warmup: int
+    processes: int
     samples_ms: tuple[float, ...]
     statistics: Statistics
     load_ms: float
+    second_load_ms: float
     peak_rss_mb: float | None
+    conditions: Conditions
     warnings: tuple[str, ...]
     environment: Mapping[str, Any]
 
@@ -50,6 +95,16 @@ class LatencyReport:
     def stable(self) -> bool:
         """Tells whether nothing that was seen speaks against the figures."""
         return not self.warnings
+
+    @property
+    def batch(self) -> int:
+        """Returns how many images one run takes; 1 for an input without axes."""
+        return self.input_shape[0] if self.input_shape else 1
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Returns how many images a second went through, one run after the other."""
+        return 1e3 * self.batch / self.statistics.mean_ms
 
 
 def check_backend(backend: str, device: str) -> None:
@@ -62,59 +117,76 @@ def check_backend(backend: str, device: str) -> None:
         )
 
 
+def check_artifact(path: Path, batch: int | None) -> None:
+    """Raises MeasurementError when there is no such file, or it is none that ONNX Runtime runs with this batch."""
+    if not path.exists():
+        raise MeasurementError(f"there is no file {path}", "mvd export makes one")
+    if not path.is_file() or path.suffix != onnxruntime.SUFFIX:
+        raise MeasurementError(
+            f"{path} is no {onnxruntime.SUFFIX} file", f"onnxruntime runs {onnxruntime.SUFFIX} files"
+        )
+    if batch is not None and not takes_batch(path, batch):
+        raise MeasurementError(
+            f"{path.name} has another batch than {batch} fixed in its graph",
+            f"give the model's name in place of the file: it is exported with batch {batch}",
+        )
+
+
 def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage: None) -> list[LatencyReport]:
-    """Measures every artifact in a process of its own, one after the other.
+    """Measures every artifact in processes of its own, one after the other.
 
     Raises:
-        MeasurementError: the backend is missing here, a file is not one that it runs, or a run failed.
+        MeasurementError: the backend or the provider is missing here, a file is not one that it runs, or a run failed.
         CatalogError: there is no such device.
+        UsageError: options or cores that cannot be.
     """
     check_backend(request.backend, request.device)
+    settings = read_settings(request.provider, request.options, request.huge_pages)
     threads = request.threads or available_cores()
+    pin = choose_cores(request.pin, threads)
     for path in request.artifacts:
-        if not path.exists():
-            raise MeasurementError(f"there is no file {path}", "mvd export makes one")
-        if not path.is_file() or path.suffix != onnxruntime.SUFFIX:
-            raise MeasurementError(
-                f"{path} is no {onnxruntime.SUFFIX} file", f"{request.backend} runs {onnxruntime.SUFFIX} files"
-            )
+        check_artifact(path, request.batch)
     reports = []
     for i, path in enumerate(request.artifacts, 1):
         progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {threads} threads")
-        reports.append(_measure_one(path, request, threads))
+        session = Session(path, threads, settings, request.batch, pin)
+        reports.append(_measure_one(session, request))
     return reports
 
 
-def _measure_one(path: Path, request: LatencyRequest, threads: int) -> LatencyReport:
-    before = machine()
-    answer = onnxruntime.time_artifact(path, threads, request.seconds)
-    statistics = summarise(answer["samples_ms"])
+def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
+    sha256, _ = measure_files(session.path)  # reads the file, so that the first load finds it in the system's cache
+    environment = {**machine(), **_describe(session.settings), "pin": request.pin, "device": request.device}
+    timed = onnxruntime.time_artifact(session, request.seconds)
+    statistics = summarise(timed.samples_ms)
+    warnings = doubts(statistics, timed.settled, timed.conditions, session.threads)
+    if not timed.whole_graph:
+        provider = session.settings.provider
+        warnings = (*warnings, f"{provider} left a part of the graph to the CPU, so this is not its latency")
     return LatencyReport(
-        artifact=path,
-        sha256=measure_files(path)[0],
+        artifact=session.path,
+        sha256=sha256,
         backend=request.backend,
-        provider=answer["provider"],
-        threads=threads,
-        input_shape=tuple(answer["input_shape"]),
-        warmup=answer["warmup"],
-        samples_ms=tuple(answer["samples_ms"]),
+        provider=session.settings.provider,
+        threads=session.threads,
+        input_shape=timed.input_shape,
+        warmup=timed.warmup,
+        processes=len(timed.samples_ms),
+        samples_ms=tuple(sample for process in timed.samples_ms for sample in process),
         statistics=statistics,
-        load_ms=answer["load_ms"],
-        peak_rss_mb=answer["peak_rss_mb"],
-        warnings=_doubts(statistics, threads, before),
-        environment={**before, "device": request.device, "versions": tool_versions()},
+        load_ms=timed.load_ms,
+        second_load_ms=timed.second_load_ms,
+        peak_rss_mb=timed.peak_rss_mb,
+        conditions=timed.conditions,
+        warnings=warnings,
+        environment={**environment, "affinity": timed.pinned_to, "versions": tool_versions()},
     )
 
 
-def _doubts(statistics: Statistics, threads: int, before: Mapping[str, Any]) -> tuple[str, ...]:
-    cores = before["cores_available"]
-    doubts = []
-    if threads > cores:
-        doubts.append(f"{threads} threads on {cores} available cores: they wait for each other, so this is slower")
-    if statistics.drift > DRIFT_LIMIT:
-        doubts.append(f"the median moved by {statistics.drift:.0%} during the run: the machine is busy or throttling")
-    if before["busy_percent"] > BUSY_LIMIT_PERCENT:
-        doubts.append(
-            f"{before['busy_percent']:.0f} % of the cores were busy before the run: something else is running"
-        )
-    return tuple(doubts)
+def _describe(settings: RuntimeSettings) -> dict[str, Any]:
+    """Returns the settings of a session for a report's environment."""
+    return {
+        "session_options": dict(settings.session_entries),
+        "provider_options": dict(settings.provider_options),
+        "variables": dict(settings.variables),
+    }

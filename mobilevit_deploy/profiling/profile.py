@@ -14,8 +14,8 @@ import onnx
 from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.latency.measure import BUSY_LIMIT_PERCENT
-from mobilevit_deploy.latency.statistics import DRIFT_LIMIT, summarise
+from mobilevit_deploy.latency.stability import DRIFT_LIMIT, OTHERS_LIMIT
+from mobilevit_deploy.latency.statistics import summarise
 from mobilevit_deploy.profiling import peak
 from mobilevit_deploy.profiling.attribution import Origin, Source, attribute
 from mobilevit_deploy.profiling.events import Event, measured_runs, summarise_nodes
@@ -189,8 +189,8 @@ def _doubts(runs_ms: Sequence[float], threads: int, before: Mapping[str, Any]) -
     doubts = []
     if threads > before["cores_available"]:
         doubts.append(f"{threads} threads on {before['cores_available']} available cores: they wait for each other")
-    if (drift := summarise(runs_ms).drift) > DRIFT_LIMIT:
+    if (drift := summarise([runs_ms]).drift) > DRIFT_LIMIT:
         doubts.append(f"the median moved by {drift:.0%} during the run: the machine is busy or throttling")
-    if before["busy_percent"] > BUSY_LIMIT_PERCENT:
+    if before["busy_percent"] > 100 * OTHERS_LIMIT:
         doubts.append(f"{before['busy_percent']:.0f} % of the cores were busy before the run")
     return tuple(doubts)

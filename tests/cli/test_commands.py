@@ -146,7 +146,8 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
         assert found["artifact"] == artifact
         assert {
             "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
-            "ci95_ms", "load_ms", "peak_rss_mb", "stable", "environment",
+            "ci95_ms", "throughput_per_s", "load_ms", "second_load_ms", "peak_rss_mb", "stable", "environment",
+            "sha256", "conditions",
         } <= set(found)  # fmt: skip
     table = mvd("latency", "--threads", 64, "--seconds", 0.1)
     assert "p50 ms" in table.stdout
@@ -180,6 +181,40 @@ def test_latency_that_cannot_be(mvd: Mvd) -> None:
     assert result.exit_code == 1
     assert "needs a Mac with Xcode" in result.stderr
     assert not Path("artifacts").exists()
+
+
+def test_latency_refuses_before_it_exports(mvd: Mvd) -> None:
+    for arguments, code, message, hint in (
+        (("--provider", "cuda"), 1, "has no provider 'cuda' here", "it has"),
+        (("--option", "session.intra_op.allow_spining=0"), 2, "would ignore it", "session.intra_op.allow_spinning"),
+        (("--option", "threads"), 2, "takes KEY=VALUE", "such as"),
+        (("--option", "provider.x=1"), 2, "takes no options", "without the prefix"),
+    ):
+        fails(mvd("latency", NET, *arguments), code, message, hint)
+    Path("text.onnx").write_text("no ONNX file, whatever its name says")
+    fails(mvd("latency", "text.onnx", "--pin", "none"), 1, "text.onnx cannot be measured", "mvd inspect")
+    fails(mvd("latency", "text.onnx", "--pin", "9999"), 2, "may not use core 9999", "it may use")
+
+
+def test_latency_of_a_batch(mvd: Mvd) -> None:
+    net = f"{RESEARCH / 'small_net.py'}:build"
+    assert mvd("export", net, "--input-size", 32, "--to", "onnx").exit_code == 0
+    (artifact,) = Path("artifacts").glob("*.onnx")
+    before = artifact.read_bytes()
+    measure = ("latency", net, "--batch", 3, "--threads", 1, "--seconds", 0.1, "--json")
+    first = mvd(*measure)
+    assert "with batch 3 in artifacts/batch-3" in first.stderr
+    (found,) = json.loads(first.stdout)["results"]
+    assert found["input_shape"][0] == 3
+    assert found["throughput_per_s"] == pytest.approx(3e3 / found["mean_ms"])
+    assert Path(found["artifact"]).parent == Path("artifacts/batch-3")
+    assert artifact.read_bytes() == before
+    again = mvd(*measure)
+    assert "exporting" not in again.stderr
+    refused = mvd("latency", artifact, "--batch", 3)
+    assert refused.exit_code == 1
+    assert "another batch than 3 fixed in its graph" in refused.stderr
+    assert "it is exported with batch 3" in refused.stderr
 
 
 def test_doctor_and_version(mvd: Mvd) -> None:

@@ -24,7 +24,7 @@ def imported_by(*arguments: str) -> set[str]:
 
 def test_help_imports_nothing_heavy() -> None:
     assert not {*HEAVY, "pydantic"} & imported_by("--help")
-    for command in ("export", "latency"):
+    for command in ("export", "latency", "compare"):
         assert not set(HEAVY) & imported_by(command, "--help")  # typer itself asks for pydantic there
 
 

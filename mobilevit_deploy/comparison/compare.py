@@ -1,0 +1,156 @@
+"""From artifacts to one comparison, the first of them its base."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobilevit_deploy.artifact import measure_files
+from mobilevit_deploy.comparison.alternate import PRECISION, Alternated, alternate
+from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
+from mobilevit_deploy.comparison.ratio import Ratio
+from mobilevit_deploy.comparison.subject import Subject, open_subject
+from mobilevit_deploy.environment import available_cores, machine, tool_versions
+from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.latency.cores import AUTO, choose_cores
+from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
+from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
+
+Progress = Callable[[str], None]
+
+SECONDS = 60.0
+NO_LATENCY = "Core ML runs on Apple's devices; here the package was evaluated op by op"
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """Which artifacts to compare, and how.
+
+    Attributes:
+        artifacts: ``.onnx`` files and ``.mlpackage`` folders, the base first.
+        threads: of one run; None for as many as there are cores.
+        seconds: time limit of the timing of all artifacts together.
+        size: (height, width) or (channels, height, width) for sizes that an ONNX file leaves free.
+        mean: that images are normalised with for artifacts that do not take pixels.
+        std: likewise.
+        pin: ``auto``, ``none`` or core numbers.
+    """
+
+    artifacts: Sequence[Path]
+    threads: int | None = None
+    seconds: float = SECONDS
+    size: tuple[int, ...] | None = None
+    mean: Sequence[float] = IMAGENET_MEAN
+    std: Sequence[float] = IMAGENET_STD
+    pin: str = AUTO
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One artifact beside the base.
+
+    Attributes:
+        artifact: the file or folder.
+        target: its format.
+        sha256: of its content.
+        bytes: its size.
+        input_shape: that it was run with.
+        p50_ms: median of its rounds; None without latency.
+        ratio: of its times to the base's; None without latency.
+        latency_reason: why there is none.
+        drift: of its outputs from the base's.
+    """
+
+    artifact: Path
+    target: str
+    sha256: str
+    bytes: int
+    input_shape: tuple[int, ...]
+    p50_ms: float | None
+    ratio: Ratio | None
+    latency_reason: str | None
+    drift: Drift
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All artifacts, the base first; conditions are None where nothing was timed."""
+
+    results: tuple[Compared, ...]
+    threads: int
+    conditions: Conditions | None
+    warnings: tuple[str, ...]
+    environment: Mapping[str, Any]
+
+
+def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _stage: None) -> Comparison:
+    """Compares artifacts with the first of them.
+
+    Raises:
+        UsageError: fewer than two artifacts, or free sizes without ``size``.
+        ArtifactError: a file of another format, or without one image input.
+        MeasurementError: a damaged ONNX file, or a run that failed.
+        ConversionError: ONNX Runtime refuses a file.
+    """
+    if len(request.artifacts) < 2:
+        raise UsageError("a comparison needs two artifacts", "mvd compare A B [...]; A is the base")
+    subjects = [open_subject(path, request.size) for path in request.artifacts]
+    threads = request.threads or available_cores()
+    drifts = _drifts(subjects, request, progress)
+    environment = {**machine(), "versions": tool_versions()}
+    timed = [subject for subject in subjects if subject.target == "onnx"]
+    alternated = None
+    if timed:
+        progress(f"timing {len(timed)} artifacts in turns, {threads} threads, up to {request.seconds:.0f} s")
+        pin = choose_cores(request.pin, threads)
+        sessions = [Session(subject.path, threads, pin=pin, input_shape=subject.shape) for subject in timed]
+        alternated = alternate(sessions, request.seconds)
+    results = tuple(
+        _compared(subject, drift, subjects[0], timed, alternated)
+        for subject, drift in zip(subjects, drifts, strict=True)
+    )
+    conditions = alternated.conditions if alternated else None
+    return Comparison(results, threads, conditions, _warnings(results, conditions), environment)
+
+
+def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> list[Drift]:
+    """Returns each artifact's drift, the base's own, which is none, first; no more than two outputs are kept."""
+    base, drifts = None, []
+    for subject in subjects:
+        progress(f"running {subject.path.name} on structured images")
+        outputs = run(subject, request.mean, request.std)
+        base = base or outputs
+        drifts.append(compare_outputs(base, outputs, subjects[0], subject))
+    return drifts
+
+
+def _compared(
+    subject: Subject, drift: Drift, base: Subject, timed: Sequence[Subject], alternated: Alternated | None
+) -> Compared:
+    sha256, size = measure_files(subject.path)
+    reason, ratio, p50 = None, None, None
+    if subject.target != "onnx":
+        reason = NO_LATENCY
+    elif alternated:
+        index = next(i for i, item in enumerate(timed) if item is subject)
+        p50 = alternated.p50_ms(index)
+        if base.target == "onnx":
+            ratio = alternated.ratio(index)
+        else:
+            reason = "no ratio, for the base has no latency here"
+    return Compared(subject.path, subject.target, sha256, size, subject.shape, p50, ratio, reason, drift)
+
+
+def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tuple[str, ...]:
+    """Returns what speaks against the figures."""
+    found = [f"{item.artifact.name}: {item.drift.reason}" for item in results if item.drift.reason]
+    batches = {item.input_shape[0] for item in results if item.target == "onnx"}
+    if len(batches) > 1:
+        found.append("the files have different batches, and the times are those of a batch")
+    if conditions and (conditions.others_share > OTHERS_LIMIT or (conditions.waiting_share or 0) > WAITING_LIMIT):
+        found.append("the machine was busy: the ratios allow for that, the times themselves are too long")
+    wide = [item.ratio.precision for item in results[1:] if item.ratio and not item.ratio.precision <= 2 * PRECISION]
+    if wide:
+        found.append(f"a ratio is known to {max(wide):.1%} only: give more time with --seconds, or a quieter machine")
+    return tuple(found)

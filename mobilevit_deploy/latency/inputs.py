@@ -1,0 +1,48 @@
+"""What an ONNX file asks to be fed with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from mobilevit_deploy.errors import MeasurementError
+
+
+@dataclass(frozen=True)
+class OnnxInput:
+    """One input; a size that the file leaves free is the name it has there, or ``?``."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    element_type: int  # of onnx.TensorProto
+
+    @property
+    def type_name(self) -> str:
+        """Returns ONNX's own name, such as ``FLOAT``."""
+        return str(onnx.TensorProto.DataType.Name(self.element_type))
+
+
+def read_inputs(path: Path) -> tuple[OnnxInput, ...]:
+    """Returns the inputs of a file, weights not among them.
+
+    Raises:
+        MeasurementError: the file cannot be read as ONNX.
+    """
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+    except Exception as error:  # protobuf's own errors have no common base that is public
+        raise MeasurementError(f"{path} is no ONNX file: {str(error).splitlines()[0]}", "is it complete?") from error
+    weights = {item.name for item in graph.initializer}
+    return tuple(_describe(item) for item in graph.input if item.name not in weights)
+
+
+def _describe(item: onnx.ValueInfoProto) -> OnnxInput:
+    tensor = item.type.tensor_type
+    sizes = [size.dim_value if size.HasField("dim_value") else size.dim_param or "?" for size in tensor.shape.dim]
+    return OnnxInput(item.name, tuple(sizes), tensor.elem_type)
+
+
+def takes_batch(path: Path, batch: int) -> bool:
+    """Tells whether every input's first size is the batch, or free; raises MeasurementError."""
+    first = [item.shape[0] if item.shape else 0 for item in read_inputs(path)]
+    return all(size == batch or isinstance(size, str) for size in first)

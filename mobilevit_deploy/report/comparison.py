@@ -1,0 +1,99 @@
+"""A comparison as JSON, whose keys are a contract with scripts, and as a table for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mobilevit_deploy.report.json import SCHEMA
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.comparison import Comparison
+    from mobilevit_deploy.comparison.compare import Compared
+    from mobilevit_deploy.comparison.drift import Drift
+    from mobilevit_deploy.comparison.ratio import Ratio
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """Returns all artifacts, the base first; an SNR that is infinite, of equal outputs, is null."""
+    return {
+        "schema": SCHEMA,
+        "base": str(comparison.results[0].artifact),
+        "results": [_result(item) for item in comparison.results],
+        "threads": comparison.threads,
+        "conditions": vars(comparison.conditions) if comparison.conditions else None,
+        "warnings": list(comparison.warnings),
+        "environment": dict(comparison.environment),
+    }
+
+
+def _result(item: Compared) -> dict[str, Any]:
+    return {
+        "artifact": str(item.artifact),
+        "target": item.target,
+        "sha256": item.sha256,
+        "bytes": item.bytes,
+        "input_shape": list(item.input_shape),
+        "p50_ms": item.p50_ms,
+        "ratio": item.ratio.value if item.ratio else None,
+        "ratio_ci95": list(item.ratio.ci95) if item.ratio else None,
+        "process_groups": item.ratio.groups if item.ratio else None,
+        "pairs": item.ratio.pairs if item.ratio else None,
+        "latency_reason": item.latency_reason,
+        "drift": _drift(item.drift),
+    }
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    """Returns the worst figures over the outputs, then each output's own."""
+    agreements = [output.top1_agreement for output in drift.outputs if output.top1_agreement is not None]
+    return {
+        "max_abs": max((output.max_abs for output in drift.outputs), default=None),
+        "max_rel": max((output.max_rel for output in drift.outputs), default=None),
+        "snr_db": min((output.snr_db for output in drift.outputs), default=None),
+        "top1_agreement": min(agreements, default=None),
+        "reason": drift.reason,
+        "outputs": [vars(output) for output in drift.outputs],
+    }
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """Returns the artifacts, a line each; below it what is not in the table, and why."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("artifact", overflow="fold")
+    for name in ("size", "p50 ms", "ratio", "95 % interval", "max rel", "SNR", "same class"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for number, item in enumerate(comparison.results):
+        drift = ("base", "", "") if number == 0 else _drift_cells(item.drift)
+        ratio = ("base" if item.ratio else "", "") if number == 0 else _ratio_cells(item.ratio)
+        time = "" if item.p50_ms is None else f"{item.p50_ms:.2f}"
+        table.add_row(str(item.artifact), f"{item.bytes / 2**20:.1f} MB", time, *ratio, *drift)
+    machine = comparison.environment
+    notes: list[RenderableType] = [
+        Text(f"{item.artifact.name}: no latency: {item.latency_reason}")
+        for item in comparison.results
+        if item.latency_reason
+    ]
+    timed = next((item.ratio for item in comparison.results[1:] if item.ratio), None)
+    if timed:
+        note = f"{timed.pairs} rounds in {timed.groups} groups of processes, {comparison.threads} threads; "
+        note += f"{machine['cpu']}; onnxruntime {machine['versions']['onnxruntime']}"
+        notes.append(Text(note, style="dim"))
+    return Group(table, *notes)
+
+
+def _ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
+    return (f"{ratio.value:.3f}", f"{ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}") if ratio else ("", "")
+
+
+def _drift_cells(drift: Drift) -> tuple[str, str, str]:
+    if not drift.outputs:
+        return "", "", ""
+    worst = max(output.max_rel for output in drift.outputs)
+    snr = min(output.snr_db for output in drift.outputs)
+    agreements = [output.top1_agreement for output in drift.outputs if output.top1_agreement is not None]
+    return f"{worst:.0e}", f"{snr:.0f} dB", f"{min(agreements):.0%}" if agreements else ""
