@@ -9,10 +9,11 @@ from pathlib import Path
 from mobilevit_deploy import provenance
 from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.artifact import FileDescription, measure_files
+from mobilevit_deploy.blame import root_cause
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.checkpoint import WeightsChoice
 from mobilevit_deploy.divergence import Divergence
-from mobilevit_deploy.errors import ArtifactError, CheckFailedError, UsageError
+from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
 from mobilevit_deploy.images import read_images
 from mobilevit_deploy.legs import choose_tolerance, compare_unrounded, expect, measure_given
 from mobilevit_deploy.load import LoadedModel, WeightsOrigin, load_model
@@ -165,7 +166,13 @@ def _compare(
     for entry in file.entries:
         sized = replace(model, input_shape=entry.shape)
         names = [output.name for output in file.outputs]
-        expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        try:
+            expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        except Exception as error:  # the model is the user's, and may be another than the artifact's
+            raise ModelCodeError(
+                f"{model.name} does not run as {file.path.name} does, on {list(entry.shape)}: {root_cause(error)}",
+                "is it the model that the artifact was made from?",
+            ) from error
         openers = borders.openers(runners_for(file.target, file.path, entry.function))
         comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
         first = first or expected

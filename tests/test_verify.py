@@ -16,7 +16,7 @@ from mobilevit_deploy import provenance
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.capture import quiet_torch
 from mobilevit_deploy.conversion import convert_for_target
-from mobilevit_deploy.errors import ArtifactError, CheckpointError, UsageError
+from mobilevit_deploy.errors import ArtifactError, CheckpointError, ModelCodeError, UsageError
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
@@ -194,6 +194,7 @@ def test_a_kept_module_survives(tmp_path: Path) -> None:
     app = AppOptions(keep_fp32=("middle",))
     (report,) = export_model(ExportRequest(request, ("coreml",), folder=tmp_path, app=app))
     assert report.parity.status == "passed"
+    assert "not all weights are rounded" in {leg.reason.partition("--keep-fp32 ")[2] for leg in report.parity.not_run}
     assert verify(report.artifact.path, model=name).parity.status == "passed"
 
 
@@ -259,6 +260,12 @@ def test_a_package_from_another_model(tmp_path: Path, mvd: Mvd) -> None:
     result = mvd("verify", path, "--model", "cloformer_xxs")
     assert result.exit_code == 3
     assert "made from small_net_build" in result.stderr
+
+
+def test_a_model_that_does_not_run_on_the_artifacts_input(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(5, 3)\n")
+    with pytest.raises(ModelCodeError, match=r"does not run as .* does, on"):
+        verify(package, model=f"{tmp_path / 'other.py'}:build")
 
 
 def test_a_file_that_mvd_did_not_write(tmp_path: Path) -> None:
