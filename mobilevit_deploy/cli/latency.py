@@ -57,8 +57,8 @@ def latency(
     with console.progress() as progress:
         from mobilevit_deploy.latency.measure import LatencyRequest, check_backend, measure_latency
         from mobilevit_deploy.latency.settings import read_settings
-        from mobilevit_deploy.report import tables
         from mobilevit_deploy.report.json import latency_document
+        from mobilevit_deploy.report.latency import latency_table
 
         check_backend(backend.value, device)
         read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
@@ -75,7 +75,7 @@ def latency(
     if json:
         console.print_json({"schema": 1, "results": [latency_document(report) for report in reports]})
     else:
-        console.print_result(tables.latency_table(reports))
+        console.print_result(latency_table(reports))
 
 
 def _artifacts(names: list[str], folder: Path, batch: int | None, progress: "Callable[[str], None]") -> list[Path]:
