@@ -12,6 +12,8 @@ from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Se
 
 Tone = Literal["", "good", "bad", "doubt"]
 LONGEST_LIST = 8
+LONG_TEXT = 60  # characters; on a phone it stands below its column's name and not beside it
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Cell:
     text: str
     tone: Tone = ""
     link: str = ""
+
+    @property
+    def length(self) -> str:
+        """Returns the style class that the text's length asks for."""
+        return "" if 0 < len(self.text) <= LONG_TEXT else "long" if self.text else "empty"
+
+
+Row = Sequence[Cell | str]
 
 
 @dataclass(frozen=True)
@@ -33,30 +43,29 @@ class Table:
     numbers: frozenset[str] = frozenset()
 
 
-def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell | str]], numbers: str = "") -> Table:
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Row], numbers: str = "") -> Table:
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     return Table(caption, columns, cells, frozenset(numbers.split("|")))
 
 
 def summary(artifacts: Sequence[Artifact]) -> Table:
     """Returns a line for each artifact."""
-    columns = ("artifact", "weights", "target", "precision", "input", "size", "parity", "SNR", "p50", "published top-1")
+    columns = ("artifact", "weights", "target", "input", "size", "parity", "SNR", "p50", "published top-1")
     rows = [
         (
             Cell(f"{number}. {artifact.name}", link=f"artifact-{number}"),
             weights_cell(artifact),
-            artifact.record.target,
-            artifact.record.precision,
+            f"{artifact.record.target}{NO_BREAK}{artifact.record.precision}",
             shape_text(artifact.record.input.shape),
             size_text(artifact.record.bytes),
             parity_cell(artifact.record),
             _worst_snr(artifact.record),
-            "; ".join(_short(latency) for latency in artifact.latencies) or "not measured",
-            published_text(artifact),
+            "\n".join(_short(latency) for latency in artifact.latencies) or "not measured",
+            published_text(artifact) if artifact.published.top1_percent is not None else "none",
         )
         for number, artifact in enumerate(artifacts, 1)
     ]
-    return _table("All artifacts", columns, rows, "size|SNR|p50|published top-1")
+    return _table("All artifacts", columns, rows, "size|SNR|published top-1")
 
 
 def weights_cell(artifact: Artifact) -> Cell:
@@ -83,7 +92,8 @@ def _worst_snr(record: ExportRecord) -> str:
 
 def _short(latency: LatencyRecord) -> str:
     doubt = "" if latency.stable else ", not stable"
-    return f"{latency.p50_ms:.2f} ms ({latency.threads} thread{'s' if latency.threads != 1 else ''}{doubt})"
+    threads = f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
+    return f"{latency.p50_ms:.2f} ms, {threads}{doubt}".replace(" ", NO_BREAK)
 
 
 def published_text(artifact: Artifact) -> str:
@@ -116,7 +126,7 @@ def latencies(group: Group, artifacts: Sequence[Artifact]) -> Table:
         for latency in artifact.latencies
         if conditions(latency) == group.title
     ]
-    rows = [
+    rows: list[Row] = [
         (
             Cell(f"{number}. {artifact.name}", link=f"artifact-{number}"),
             f"{latency.p50_ms:.2f}",
@@ -125,11 +135,22 @@ def latencies(group: Group, artifacts: Sequence[Artifact]) -> Table:
             _number(latency.throughput_per_s, 1),
             *(_number(value, 0) for value in (latency.load_ms, latency.peak_rss_mb)),
             _runs(latency),
-            Cell("yes", "good") if latency.stable else Cell(f"no: {'; '.join(latency.warnings) or 'unknown'}", "doubt"),
+            Cell("yes", "good") if latency.stable else Cell("no", "doubt"),
         )
         for latency, number, artifact in sorted(found, key=lambda item: (item[0].p50_ms, item[1]))
     ]
     return _table("Latency", columns, rows, "|".join(columns[1:-1]))
+
+
+def doubts(group: Group, artifacts: Sequence[Artifact]) -> Table | None:
+    """Returns why measurements under one set of conditions may not be cited; None where all may."""
+    rows = [
+        (f"{number}. {artifact.name}", "; ".join(latency.warnings) or "the report does not say")
+        for number, artifact in enumerate(artifacts, 1)
+        for latency in artifact.latencies
+        if conditions(latency) == group.title and not latency.stable
+    ]
+    return _table("Not stable, so not to be cited", ("artifact", "why"), rows) if rows else None
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -173,7 +194,7 @@ def legs(record: ExportRecord) -> Table | None:
     if record.parity is None or not record.parity.legs:
         return None
     columns = ("compared", "against", "run by", "precision", "images", "max rel", "allowed", "SNR", "SNR allowed")
-    rows = [(*_leg(leg), _verdict(leg)) for leg in record.parity.legs]
+    rows: list[Row] = [(*_leg(leg), _verdict(leg)) for leg in record.parity.legs]
     numbers = "images|max rel|allowed|SNR|SNR allowed|same class"
     return _table("Parity with PyTorch", (*columns, "same class", "result"), rows, numbers)
 

@@ -17,10 +17,11 @@ Name = Annotated[str, Field(max_length=300)]
 Note = Annotated[str, Field(max_length=4000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Milliseconds = Annotated[float, Field(gt=0, le=1e9)]
 Ops = Annotated[dict[Name, Count], Field(max_length=500)]
-Settings = Annotated[dict[Name, Name | Number | bool | None], Field(max_length=100)]
+Settings = Annotated[dict[Name, Name | bool | Whole | Number | None], Field(max_length=100)]
 
 
 class Record(BaseModel):
