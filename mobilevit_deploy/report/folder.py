@@ -53,9 +53,9 @@ class Artifact:
     published: Published
 
     @property
-    def untrained(self) -> bool:
-        """Tells whether the weights are random, as far as the report says."""
-        return self.record.weights is not None and not self.record.weights.trained
+    def trained(self) -> bool | None:
+        """Tells whether the weights are from a checkpoint; None where the report does not."""
+        return self.record.weights.trained if self.record.weights else None
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ def read_folder(path: Path) -> Folder:
     if not path.is_dir():
         raise ArtifactError(f"there is no folder {path}", "mvd export makes one, with artifacts and their reports")
     problems: list[Problem] = []
+    exports = list(_read_exports(path, problems))
     latencies = list(_read_latencies(path, problems))
-    artifacts = [_artifact(path, name, record, latencies) for name, record in _read_exports(path, problems)]
+    artifacts = [_artifact(path, name, record, latencies) for name, record in exports]
     if not artifacts and not problems:
         raise ArtifactError(
             f"there is no report in {path}",

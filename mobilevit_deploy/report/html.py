@@ -35,7 +35,7 @@ def render(folder: Folder) -> str:
         tables=page_tables,
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        untrained=any(artifact.untrained for artifact in folder.artifacts),
+        untrained=any(artifact.trained is False for artifact in folder.artifacts),
         reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
     )
 
@@ -64,12 +64,12 @@ def _artifact(number: int, artifact: Artifact) -> dict[str, Any]:
         "number": number,
         "name": artifact.name,
         "state": artifact.state,
-        "untrained": artifact.untrained,
+        "trained": artifact.trained,
         "published_top1_percent": artifact.published.top1_percent,
         "published_reason": artifact.published.reason,
-        "latencies": [latency.model_dump() for latency in artifact.latencies],
-        "stale_latencies": [latency.model_dump() for latency in artifact.stale],
-        "report": artifact.record.model_dump(),
+        "latencies": [latency.model_dump(mode="json") for latency in artifact.latencies],
+        "stale_latencies": [latency.model_dump(mode="json") for latency in artifact.stale],
+        "report": artifact.record.model_dump(mode="json"),
     }
 
 

@@ -71,9 +71,11 @@ def summary(artifacts: Sequence[Artifact]) -> Table:
 def weights_cell(artifact: Artifact) -> Cell:
     """Returns whether the weights are trained, and whether the architecture is its authors'."""
     origin = " (a reconstruction)" if artifact.record.reconstruction else ""
-    if artifact.record.weights is None:
-        return Cell(f"unknown{origin}", "doubt")
-    return Cell(f"UNTRAINED{origin}", "doubt") if artifact.untrained else Cell(f"trained{origin}")
+    words: dict[bool | None, Cell] = {
+        None: Cell(f"unknown{origin}", "doubt"),
+        False: Cell(f"UNTRAINED{origin}", "doubt"),
+    }
+    return words.get(artifact.trained) or Cell(f"trained{origin}")
 
 
 def parity_cell(record: ExportRecord) -> Cell:

@@ -19,7 +19,7 @@ INK, FAINT, BEST, OTHER = "#010203", "#040506", "#070809", "#0a0b0c"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", BEST: "var(--accent)", OTHER: "var(--quiet)"}
 
 WIDE, NARROW = (7.6, 4.4), (3.7, 3.9)  # inches of 72 units: as wide as a page's column, and as a phone
-OFFSETS = ((7, 5), (7, -12), (-7, 5), (-7, -12), (7, 16), (7, -23), (-7, 16), (-7, -23))  # of a label, in points
+OFFSETS = ((7, 5), (7, -12), (-7, 5), (-7, -12))  # of a label, in points; farther away it would name another point
 
 
 def pareto_svg(group: Group, size: tuple[float, float], prefix: str) -> Markup:
@@ -76,7 +76,7 @@ def _draw_points(axes: Axes, points: Sequence[Point]) -> None:
             x,
             point.top1_percent,
             xerr=[[max(x - low, 0)], [max(high - x, 0)]],
-            marker="^" if point.artifact.untrained else "o",
+            marker="o" if point.artifact.trained else "^",
             markersize=7,
             color=colour,
             markerfacecolor=colour if point.latency.stable else "none",
