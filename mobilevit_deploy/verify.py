@@ -8,12 +8,13 @@ from pathlib import Path
 
 from mobilevit_deploy import provenance
 from mobilevit_deploy.accuracy import Accuracy
-from mobilevit_deploy.artifact import FileDescription, measure_files
+from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.blame import root_cause
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.checkpoint import WeightsChoice
 from mobilevit_deploy.divergence import Divergence
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.images import read_images
 from mobilevit_deploy.legs import choose_tolerance, compare_unrounded, expect, measure_given
 from mobilevit_deploy.load import LoadedModel, WeightsOrigin, load_model

@@ -38,7 +38,7 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
         result = mvd(*arguments)
         assert result.exit_code == 0, f"{command}\n{result.stderr}"
         ran.append(arguments[0])
-    assert {"list", "show", "export", "verify", "latency", "profile", "compare"} <= set(ran)
+    assert {"list", "show", "export", "verify", "latency", "profile", "compare", "report"} <= set(ran)
     names = {path.name for path in Path("artifacts").iterdir()}
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency import onnxruntime
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.inputs import takes_batch

@@ -22,7 +22,6 @@ from mobilevit_deploy.artifact import (
     Entry,
     FileDescription,
     Intermediate,
-    measure_files,
 )
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.capture import TensorSpec
@@ -30,6 +29,7 @@ from mobilevit_deploy.compression import CompressionResult, account, blocks, com
 from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_path
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.mil.features import Feature
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner

@@ -11,10 +11,11 @@ import onnx
 import torch
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, measure_files
+from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription
 from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
 from mobilevit_deploy.workers import CHILD
 
