@@ -13,6 +13,7 @@ from mobilevit_deploy.runners import Array, Runner
 Classes = npt.NDArray[np.int64]
 Progress = Callable[[str], None]
 
+NO_CLASS = -1  # of scores that are not finite: argmax would call the first one of them a class
 CHUNK = 50  # images between two lines of progress
 
 
@@ -52,7 +53,7 @@ def measure_accuracy(
     if images.labels is not None and images.labels.max() >= count:
         raise MvdError(f"an image has the label {images.labels.max()}, the model {count} classes", "labels begin at 0")
     after, _ = _classes(artifact, images.images, batch, progress)
-    same = int((before == after).sum())
+    same = int(((before == after) & (after != NO_CLASS)).sum())
     if images.labels is None:
         return Accuracy(len(before), same)
     return Accuracy(len(before), same, int((before == images.labels).sum()), int((after == images.labels).sum()))
@@ -66,7 +67,8 @@ def _classes(runner: Runner, images: Array, batch: int, progress: Progress) -> t
         if done // CHUNK != (done - batch) // CHUNK:
             progress(f"{runner.name}: {done} of {len(images)} images")
         scores = runner.run(part)[0]
-        found.append(scores.argmax(axis=1)[:size])
+        classes = np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), NO_CLASS)
+        found.append(classes[:size])
         count, done = scores.shape[1], done + size
     return np.concatenate(found), count
 

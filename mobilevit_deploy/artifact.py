@@ -100,6 +100,9 @@ class FileDescription:
         outputs: names and shapes for the default entry.
         image: whether it takes pixel values in place of an array.
         probabilities: whether it returns those in place of logits.
+        color: an image's layout, such as ``RGB``.
+        labels: names of the classes, in order.
+        half: whether it computes in half precision.
     """
 
     path: Path
@@ -109,3 +112,6 @@ class FileDescription:
     outputs: tuple[TensorSpec, ...]
     image: bool = False
     probabilities: bool = False
+    color: str | None = None
+    labels: tuple[str, ...] = ()
+    half: bool = False

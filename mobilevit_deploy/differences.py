@@ -99,7 +99,7 @@ def _top1_agreement(reference: Values, other: Values, max_abs: float) -> float:
 def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:
     """Returns why an output is not within the tolerance; non-finite values first, for they explain the rest."""
     name = difference.name
-    for what, values in (("PyTorch's own", expected), ("the artifact's", found)):
+    for what, values in (("the reference's", expected), ("the artifact's", found)):
         broken = int((~np.isfinite(values)).sum())
         if broken:
             return [f"{what} {name} has {broken} values that are NaN or infinite"]

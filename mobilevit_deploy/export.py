@@ -72,8 +72,10 @@ class ExportRequest:
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         takers = [name for name in self.targets if find_target(name).TAKES_APP_OPTIONS]
-        if self.app.given() and not takers:
-            options = " and ".join(self.app.given())
+        # --mean and --std also say how the user's own images are normalised.
+        given = [option for option in self.app.given() if not (self.images and option in ("--mean", "--std"))]
+        if given and not takers:
+            options = " and ".join(given)
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
         return [
             TargetRequest(
@@ -83,6 +85,7 @@ class ExportRequest:
                 version=versions[find_target(name).VERSION_NAME],
                 rewrite=self.rewrite,
                 app=self.app if name in takers else AppOptions(),
+                reads_images=self.images is not None,
             )
             for name in dict.fromkeys(self.targets)
         ]
@@ -123,13 +126,21 @@ class ParityFailedError(CheckFailedError):
         failed = [report for report in reports if report.parity.status == "failed"]
         super().__init__(
             "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
-            "nothing was written" + ("; --no-rewrite tells whether a rewrite is the cause" if _rewrote(failed) else ""),
+            f"nothing was written; {_advise(failed)}",
         )
         self.reports = tuple(reports)
 
 
-def _rewrote(reports: Sequence[ExportReport]) -> bool:
-    return any(result.applied for report in reports for result in report.rewrites)
+def _advise(failed: Sequence[ExportReport]) -> str:
+    """Returns the next step, by what failed."""
+    reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
+    if any("NaN or infinite" in reason for reason in reasons):
+        return (
+            "values left the range of half precision: --keep-fp32 MODULE keeps a module in float32, or --precision fp32"
+        )
+    if any(result.applied for report in failed for result in report.rewrites):
+        return "--no-rewrite tells whether a rewrite is the cause"
+    return "the first leg that failed tells the step that is the cause"
 
 
 class Clock:
@@ -165,7 +176,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            prepared = prepare(model, request.images, request.largest_count)
+            prepared = prepare(model, request.images, request.largest_count, request.app.preprocessing())
             for plan in plans:
                 check_app(plan, prepared)
         reports = []
@@ -174,7 +185,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             own_clock.seconds |= clock.seconds
             reports.append(export_one(plan, prepared, work, own_clock))
         if any(report.parity.status == "failed" for report in reports):
-            raise ParityFailedError(reports)
+            raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         progress(f"publishing into {request.folder}")
         reports = [_with_final_path(report, request.folder) for report in reports]
         for report in reports:
@@ -224,11 +235,11 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         accuracy=accuracy,
         seconds=clock.seconds,
         tool_versions=tool_versions(),
-        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan)),
+        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan, trained=model.weights.trained)),
     )
 
 
-def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
+def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[str, ...]:
     """Returns a warning when compressed weights change the outputs by more than half precision may."""
     if plan.compression is None:
         return ()
@@ -238,7 +249,8 @@ def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
         return ()
     return (
         f"compression leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
-        "precision: --images DIR shows what it costs in accuracy; untrained weights lose more than trained ones",
+        "precision: --images DIR shows what it costs in accuracy"
+        + ("" if trained else "; untrained weights lose more than trained ones"),
     )
 
 

@@ -19,7 +19,7 @@ from mobilevit_deploy.app_options import (
 )
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import Captured, TensorSpec, capture
-from mobilevit_deploy.catalog import Precision, Recipe
+from mobilevit_deploy.catalog import Precision, Preprocessing, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.graph import Graph
@@ -47,6 +47,7 @@ class TargetRequest:
     version: int | None = None
     rewrite: bool = True
     app: AppOptions = field(default_factory=AppOptions)
+    reads_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def plan_target(request: TargetRequest) -> Plan:
     chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
     version = recipe.version.choose(request.version, target.VERSION_NAME)
     precision, app = recipe.choose_precision(request.precision), request.app
-    app.check()
+    app.check(reads_images=request.reads_images)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
     floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
@@ -127,19 +128,26 @@ def plan_target(request: TargetRequest) -> Plan:
     return Plan(recipe, precision, version, request.rewrite, app, labels, compression)
 
 
-def prepare(model: LoadedModel, images: Path | None = None, largest_count: int | None = None) -> Prepared:
+def prepare(
+    model: LoadedModel,
+    images: Path | None = None,
+    largest_count: int | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Prepared:
     """Makes and reads the images and captures the graph.
 
     Args:
         model: as loaded.
         images: the user's own, see ``read_images``.
         largest_count: of those.
+        preprocessing: of those, in place of the card's.
 
     Raises:
         CaptureError: the model cannot be captured.
         MvdError: the user's images cannot be read.
     """
-    given = read_images(images, model.input_shape[1:], model.preprocessing, largest_count) if images else None
+    preparation = preprocessing or model.preprocessing
+    given = read_images(images, model.input_shape[1:], preparation, largest_count) if images else None
     made = structured_images(model)
     batch = model.input_shape[0]
     return Prepared(model, capture(model.module, torch.from_numpy(made[:batch]), model.task), made, given)

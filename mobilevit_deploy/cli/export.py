@@ -163,7 +163,9 @@ def export(
     for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):
         console.warn(warning)
     if json:
-        console.print_json({"schema": 1, "artifacts": [export_document(report) for report in reports]})
+        console.print_json(
+            {"schema": 1, "published": failure is None, "artifacts": [export_document(report) for report in reports]}
+        )
     else:
         console.print_result(export_summary(reports, published=failure is None))
     if failure:

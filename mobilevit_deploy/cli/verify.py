@@ -31,7 +31,9 @@ def verify(
     ] = False,
     tight: Annotated[
         bool,
-        typer.Option("--tight", help="Hold a half-precision file to float32's tolerance; takes as long as an export."),
+        typer.Option(
+            "--tight", help="Convert again, and hold the file to float32's tolerance; takes as long as an export."
+        ),
     ] = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.report.parity import accuracy_lines, legs_table
-from mobilevit_deploy.report.table import make_table, shorten
+from mobilevit_deploy.report.table import make_table, shorten, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export import ExportReport
@@ -29,7 +29,7 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
         table.add_row(
             report.artifact.target,
             report.precision,
-            f"{report.artifact.bytes / 2**20:.1f} MB",
+            show_bytes(report.artifact.bytes),
             str(sum(report.artifact.ops.values())),
             f"{sum(report.seconds.values()):.1f}",
             *_parity_cells(report.parity),
@@ -93,9 +93,9 @@ def _app_lines(report: ExportReport) -> list[str]:
     if kept := artifact.app.keep_fp32:
         lines.append(f"float32 in {shorten(kept)}")
     if result := artifact.compression:
-        left = ", ".join(f"{size / 2**20:.2f} MB: {reason}" for reason, size in result.left_bytes.items())
-        lines.append(f"{result.bytes_before / 2**20:.1f} MB before compression, {artifact.bytes / 2**20:.1f} MB after")
+        left = ", ".join(f"{show_bytes(size)}: {reason}" for reason, size in result.left_bytes.items())
+        lines.append(f"{show_bytes(result.bytes_before)} before compression, {show_bytes(artifact.bytes)} after")
         lines.append(
-            f"{result.compressed_bytes / 2**20:.2f} MB of weights compressed; left as they were: {left or 'none'}"
+            f"{show_bytes(result.compressed_bytes)} of weights compressed; left as they were: {left or 'none'}"
         )
     return lines

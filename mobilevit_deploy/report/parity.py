@@ -16,23 +16,20 @@ if TYPE_CHECKING:
 
 def legs_table(parity: ParityReport, title: str) -> RenderableType:
     """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
-    numbers = ("images", "max rel", "allowed", "SNR", "allowed ", "same class")
+    numbers = ("max rel", "(allowed)", "SNR", "(allowed) ", "class")
     several = len({leg.size for leg in parity.legs}) > 1
-    table = make_table("", *["size"][: int(several)], "against", "run by", "precision", *numbers, "", numbers=numbers)
+    table = make_table("leg", *["size"][: int(several)], "run by", *numbers, "", numbers=numbers)
     for leg in parity.legs:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         table.add_row(
             leg.subject,
             *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
-            leg.reference,
             " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
-            leg.precision,
-            str(leg.samples),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
-            f"{leg.tolerance.max_rel:.0e}",
-            f"{min(item.snr_db for item in outputs):.0f} dB" if outputs else "",
-            f"{leg.tolerance.snr_db:.0f} dB",
+            f"({leg.tolerance.max_rel:.0e})",
+            f"{min(item.snr_db for item in outputs):.0f}" if outputs else "",
+            f"({leg.tolerance.snr_db:.0f} dB)",
             f"{min(agreements):.0%}" if agreements else "",
             Text("passed", style="green") if leg.passed else Text("FAILED", style="red"),
         )
@@ -45,7 +42,10 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
         Text(f"not run: {', '.join(dict.fromkeys(names))}: {reason}", style="yellow")
         for reason, names in reasons.items()
     ]
-    return Group(Text(title, style="bold"), table, *lines) if parity.legs else Group(*lines)
+    if not parity.legs:
+        return Group(*lines)
+    title = f"{title}, on {parity.legs[0].samples} structured images against PyTorch"
+    return Group(Text(title, style="bold"), table, *lines)
 
 
 def accuracy_lines(accuracy: Accuracy | None) -> list[str]:

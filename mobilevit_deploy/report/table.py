@@ -30,3 +30,8 @@ def shorten(names: Sequence[str], count: int = 8) -> str:
     """Returns the first names between commas, and how many more there are."""
     rest = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + rest
+
+
+def show_bytes(count: int) -> str:
+    """Returns a size for people: kB below a tenth of a MB."""
+    return f"{count / 2**20:.1f} MB" if count >= 2**20 / 10 else f"{count / 2**10:.1f} kB"

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.report.parity import accuracy_lines, legs_table
-from mobilevit_deploy.report.table import with_origin
+from mobilevit_deploy.report.table import show_bytes, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.divergence import Divergence
@@ -21,7 +21,7 @@ def verify_summary(report: VerifyReport) -> RenderableType:
     origin = f"weights: {weights.path}" if weights.trained else "UNTRAINED"
     parts: list[RenderableType] = [
         Text(
-            f"{with_origin(report.model)}, {origin}; {report.precision}, {report.bytes / 2**20:.1f} MB, "
+            f"{with_origin(report.model)}, {origin}; {report.precision}, {show_bytes(report.bytes)}, "
             f"{report.seconds:.1f} s"
         ),
         legs_table(report.parity, report.artifact.name),

@@ -81,6 +81,15 @@ def unrounded_pair(target: str, float32: Path, half: Path, function: str | None 
     return None
 
 
+def repeated_pair(target: str, again: Path, file: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
+    """Returns what opens two files of the same export so that both compute in float32, or None as above."""
+    if target == "coreml":
+        from mobilevit_deploy.runners.mil import MilRunner
+
+        return partial(MilRunner, again, "widened"), partial(MilRunner, file, "widened", function)
+    return None
+
+
 def observe_values(
     target: str, path: Path, function: str | None, batch: Array, *, widened: bool = False
 ) -> list[Observed]:

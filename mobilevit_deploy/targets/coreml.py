@@ -41,6 +41,7 @@ TAKES_APP_OPTIONS = True
 
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
+FLOAT16 = 10  # MIL's number of the type
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
 # coremltools 9.0 writes this file, meant for ExecuTorch's debugger, beside what Manifest.json lists.
 STRAY_FILE = "executorch_debug_handle_mapping.json"
@@ -123,7 +124,8 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
 
 def describe(path: Path) -> FileDescription:
     """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
-    description = Package(path).model.description
+    package = Package(path)
+    description = package.model.description
     functions = [message.name for message in description.functions]
     default = description.defaultFunctionName
     functions.sort(key=lambda name: name != default)
@@ -132,6 +134,8 @@ def describe(path: Path) -> FileDescription:
     if len(first.inputs) != 1:
         names = ", ".join(feature.name for feature in first.inputs) or "none"
         raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    if not first.outputs:
+        raise ArtifactError(f"{path.name} describes no outputs", "export or copy the package again")
     return FileDescription(
         path=path,
         target="coreml",
@@ -144,7 +148,21 @@ def describe(path: Path) -> FileDescription:
             for feature in first.outputs
         ),
         image=first.inputs[0].kind == "image",
+        color=first.inputs[0].color,
+        labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
+        half=_computes_half(package.model),
         probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
+    )
+
+
+def _computes_half(specification: Any) -> bool:
+    """Tells whether an operation of the program returns half precision."""
+    return any(
+        output.type.tensorType.dataType == FLOAT16
+        for operations in blocks(specification)
+        for operation in operations
+        for output in operation.outputs
+        if operation.type != "const" and not operation.type.startswith("constexpr_")
     )
 
 
