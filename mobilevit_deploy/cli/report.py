@@ -21,19 +21,21 @@ def report(
 ) -> None:
     """Write one HTML page of all artifacts and measurements in a folder."""
     with console.progress() as progress:
-        progress(f"reading {folder}")
         from mobilevit_deploy.publish import publish_text
         from mobilevit_deploy.report.folder import read_folder
         from mobilevit_deploy.report.html import page_document, render
+        from mobilevit_deploy.report.records import printable
 
-        found = read_folder(folder)
         path = out or folder / "report.html"
-        progress(f"writing {path}")
+        shown = printable(str(path))
+        progress("reading reports and hashing artifacts")
+        found = read_folder(folder)
+        progress(f"writing {shown}")
         publish_text(render(found), path)
     for problem in found.problems:
         console.warn(f"{problem.file}: {problem.reason}")
     if json:
-        console.print_json(page_document(found, str(path)))
+        console.print_json(page_document(found, shown))
     else:
         count = sum(len(artifact.latencies) for artifact in found.artifacts)
-        typer.echo(f"wrote {path}: artifacts {len(found.artifacts)}, measurements {count}")
+        typer.echo(f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}")

@@ -15,6 +15,7 @@ from mobilevit_deploy.report.folder import Artifact, Folder
 from mobilevit_deploy.report.frontier import Group, comparable_groups
 from mobilevit_deploy.report.json import SCHEMA
 from mobilevit_deploy.report.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.report.records import printable
 
 TEMPLATE = "page.html.jinja"
 
@@ -31,6 +32,7 @@ def render(folder: Folder) -> str:
     groups = comparable_groups(folder.artifacts)
     return environment.get_template(TEMPLATE).render(
         folder=folder,
+        title=printable(str(folder.path)),
         groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
         tables=page_tables,
         version=__version__,
@@ -51,7 +53,7 @@ def page_document(folder: Folder, page: str) -> dict[str, Any]:
     """Returns what is on the page, for scripts."""
     return {
         "schema": SCHEMA,
-        "folder": str(folder.path),
+        "folder": printable(str(folder.path)),
         "page": page,
         "artifacts": [_artifact(number, artifact) for number, artifact in enumerate(folder.artifacts, 1)],
         "plots": _plot_documents(comparable_groups(folder.artifacts)),

@@ -35,10 +35,10 @@ def pareto_svg(group: Group, size: tuple[float, float], prefix: str) -> Markup:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    style: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "mvd", "font.size": 9.5, "text.parse_math": False}
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "mvd", "font.size": 9.5, "text.parse_math": False}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08))
-        canvas = FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(figure)  # its methods have no types
         axes = figure.add_subplot()
         _draw_axes(axes, group.points)
         _draw_points(axes, group.points)

@@ -19,7 +19,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
-Milliseconds = Annotated[float, Field(gt=0, le=1e9)]
+Milliseconds = Annotated[float, Field(ge=1e-6, le=1e9)]
 Ops = Annotated[dict[Name, Count], Field(max_length=500)]
 Settings = Annotated[dict[Name, Name | bool | Whole | Number | None], Field(max_length=100)]
 
@@ -177,7 +177,7 @@ class LatencyRecord(Record):
 class LatencyFile(Record):
     """A document of ``mvd latency --json``."""
 
-    results: Annotated[list[LatencyRecord], Field(max_length=500)]
+    results: Annotated[list[LatencyRecord], Field(max_length=64)]
 
 
 RecordT = TypeVar("RecordT", bound=Record)

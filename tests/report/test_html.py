@@ -107,10 +107,8 @@ def test_no_report_can_write_html(sample: Sample) -> None:
 
 def test_a_name_in_the_plot_is_text(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only models of the catalog are plotted; were there one with such a name, it still would be text."""
-    from mobilevit_deploy.report import folder
-
-    card = catalog.model("cas_vit_xs")
-    monkeypatch.setattr(folder, "models", lambda: {"<script>$a_b$": card})
+    cards = {"<script>$a_b$": catalog.model("cas_vit_xs")}
+    monkeypatch.setattr("mobilevit_deploy.report.folder.models", lambda: cards)
     sample.export("a", model="<script>$a_b$", **AT_224)
     sample.latency("a")
     page = page_of(sample)
@@ -215,6 +213,15 @@ def test_the_document_says_what_the_page_says(sample: Sample) -> None:
         (78.3, True),
         (77.0, False),
     ]
+
+
+def test_names_that_are_no_text_can_be_written(mvd: Mvd, sample: Sample) -> None:
+    sample.export("a")
+    name = b"not-utf8-\xff".decode("utf-8", "surrogateescape")
+    (sample.folder / f"{name}.onnx.json").write_text("{")
+    folder = sample.folder.rename(sample.folder.with_name(name))
+    assert mvd("report", folder).exit_code == 0
+    assert "not-utf8-?.onnx.json" in (folder / "report.html").read_text()
 
 
 def test_nothing_to_show_is_a_message(mvd: Mvd) -> None:
