@@ -54,3 +54,9 @@ def test_every_option_of_export_is_in_the_readme(mvd: Callable[..., Result]) -> 
     options = {f"--{name.replace('_', '-')}" for name in export.__annotations__ if name not in ("model", "return")}
     assert {option for option in options if option not in README} == set()
     assert mvd("export", "--help").exit_code == 0
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
