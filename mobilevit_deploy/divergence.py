@@ -25,9 +25,8 @@ Kind = Literal["overflow", "cancellation", "wrong op"]
 # what the operations of right artifacts do (of the four families, per precision), for rounded or compressed weights.
 OWN_DIFFERENCE: Mapping[Precision, float] = {"fp32": 2e-5, "fp16": 1e-2, "w8": 5e-2, "w6": 1.5e-1, "w4": 5e-1}
 
-# The same for half precision computed in float32 from half-precision weights: the outputs of right artifacts of the
-# families differ by 0 to 2e-6. A number that stands in the graph itself, such as a factor, may be rounded on one side
-# only, by 5e-4 at most, so the largest difference is named and not the first.
+# The same for half precision computed in float32 from half-precision weights, against a float32 conversion with the
+# same weights: the outputs of right artifacts of the families do not differ at all.
 OWN_DIFFERENCE_UNROUNDED = 2e-5
 
 
@@ -63,7 +62,11 @@ class Divergence:
 
 
 class Sides:
-    """One image through PyTorch and through an artifact, every value that has a name in both."""
+    """One image through PyTorch and through an artifact, every value that has a name in both.
+
+    Attributes:
+        pairs: the artifact's values by the node that computes the same, in order.
+    """
 
     def __init__(self, graph: Graph, batch: Array, pairs: Mapping[Node, Observed], computed: int) -> None:
         """Runs PyTorch twice: by itself, and each operation from the artifact's own values.
@@ -74,31 +77,28 @@ class Sides:
             pairs: the artifact's values by the node that computes the same.
             computed: how many values the artifact has.
         """
-        self._pairs, self._computed, self._batch = pairs, computed, batch
+        self.pairs, self._computed, self._batch = pairs, computed, batch
         self._expected = _run(graph, batch, {})
         own = {node: torch.from_numpy(np.array(item.value, np.float32)) for node, item in pairs.items()}
         self._from_own_inputs = _run(graph, batch, own)
 
     def find(self, limit: float) -> Divergence | None:
         """Returns the first faulty operation, that which differs by more than the limit from its own inputs."""
-        for node, item in self._pairs.items():
+        for node, item in self.pairs.items():
             finite = bool(np.isfinite(item.value).all())
             if not finite and np.isfinite(self._expected[node]).all() and self._reaches_the_end(node):
                 return self._describe(node, "overflow", self._overflow(node))
             if not self._own_difference(node) <= limit:
-                return self._describe(node, "wrong op", self._wrong(node, limit))
+                return self.describe_wrong(node, limit)
         return None
 
-    def find_largest(self, limit: float) -> Divergence | None:
-        """Returns the operation that differs most from its own inputs, if by more than the limit."""
-        node = max(self._pairs, key=self._own_difference)
-        if self._own_difference(node) <= limit:
-            return None
+    def describe_wrong(self, node: Node, limit: float) -> Divergence:
+        """Describes an operation that differs by more than the limit from what it should compute."""
         return self._describe(node, "wrong op", self._wrong(node, limit))
 
     def find_cancellation(self) -> Divergence:
         """Returns where the digits were lost, for an artifact of which every operation is right."""
-        node = max(self._pairs, key=self._jump)
+        node = max(self.pairs, key=self._jump)
         return self._describe(node, "cancellation", self._cancelled(node))
 
     def _reaches_the_end(self, node: Node) -> bool:
@@ -108,10 +108,10 @@ class Sides:
         return max(_largest(self._expected[node]), _largest(finite), self._largest_input(node)) > FP16_LARGEST / 2
 
     def _own_difference(self, node: Node) -> float:
-        return difference(self._from_own_inputs[node], self._pairs[node].value)
+        return difference(self._from_own_inputs[node], self.pairs[node].value)
 
     def _difference(self, node: Node) -> float:
-        return difference(self._expected[node], self._pairs[node].value)
+        return difference(self._expected[node], self.pairs[node].value)
 
     def _inherited(self, node: Node) -> float:
         """Returns the largest difference among the nearest values before a node that were compared."""
@@ -121,7 +121,7 @@ class Sides:
             if item in seen:
                 continue
             seen.add(item)
-            if item in self._pairs:
+            if item in self.pairs:
                 largest = max(largest, self._difference(item))
             else:
                 waiting += item.all_input_nodes
@@ -132,7 +132,7 @@ class Sides:
 
     def _overflow(self, node: Node) -> str:
         expected = self._expected[node]
-        broken = int((~np.isfinite(self._pairs[node].value)).sum())
+        broken = int((~np.isfinite(self.pairs[node].value)).sum())
         return (
             f"{broken} of {expected.size} values are not finite; PyTorch's reach {_largest(expected):.4g}, and their "
             f"inputs {self._largest_input(node):.4g}; half precision ends at {FP16_LARGEST:.0f}"
@@ -160,13 +160,13 @@ class Sides:
             module=module_path(node),
             op=op_name(node),
             line=user_line(node.meta.get("stack_trace") or ""),
-            name=self._pairs[node].name,
-            artifact_op=self._pairs[node].op,
+            name=self.pairs[node].name,
+            artifact_op=self.pairs[node].op,
             kind=kind,
             detail=detail,
             difference=self._difference(node),
             own_difference=self._own_difference(node),
-            compared=len(self._pairs),
+            compared=len(self.pairs),
             computed=self._computed,
         )
 

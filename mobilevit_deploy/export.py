@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilevit_deploy.accuracy import Accuracy
+from mobilevit_deploy.accuracy import Accuracy, classify
 from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
@@ -39,6 +39,7 @@ from mobilevit_deploy.publish import DEFAULT_FOLDER, publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
 from mobilevit_deploy.runners import runners_for
+from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import target as find_target
 
 Progress = Callable[[str], None]
@@ -179,6 +180,10 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             prepared = prepare(model, request.images, request.largest_count, request.app.preprocessing())
             for plan in plans:
                 check_app(plan, prepared)
+        if prepared.given:  # once for all targets
+            with clock.stage("verify", "running PyTorch on your images"):
+                classes = classify(TorchRunner(model.module), prepared.given, model.input_shape[0], progress)
+                prepared = replace(prepared, given_classes=classes)
         reports = []
         for plan in plans:
             own_clock = Clock(progress)
@@ -255,10 +260,10 @@ def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[s
 
 
 def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: Clock) -> Accuracy | None:
-    if prepared.given is None:
+    if prepared.given is None or prepared.given_classes is None:
         return None
     return measure_given(
-        prepared.model.module,
+        prepared.given_classes,
         prepared.given,
         prepared.model.input_shape[0],
         borders_of(ready),

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mobilevit_deploy.accuracy import Accuracy, batches, measure_accuracy
+from mobilevit_deploy.accuracy import Accuracy, Classes, batches, measure_accuracy
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.catalog import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError
@@ -14,7 +14,7 @@ from mobilevit_deploy.images import ImageSet
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected
 from mobilevit_deploy.pipeline import Plan, Prepared, ReadyForTarget, borders_of, resize_model, structured_images
 from mobilevit_deploy.ranges import warn_of_overflow
-from mobilevit_deploy.runners import Array, NotMeasured, Opener, repeated_pair, runners_for, unrounded_pair
+from mobilevit_deploy.runners import Array, NotMeasured, Opener, runners_for, unrounded
 from mobilevit_deploy.runners.borders import Borders
 from mobilevit_deploy.runners.graph import GraphRunner
 from mobilevit_deploy.runners.torch import TorchRunner
@@ -116,9 +116,9 @@ def compare_unrounded(
         comparison: takes the leg.
         function: of the half-precision file, if it has more than one.
     """
-    pair = unrounded_pair(target, float32, half, function)
+    first, second = unrounded(target, float32, reading="half constants"), unrounded(target, half, function)
     tolerance = recipe.tolerances["fp32"]
-    _compare_pair(UNROUNDED, "float32, weights rounded", pair, expected, tolerance, borders, comparison)
+    _compare_pair(UNROUNDED, "float32, weights rounded", (first, second), expected, tolerance, borders, comparison)
 
 
 def compare_repeated(
@@ -136,24 +136,26 @@ def compare_repeated(
     For compressed files, whose own tolerance is wide: the weights are the same only if the checkpoint, the program and
     the compression are.
     """
-    pair = repeated_pair(target, again, file, function)
+    first, second = unrounded(target, again), unrounded(target, file, function)
     tolerance = recipe.tolerances["fp32"].model_copy(update=REPEATED_TOLERANCE)
-    _compare_pair(REPEATED, "the export, made again", pair, expected, tolerance, borders, comparison)
+    _compare_pair(REPEATED, "the export, made again", (first, second), expected, tolerance, borders, comparison)
 
 
 def _compare_pair(
     subject: str,
     description: str,
-    pair: tuple[Opener, Opener] | None,
+    pair: tuple[Opener | None, Opener | None],
     expected: Expected,
     tolerance: Tolerance,
     borders: Borders,
     comparison: Comparison,
 ) -> None:
-    """Adds the leg of the second of two files against the first."""
-    if pair is None:
+    """Adds the leg of the second of two files against the first, where a runner can compute without rounding."""
+    openers = borders.openers([opener for opener in pair if opener is not None])
+    able = [opener for opener in openers if not isinstance(opener, NotMeasured)]
+    if len(able) < 2:
         return
-    first, second = (item for item in borders.openers(pair) if not isinstance(item, NotMeasured))
+    first, second = able
     try:
         reference = Expected(first(), expected.images, expected.batch, expected.names, description=description)
     except ArtifactError:
@@ -185,7 +187,7 @@ def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) 
 
 
 def measure_given(
-    module: nn.Module,
+    reference: Classes,
     images: ImageSet,
     batch: int,
     borders: Borders,
@@ -195,7 +197,7 @@ def measure_given(
     """Returns what the user's images say; None where no runner here runs the artifact, which parity reports.
 
     Args:
-        module: PyTorch's.
+        reference: PyTorch's classes of them.
         images: the user's.
         batch: of the artifact.
         borders: of the artifact.
@@ -206,7 +208,7 @@ def measure_given(
         if isinstance(opener, NotMeasured):
             continue
         try:
-            return measure_accuracy(TorchRunner(module), opener(), images, batch, progress)
+            return measure_accuracy(reference, opener(), images, batch, progress)
         except ArtifactError:
             return None
     return None

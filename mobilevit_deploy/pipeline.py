@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mobilevit_deploy import catalog, samples
+from mobilevit_deploy.accuracy import Classes
 from mobilevit_deploy.app_options import (
     AppInterface,
     AppOptions,
@@ -72,12 +73,14 @@ class Prepared:
         captured: its graph, before any rewrite.
         images: structured ones, (N, C, H, W).
         given: the user's own, if there are any.
+        given_classes: what PyTorch says of those, (N,).
     """
 
     model: LoadedModel
     captured: Captured
     images: samples.Images
     given: ImageSet | None = None
+    given_classes: Classes | None = None
 
     @property
     def example(self) -> Tensor:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch.export import ExportedProgram
+
 from mobilevit_deploy.app_options import AppInterface, ImageInput
 from mobilevit_deploy.artifact import ConversionRequest, FileDescription
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import recapture
 from mobilevit_deploy.catalog import Precision, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
-from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.pipeline import Prepared, prepare, rewrite_captured
 from mobilevit_deploy.provenance import Provenance
@@ -18,10 +19,10 @@ from mobilevit_deploy.targets import target as find_target
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """The captured model, and its graph as the converter was given it, with the app's borders."""
+    """The captured model, and the program that the converter was given, with the app's borders."""
 
     prepared: Prepared
-    graph: Graph
+    program: ExportedProgram
 
 
 def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe, model: LoadedModel) -> Reconstructed:
@@ -33,7 +34,7 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
     if file.probabilities:
         graph = append_softmax(graph)
-    return Reconstructed(prepared, graph)
+    return Reconstructed(prepared, recapture(graph, prepared.example))
 
 
 def convert_again(
@@ -75,7 +76,7 @@ def convert_again(
         keep_fp32=noted.keep_fp32 if noted and same else (),
     )
     request = ConversionRequest(
-        program=recapture(made.graph, made.prepared.example),
+        program=made.program,
         sample=made.prepared.example,
         input=replace(captured.input, shape=file.entries[0].shape),
         outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),

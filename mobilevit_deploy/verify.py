@@ -4,10 +4,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from mobilevit_deploy import catalog, provenance
-from mobilevit_deploy.accuracy import Accuracy
+from mobilevit_deploy.accuracy import Accuracy, classify
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.blame import root_cause
@@ -31,9 +32,10 @@ from mobilevit_deploy.origin import find_recipe, model_request
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
 from mobilevit_deploy.pipeline import structured_images
 from mobilevit_deploy.provenance import Provenance, hash_labels
-from mobilevit_deploy.reconstruct import convert_again, reconstruct
+from mobilevit_deploy.reconstruct import Reconstructed, convert_again, reconstruct
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.borders import Borders
+from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import describe_file
 
 Progress = Callable[[str], None]
@@ -122,16 +124,17 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
         raise UsageError("--tight, but an fp32 file is held to float32's tolerance already", "leave --tight out")
     progress(f"comparing {file.path.name} with PyTorch")
     comparison, expected = _compare(file, noted, recipe, precision, model, borders)
+    made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and both below may need it
     if request.tight:
         progress("converting the model again in float32")
-        _compare_tightly(file, noted, recipe, precision, model, borders, expected, comparison)
+        _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
     parity = comparison.report()
     accuracy = _measure(request, file, noted, model, borders, progress)
     divergence = None
     if request.locate and parity.status == "failed":
         progress("comparing every intermediate value")
         try:
-            divergence = locate(file, noted, recipe, precision, model)
+            divergence = locate(made(), file, noted, recipe, precision)
         except ArtifactError as error:  # such as a file from elsewhere, whose names say nothing
             warnings.append(f"not located: {error.message}")
     sha256, size = measure_files(file.path)
@@ -208,18 +211,17 @@ def _compare(
 
 
 def _compare_tightly(
+    made: Reconstructed,
     file: FileDescription,
     noted: Provenance | None,
     recipe: Recipe,
     precision: Precision,
-    model: LoadedModel,
     borders: Borders,
     expected: Expected,
     comparison: Comparison,
 ) -> None:
     """Adds the legs of the export's own conversions, made again."""
     with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
-        made = reconstruct(noted, file, recipe, model)
         path = Path(folder) / f"float32{file.path.suffix}"
         convert_again(made, noted, file, recipe, path, precision="fp32")
         openers = borders.openers(runners_for(file.target, path))[:1]
@@ -250,7 +252,8 @@ def _measure(
     preparation = model.preprocessing or _preprocessing(noted)
     given = read_images(request.images, (size[0], size[1], size[2]), preparation, request.largest_count)
     openers = runners_for(file.target, file.path, file.entries[0].function)
-    return measure_given(model.module, given, model.input_shape[0], borders, openers, progress)
+    classes = classify(TorchRunner(model.module), given, model.input_shape[0], progress)
+    return measure_given(classes, given, model.input_shape[0], borders, openers, progress)
 
 
 def _preprocessing(noted: Provenance | None) -> Preprocessing | None:

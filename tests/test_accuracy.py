@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobilevit_deploy.accuracy import Accuracy, batches, measure_accuracy
+from mobilevit_deploy.accuracy import Accuracy, batches, classify, measure_accuracy
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images import ImageSet
 from mobilevit_deploy.runners import Array
@@ -35,17 +35,28 @@ def image_set(*classes: int, labels: list[int] | None = None) -> ImageSet:
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
 def test_counts(batch: int) -> None:
     images = image_set(0, 1, 2, 2, 1, labels=[0, 1, 2, 0, 0])
-    same = measure_accuracy(Brightness(0, batch), Brightness(0, batch), images, batch)
+    same = measure_accuracy(classify(Brightness(0, batch), images, batch), Brightness(0, batch), images, batch)
     assert same == Accuracy(5, 5, 3, 3)
-    turned = measure_accuracy(Brightness(0, batch), Brightness(1, batch), images, batch)
+    turned = measure_accuracy(classify(Brightness(0, batch), images, batch), Brightness(1, batch), images, batch)
     assert turned == Accuracy(5, 0, 3, 1)
-    unlabelled = measure_accuracy(Brightness(0, batch), Brightness(1, batch), image_set(0, 1), batch)
+    plain = image_set(0, 1)
+    unlabelled = measure_accuracy(classify(Brightness(0, batch), plain, batch), Brightness(1, batch), plain, batch)
     assert unlabelled == Accuracy(2, 0, None, None)
+
+
+def test_scores_that_are_not_finite_are_no_class() -> None:
+    class Broken(Brightness):
+        def run(self, batch: Array) -> list[Any]:
+            return [np.full((len(batch), 3), np.nan, np.float32)]
+
+    images = image_set(0, 0, labels=[0, 0])
+    found = measure_accuracy(classify(Brightness(0, 1), images, 1), Broken(0, 1), images, 1)
+    assert found == Accuracy(2, 0, 2, 0)
 
 
 def test_a_label_that_the_model_does_not_have() -> None:
     with pytest.raises(MvdError, match="label 3, the model 3 classes"):
-        measure_accuracy(Brightness(0, 1), Brightness(0, 1), image_set(0, 1, labels=[0, 3]), 1)
+        classify(Brightness(0, 1), image_set(0, 1, labels=[0, 3]), 1)
 
 
 def test_the_filling_of_the_last_batch_is_not_counted() -> None:

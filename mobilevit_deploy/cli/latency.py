@@ -114,7 +114,7 @@ def _with_batch(paths: list[Path], batch: int | None) -> list[Path]:
     """Returns the files that can be run with a batch; all without one."""
     if batch is None:
         return paths
-    from mobilevit_deploy.latency.inputs import takes_batch
+    from mobilevit_deploy.onnx_inputs import takes_batch
 
     return [path for path in paths if takes_batch(path, batch)]
 

@@ -11,11 +11,11 @@ from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency import onnxruntime
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
-from mobilevit_deploy.latency.inputs import takes_batch
 from mobilevit_deploy.latency.process import Session
 from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
 from mobilevit_deploy.latency.stability import Conditions, doubts
 from mobilevit_deploy.latency.statistics import Statistics, summarise
+from mobilevit_deploy.onnx_inputs import takes_batch
 
 Progress = Callable[[str], None]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,10 @@ class Observed:
 
 Opener = Callable[[], Runner]
 
+# How half precision is read when values are looked at: as the artifact says; computed in float32; or, for a float32
+# artifact, as if its weights had been rounded to half precision.
+Reading = Literal["rounded", "unrounded", "half constants"]
+
 
 def runners_for(target: str, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
     """Returns what opens an artifact in each runner there is; one at a time, for each takes memory.
@@ -68,30 +72,27 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
     return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
 
 
-def unrounded_pair(target: str, float32: Path, half: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
-    """Returns what opens two conversions of one graph so that both compute with half-precision weights in float32.
+def unrounded(target: str, path: Path, function: str | None = None, reading: Reading = "unrounded") -> Opener | None:
+    """Returns what opens an artifact so that half precision is computed in float32, and nothing is rounded on the way.
 
-    Rounding is the only thing in which they may differ, so a half-precision file can be held to float32's tolerance.
+    Two conversions of one graph then differ in nothing, so a half-precision file can be held to float32's tolerance.
     None where the target's runner cannot do this.
+
+    Args:
+        target: of the artifact.
+        path: of the artifact.
+        function: of a Core ML model that has more than one.
+        reading: "half constants" for a float32 artifact to compare with.
     """
     if target == "coreml":
-        from mobilevit_deploy.runners.mil import MilRunner
+        from mobilevit_deploy.runners.mil import READINGS, MilRunner
 
-        return partial(MilRunner, float32, "half_constants"), partial(MilRunner, half, "widened", function)
-    return None
-
-
-def repeated_pair(target: str, again: Path, file: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
-    """Returns what opens two files of the same export so that both compute in float32, or None as above."""
-    if target == "coreml":
-        from mobilevit_deploy.runners.mil import MilRunner
-
-        return partial(MilRunner, again, "widened"), partial(MilRunner, file, "widened", function)
+        return partial(MilRunner, path, READINGS[reading], function)
     return None
 
 
 def observe_values(
-    target: str, path: Path, function: str | None, batch: Array, *, widened: bool = False
+    target: str, path: Path, function: str | None, batch: Array, reading: Reading = "rounded"
 ) -> list[Observed]:
     """Returns every value that an artifact computes on the way to its outputs, in order.
 
@@ -100,7 +101,7 @@ def observe_values(
         path: of the artifact.
         function: of a Core ML model that has more than one.
         batch: as the artifact takes it, pixels where it takes those.
-        widened: compute half precision in float32, where the runner can.
+        reading: of half precision, where the runner can compute it otherwise.
 
     Raises:
         ArtifactError: the artifact cannot be run, or no runner shows its values.
@@ -110,7 +111,7 @@ def observe_values(
 
         return observe_nodes(path, batch)
     if target == "coreml":
-        from mobilevit_deploy.runners.mil import MilRunner
+        from mobilevit_deploy.runners.mil import READINGS, MilRunner
 
-        return MilRunner(path, "widened" if widened else "fp16_storage", function).observe_all(batch)
+        return MilRunner(path, READINGS[reading], function).observe_all(batch)
     raise ArtifactError(f"this version cannot look into what {target} computes")

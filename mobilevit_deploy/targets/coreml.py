@@ -30,6 +30,7 @@ from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_o
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_path
 from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.mil.features import Feature
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner
@@ -41,7 +42,6 @@ TAKES_APP_OPTIONS = True
 
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
-FLOAT16 = 10  # MIL's number of the type
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
 # coremltools 9.0 writes this file, meant for ExecuTorch's debugger, beside what Manifest.json lists.
 STRAY_FILE = "executorch_debug_handle_mapping.json"
@@ -56,12 +56,14 @@ def convert(request: ConversionRequest) -> Artifact:
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
+        program = request.program.run_decompositions({})
+        refuse_faults(program)
         intermediates = []
         compression = None
         with spoiling_passes_left_out(request.program):
             if request.intermediates and request.precision != "fp32":
-                intermediates.append(_float32_conversion(coremltools, request, request.intermediates))
-            model, kept = _convert(coremltools, request)
+                intermediates.append(_float32_conversion(coremltools, request, program, request.intermediates))
+            model, kept = _convert(coremltools, request, program)
             if request.compression:
                 model, compression, uncompressed = _compress(model, request, request.compression, kept)
                 intermediates += uncompressed
@@ -158,7 +160,7 @@ def describe(path: Path) -> FileDescription:
 def _computes_half(specification: Any) -> bool:
     """Tells whether an operation of the program returns half precision."""
     return any(
-        output.type.tensorType.dataType == FLOAT16
+        DATA_TYPES.get(output.type.tensorType.dataType) is FP16
         for operations in blocks(specification)
         for operation in operations
         for output in operation.outputs
@@ -182,10 +184,8 @@ def count_ops(specification: Any) -> dict[str, int]:
     return dict(Counter(kind for kind in types if kind != "const").most_common())
 
 
-def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str]]:
-    """Returns the converted model, and the names of the operations that were kept in float32."""
-    program = request.program.run_decompositions({})
-    refuse_faults(program)
+def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProgram) -> tuple[Any, set[str]]:
+    """Converts the decomposed program; returns it, and the names of the operations that were kept in float32."""
     chooser = _PrecisionChooser(program, request.app.keep_fp32)
     precision = coremltools.precision.FLOAT32
     if request.precision != "fp32":
@@ -246,11 +246,13 @@ class _PrecisionChooser:
         return False
 
 
-def _float32_conversion(coremltools: Any, request: ConversionRequest, folder: Path) -> Intermediate:
+def _float32_conversion(
+    coremltools: Any, request: ConversionRequest, program: ExportedProgram, folder: Path
+) -> Intermediate:
     """Converts the same graph in float32, where a wrong epsilon or form of GELU shows; half precision hides them."""
     plain = replace(request, precision="fp32", app=replace(request.app, keep_fp32=()), compression=None)
     path = folder / f"float32{SUFFIX}"
-    model, _ = _convert(coremltools, plain)
+    model, _ = _convert(coremltools, plain, program)
     _save(model, path)
     return Intermediate("float32 conversion", "fp32", path)
 
