@@ -17,7 +17,7 @@ from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.latency.settings import RuntimeSettings
 from mobilevit_deploy.workers import CHILD
 
-WORKER = "mobilevit_deploy.workers.time_onnx"
+ONNX_RUNTIME = "mobilevit_deploy.workers.time_onnx"
 GRACE_S = 120  # for loading and for the last run, beyond the time that was asked for
 
 
@@ -26,12 +26,13 @@ class Session:
     """How an artifact is run.
 
     Attributes:
-        path: the ONNX file.
+        path: the file.
         threads: that one run uses.
         settings: of ONNX Runtime, and environment variables of the process beyond this one's.
         batch: images per run where the file leaves it free; None for what the file says, and 1.
         pin: cores that the process may use; empty for all.
         input_shape: of the one input, where the file leaves more than the batch free; None for what the file says.
+        worker: module that runs the file (see ``workers/timed.py``).
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Session:
     batch: int | None = None
     pin: tuple[int, ...] = ()
     input_shape: tuple[int, ...] | None = None
+    worker: str = ONNX_RUNTIME
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class TimingProcess:
     """A child process with one artifact loaded; asleep unless it is asked for a burst.
 
     Attributes:
-        opened: the worker's first answer (see ``workers/time_onnx.py``): load time and input shape.
+        opened: the worker's first answer (see ``workers/timed.py``): load time and input shape.
     """
 
     def __init__(self, session: Session) -> None:
@@ -75,7 +77,7 @@ class TimingProcess:
         self._path = session.path
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
         self._process = subprocess.Popen(
-            [*CHILD, WORKER],
+            [*CHILD, session.worker],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
