@@ -1,0 +1,1 @@
+"""mvd's exports against what people would otherwise do; one file per way (see ``way.py``)."""

@@ -1,0 +1,36 @@
+"""Results on disk: one JSON file, to which every run adds its models."""
+
+import json
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.baselines.measure import ModelResults
+from benchmarks.baselines.way import Way
+from mobilevit_deploy.environment import machine, tool_versions
+
+BOUNDS = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
+
+Saved = dict[str, Any]
+
+
+def add(path: Path, found: ModelResults, ways: list[Way]) -> Saved:
+    """Adds a model's results, in place of earlier ones of it, and returns all."""
+    saved: Saved = json.loads(path.read_text()) if path.exists() else {"models": {}}
+    saved["machine"] = machine()
+    saved["versions"] = dict(tool_versions())
+    for way in ways:
+        saved["versions"].update(way.versions() or {})
+    saved["ways"] = {way.name: {"title": way.title, "about": way.about} for way in ways}
+    saved["models"][found.model] = asdict(found)
+    path.write_text(json.dumps(saved, indent=1) + "\n")
+    return saved
+
+
+def verdict(way: str, model: str, ratio: float) -> str:
+    """Returns whether a bound is met; empty where there is none."""
+    bound = BOUNDS.get(way, {}).get(model)
+    if bound is None:
+        return ""
+    return f"bound {bound:.2f} {'met' if ratio <= bound else 'MISSED'}"

@@ -1,0 +1,19 @@
+"""mvd's own export."""
+
+from pathlib import Path
+
+from mobilevit_deploy.export import Clock, export_one
+from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare
+
+ORDER = 10
+TITLE = "mvd"
+ABOUT = "mvd export --to onnx, verified; ONNX Runtime"
+
+
+def build(model: LoadedModel, folder: Path) -> Path:
+    """Exports and verifies."""
+    report = export_one(plan_target(TargetRequest("onnx")), prepare(model), folder, Clock())
+    if report.parity.status != "passed":
+        raise ValueError(f"parity {report.parity.status}")
+    return report.artifact.path

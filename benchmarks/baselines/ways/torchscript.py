@@ -1,0 +1,15 @@
+"""The exporter that most tutorials still use."""
+
+from pathlib import Path
+
+from benchmarks.baselines.export import export_torchscript
+from mobilevit_deploy.load import LoadedModel
+
+ORDER = 3
+TITLE = "TorchScript exporter"
+ABOUT = "torch.onnx.export(dynamo=False), opset 18; ONNX Runtime"
+
+
+def build(model: LoadedModel, folder: Path) -> Path:
+    """Writes the ONNX file of the tracing exporter."""
+    return export_torchscript(model, folder / "torchscript.onnx")
