@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy import export_cache
 from mobilevit_deploy.accuracy import Accuracy, classify
 from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
@@ -50,7 +51,8 @@ class ExportRequest:
     """What to export; ``None`` leaves the choice to the recipe.
 
     ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
-    the user's own, at most ``largest_count`` of them, see ``read_images``.
+    the user's own, at most ``largest_count`` of them, see ``read_images``. ``cache`` is the folder of kept exports,
+    from which the same export is taken unless ``force`` is set; None neither takes nor keeps.
     """
 
     model: ModelRequest
@@ -64,6 +66,8 @@ class ExportRequest:
     app: AppOptions = field(default_factory=AppOptions)
     images: Path | None = None
     largest_count: int | None = None
+    cache: Path | None = None
+    force: bool = False
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -115,6 +119,7 @@ class ExportReport:
     seconds: Mapping[str, float]
     tool_versions: Mapping[str, str | None]
     warnings: tuple[str, ...]
+    cached: bool = False
 
 
 class ParityFailedError(CheckFailedError):
@@ -173,6 +178,12 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
     """
     plans = [plan_target(item) for item in request.target_requests()]
     with staging(request.folder) as work:
+        key = export_cache.key_of(request) if request.cache else None
+        if request.cache and key and not request.force:
+            progress("looking for the same export")
+            kept = export_cache.find(request.cache, key, work, request.model.checkpoint)
+            if kept is not None:
+                return _publish(kept, work, request.folder, progress)
         clock = Clock(progress)
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
@@ -191,12 +202,19 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             reports.append(export_one(plan, prepared, work, own_clock))
         if any(report.parity.status == "failed" for report in reports):
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
-        progress(f"publishing into {request.folder}")
-        reports = [_with_final_path(report, request.folder) for report in reports]
-        for report in reports:
-            write_report(report, work)
-        publish(work, request.folder)
-    return reports
+        if request.cache and key:
+            export_cache.keep(request.cache, key, reports, work)
+        return _publish(reports, work, request.folder, progress)
+
+
+def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress: Progress) -> list[ExportReport]:
+    """Writes the reports beside the artifacts and moves all to their final names."""
+    progress(f"publishing into {folder}")
+    final = [_with_final_path(report, folder) for report in reports]
+    for report in final:
+        write_report(report, work)
+    publish(work, folder)
+    return final
 
 
 def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> ExportReport:

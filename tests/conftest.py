@@ -99,6 +99,7 @@ def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     """Runs the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MVD_DEBUG", raising=False)
+    monkeypatch.setenv("MVD_CACHE", str(tmp_path / "kept"))
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -110,6 +110,7 @@ def export(
     out: Out = DEFAULT_FOLDER,
     require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Export again, even if the same export was kept.")] = False,
     json: Json = False,
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
@@ -119,6 +120,7 @@ def export(
         progress("importing PyTorch")
         from mobilevit_deploy.app_options import AppOptions
         from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
+        from mobilevit_deploy.export_cache import default_folder
         from mobilevit_deploy.load import ModelRequest
         from mobilevit_deploy.report.export import export_summary
         from mobilevit_deploy.report.json import export_document
@@ -143,6 +145,8 @@ def export(
             folder=out,
             images=images,
             largest_count=max_images,
+            cache=default_folder(),
+            force=force,
             app=AppOptions(
                 image_input=image_input,
                 channels=color.value if color else None,

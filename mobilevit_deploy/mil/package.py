@@ -1,15 +1,19 @@
 """The ``.mlpackage`` folder: finds the model and its weight files, and never leaves the folder."""
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.mil.blobs import BlobFile
 from mobilevit_deploy.mil.specification import parse_model
 
 _MANIFEST = "Manifest.json"
 _MODEL_PATH = "@model_path/"  # how a program begins the path of a weight file
+# coremltools 9.0 writes this file, meant for ExecuTorch's debugger, beside what the manifest lists.
+_STRAY_FILE = "executorch_debug_handle_mapping.json"
 _COPY_AGAIN = "export or copy the package again"
 
 
@@ -90,3 +94,24 @@ class Package:
                 "convert it again with convert_to='mlprogram', or with mvd export",
             )
         return model
+
+
+def make_reproducible(path: Path) -> None:
+    """Rewrites a fresh package so that the same model gives the same bytes.
+
+    coremltools writes the maps of its protobuf message in the order of a hash table, draws the identifiers of the
+    manifest at random, and leaves a file beside what the manifest lists. Identifiers are only used within the manifest;
+    here they follow from what they stand for.
+    """
+    package = Package(path)
+    package.model_file.write_bytes(package.model.SerializeToString(deterministic=True))
+    (path / _STRAY_FILE).unlink(missing_ok=True)
+    manifest_file = path / _MANIFEST
+    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
+    names = {}
+    for identifier, item in manifest["itemInfoEntries"].items():
+        digest, _ = measure_files(path / "Data" / item["path"])
+        names[identifier] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{item['path']} {digest}"))
+    manifest["itemInfoEntries"] = {names[key]: item for key, item in manifest["itemInfoEntries"].items()}
+    manifest["rootModelIdentifier"] = names[manifest["rootModelIdentifier"]]
+    manifest_file.write_text(json.dumps(manifest, indent=4, sort_keys=True), encoding="utf-8")

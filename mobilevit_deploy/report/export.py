@@ -20,6 +20,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
     """Returns what was exported, what was rewritten, and whether it computes the same."""
     first = reports[0]
     parts: list[RenderableType] = [_weights_line(first)]
+    if first.cached:
+        parts.append(Text("the same export was kept, with its figures: nothing was computed again (--force does)"))
     if first.weights.not_loaded:
         parts.append(Text(f"not loaded from the checkpoint: {shorten(first.weights.not_loaded)}"))
     parts += [_rewrites_table(report) for report in reports if report.rewrites]

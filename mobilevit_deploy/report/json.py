@@ -72,6 +72,7 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "parity": _parity(report.parity),
         "accuracy": _accuracy(report.accuracy),
         "warnings": list(report.warnings),
+        "cached": report.cached,
         "seconds": dict(report.seconds),
         "tool_versions": dict(report.tool_versions),
     }

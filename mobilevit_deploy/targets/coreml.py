@@ -32,7 +32,7 @@ from mobilevit_deploy.graph import module_path
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.mil.features import Feature
-from mobilevit_deploy.mil.package import Package
+from mobilevit_deploy.mil.package import Package, make_reproducible
 from mobilevit_deploy.runners.mil import MilRunner
 
 SUFFIX = ".mlpackage"
@@ -43,8 +43,6 @@ TAKES_APP_OPTIONS = True
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
-# coremltools 9.0 writes this file, meant for ExecuTorch's debugger, beside what Manifest.json lists.
-STRAY_FILE = "executorch_debug_handle_mapping.json"
 
 
 def convert(request: ConversionRequest) -> Artifact:
@@ -116,7 +114,7 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
     specification.description.metadata.shortDescription = metadata.get("mvd.description", "")
     specification.description.metadata.userDefined.update(metadata)  # coremltools drops the functions' own
     Package(path).model_file.write_bytes(specification.SerializeToString())
-    (path / STRAY_FILE).unlink(missing_ok=True)
+    make_reproducible(path)
     sha256, size = measure_files(path)
     first = next(iter(artifacts.values()))
     return replace(
@@ -274,7 +272,7 @@ def _compress(
 
 def _save(model: Any, path: Path) -> None:
     model.save(str(path))
-    (path / STRAY_FILE).unlink(missing_ok=True)
+    make_reproducible(path)
 
 
 def _check_specification(written: int, ios: int) -> None:
