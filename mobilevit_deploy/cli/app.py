@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import compare, doctor, export, inspect, latency, list, profile, report, show, verify
+from mobilevit_deploy.cli import check, compare, doctor, export, inspect, latency, list, profile, report, show, verify
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -82,6 +82,7 @@ app.command("verify")(verify.verify)
 app.command("latency")(latency.latency)
 app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mobilevit_deploy.image_size import parse_image_size
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
 
@@ -23,10 +25,10 @@ def parse_size(text: str | None) -> tuple[int, ...] | None:
     """Returns N, HxW or CxHxW as (height, width) or (channels, height, width); a usage error for anything else."""
     if text is None:
         return None
-    if not re.fullmatch(r"[1-9]\d{0,4}(x[1-9]\d{0,4}){0,2}", text):
-        raise typer.BadParameter(f"{text!r} is no size: give N, HxW or CxHxW, for example 224 or 256x192")
-    size = tuple(int(part) for part in text.split("x"))
-    return (size[0], size[0]) if len(size) == 1 else size
+    try:
+        return parse_image_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def parse_sizes(text: str | None) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,1 @@
+"""``mvd check``: exports and limits in one TOML file, judged in one run, for CI."""

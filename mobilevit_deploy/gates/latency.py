@@ -1,0 +1,158 @@
+"""The latency gate: the new artifact's p50 over a baseline's, with the interval of that ratio."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobilevit_deploy.comparison.alternate import alternate
+from mobilevit_deploy.environment import machine, tool_versions
+from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.gates.plan import LatencyLimit
+from mobilevit_deploy.gates.verdict import Verdict
+from mobilevit_deploy.latency.cores import AUTO, choose_cores
+from mobilevit_deploy.latency.measure import LatencyReport, LatencyRequest, measure_latency
+from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.publish import publish, publish_text, staging
+from mobilevit_deploy.report.json import dumps, latency_document
+
+Progress = Callable[[str], None]
+Interval = tuple[float, float, float]  # the ratio, and the ends of its 95 % interval
+
+GATE = "latency"
+
+
+@dataclass(frozen=True)
+class _Baseline:
+    """Figures of an earlier run."""
+
+    p50_ms: float
+    ci95_ms: tuple[float, float]
+    cpu: str
+    threads: int
+    onnxruntime: str
+
+
+def judge_latency(artifact: Path, limit: LatencyLimit, progress: Progress) -> Verdict:
+    """Measures an artifact and holds it to its baseline.
+
+    It fails only when the whole interval lies above the limit, and passes only when the whole interval lies below.
+    Noise widens the interval, so on a busy machine the gate is undecided and does not pass by luck or fail by accident.
+
+    Raises:
+        MvdError: there is no baseline, it is damaged, or the measurement failed.
+    """
+    if not limit.baseline.exists():
+        raise MvdError(f"there is no baseline {limit.baseline}", "mvd check FILE --update-baselines writes it")
+    if limit.baseline.suffix == ".onnx":
+        found, doubts = _beside(artifact, limit, progress), ""
+    else:
+        baseline = _read(limit.baseline)
+        report = _measure(artifact, limit, progress)
+        doubts = _other_conditions(baseline, report)
+        found = _over(report, baseline)
+    return judge_ratio(found, limit.max_ratio, doubts)
+
+
+def judge_ratio(found: Interval, limit: float, doubts: str = "") -> Verdict:
+    """Returns the verdict on a ratio with its 95 % interval.
+
+    Args:
+        found: ratio, and the ends of its interval; NaN where there is none.
+        limit: that it may not exceed.
+        doubts: why the figures cannot be set beside each other; empty if they can.
+    """
+    ratio, low, high = found
+    shown = f"{ratio:.3f} ({low:.3f} to {high:.3f})"
+    held = f"at most {limit:.3f} of the baseline"
+    if doubts:
+        return Verdict(GATE, "undecided", shown, held, doubts)
+    if high <= limit:
+        return Verdict(GATE, "passed", shown, held)
+    if low > limit:
+        return Verdict(GATE, "failed", shown, held, "the whole interval lies above the limit")
+    reason = "the interval holds the limit: the machine is too noisy, or the time too short, to tell"
+    return Verdict(GATE, "undecided", shown, held, reason)
+
+
+def update_baseline(artifact: Path, limit: LatencyLimit, progress: Progress) -> None:
+    """Writes an artifact, or its figures, as the new baseline.
+
+    Raises:
+        MvdError: the measurement failed, or the file cannot be written.
+    """
+    if limit.baseline.suffix == ".onnx":
+        with staging(limit.baseline.parent) as work:
+            (work / limit.baseline.name).write_bytes(artifact.read_bytes())
+            publish(work, limit.baseline.parent)
+        return
+    report = _measure(artifact, limit, progress)
+    document = {key: value for key, value in latency_document(report).items() if key != "samples_ms"}
+    publish_text(dumps(document) + "\n", limit.baseline)
+
+
+def _beside(artifact: Path, limit: LatencyLimit, progress: Progress) -> Interval:
+    """Returns the ratio from alternating runs, which what the machine does meanwhile cancels from."""
+    progress(f"timing {artifact.name} and its baseline in turns")
+    pin = choose_cores(AUTO, limit.threads)
+    sessions = [Session(path, limit.threads, pin=pin) for path in (limit.baseline, artifact)]
+    ratio = alternate(sessions, limit.seconds).ratio(1)
+    return ratio.value, *ratio.ci95
+
+
+def _measure(artifact: Path, limit: LatencyLimit, progress: Progress) -> LatencyReport:
+    (report,) = measure_latency(LatencyRequest([artifact], threads=limit.threads, seconds=limit.seconds), progress)
+    return report
+
+
+def _over(report: LatencyReport, baseline: _Baseline) -> Interval:
+    """Returns the ratio of two measurements, from each one's own interval: the widest that both allow."""
+    low, high = report.statistics.ci95_ms
+    return (
+        report.statistics.p50_ms / baseline.p50_ms,
+        low / baseline.ci95_ms[1],
+        high / baseline.ci95_ms[0],
+    )
+
+
+def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
+    """Returns why the baseline's figures do not hold here; empty if they do."""
+    here = _conditions(report.threads)
+    there = (baseline.cpu, baseline.threads, baseline.onnxruntime)
+    if here != there:
+        return f"the baseline is from {_show(there)}, this is {_show(here)}: --update-baselines, or an .onnx baseline"
+    if report.warnings:
+        return report.warnings[0]
+    return ""
+
+
+def _conditions(threads: int) -> tuple[str, int, str]:
+    return str(machine()["cpu"]), threads, str(tool_versions()["onnxruntime"])
+
+
+def _show(conditions: tuple[str, int, str]) -> str:
+    cpu, threads, version = conditions
+    return f"{cpu}, {threads} threads, onnxruntime {version}"
+
+
+def _read(path: Path) -> _Baseline:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        environment = content["environment"]
+        low, high = content["ci95_ms"]
+        baseline = _Baseline(
+            float(content["p50_ms"]),
+            (float(low), float(high)),
+            str(environment["cpu"]),
+            int(content["threads"]),
+            str(environment["versions"]["onnxruntime"]),
+        )
+        if not all(math.isfinite(value) and value > 0 for value in (baseline.p50_ms, *baseline.ci95_ms)):
+            raise ValueError("a time is not positive")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise MvdError(
+            f"{path} is no baseline that mvd wrote: {error}", "mvd check FILE --update-baselines writes it"
+        ) from error
+    return baseline
