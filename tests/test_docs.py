@@ -19,9 +19,16 @@ README = (ROOT / "README.md").read_text()
 ELSEWHERE = {"make demo", "make test"}
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line]
+CI = (ROOT / "docs" / "ci.md").read_text()
+
+
+def blocks(page: str, language: str) -> list[str]:
+    found: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    return found
+
+
+def commands(page: str = README) -> list[str]:
+    return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
 
 
 def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
@@ -41,6 +48,25 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
     assert {"list", "show", "export", "verify", "latency", "profile", "compare", "report"} <= set(ran)
     names = {path.name for path in Path("artifacts").iterdir()}
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
+
+
+def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
+    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
+    images, labels = digit_images()
+    np.savez("digits.npz", images=images[:40], labels=labels[:40])
+    (file,) = blocks(CI, "toml")
+    Path("checks.toml").write_text(file)
+    for command in commands(CI):
+        result = mvd(*shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+    assert Path("out/summary.md").read_text().startswith("### mvd check: ")
+    assert Path("baselines/digits.onnx").exists()
+
+
+def test_every_gate_is_in_the_page_on_ci() -> None:
+    from mobilevit_deploy.gates.plan import Limits
+
+    assert {name for name in Limits.model_fields if f"`{name}" not in CI} == set()
 
 
 def test_make_has_the_two_targets() -> None:
