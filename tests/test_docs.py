@@ -5,8 +5,10 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from typer.testing import Result
 
 from tests.conftest import RESEARCH
@@ -61,6 +63,18 @@ def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_ch
         assert result.exit_code == 0, f"{command}\n{result.output}"
     assert Path("out/summary.md").read_text().startswith("### mvd check: ")
     assert Path("baselines/digits.onnx").exists()
+
+
+def test_the_examples_of_the_python_page_run(
+    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
+    names: dict[str, Any] = {}
+    for block in blocks((ROOT / "docs" / "python.md").read_text(), "python"):
+        exec(block, names)  # noqa: S102 - our own page
+    assert names["check"].failed, "the page's check asks for trained weights, and gives none"
+    assert {"inspection", "profile", "pair", "latency", "report"} <= names.keys()
 
 
 def test_every_gate_is_in_the_page_on_ci() -> None:
