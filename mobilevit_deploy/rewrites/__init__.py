@@ -5,6 +5,7 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.align_operands import AlignOperands
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
 from mobilevit_deploy.rewrites.flatten_windows import FlattenWindows
@@ -17,8 +18,10 @@ from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.merge_slices import MergeSlices
 from mobilevit_deploy.rewrites.merge_views import MergeViews
 from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
+from mobilevit_deploy.rewrites.move_slices import MoveSlices
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
@@ -36,6 +39,8 @@ from mobilevit_deploy.rewrites.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.replace_roll import ReplaceRoll
 from mobilevit_deploy.rewrites.replace_softplus import ReplaceSoftplus
 from mobilevit_deploy.rewrites.replace_variance import ReplaceVariance
+from mobilevit_deploy.rewrites.sort_attention import SortAttention
+from mobilevit_deploy.rewrites.sort_tokens import SortTokens
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
@@ -44,6 +49,7 @@ from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    MergeSlices(),  # as above
     FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     FuseGelu(),
     DecomposeTanhGelu(),
@@ -65,6 +71,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FoldGroupNormAffine(),  # beside fold_batch_norm, for the same reasons
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    MoveSlices(),  # before split_unbound_convolution, which splits a layer that is not cut into tokens
     SplitUnboundConvolution(),  # after the folds, for the same reason
     MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
     FoldScale(),  # after the splits, which give q a convolution of its own
@@ -78,7 +85,10 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceMaxPool3d(),
     ReplaceRoll(),
     FusePatchMerge(),
+    SortTokens(),
+    SortAttention(),
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
+    AlignOperands(),  # after all that reshapes and permutes
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

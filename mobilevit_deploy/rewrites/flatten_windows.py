@@ -18,17 +18,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph import Graph, arguments, is_call, op_name, readers, shape
+from mobilevit_deploy.chains import PERMUTATIONS, RESHAPES, moves, step_of, write_steps
+from mobilevit_deploy.graph import Graph, is_call, op_name, readers, shape
 from mobilevit_deploy.movement import MAX_RANK, Shape, Step, Unfactorable, follow, plan
 from mobilevit_deploy.rewriting import Refusal, Rewrite
-
-aten = torch.ops.aten
-
-RESHAPES = (aten.view, aten.reshape, aten._unsafe_view, aten.flatten, aten.unflatten, aten.unsqueeze, aten.squeeze)
-PERMUTATIONS = (aten.permute, aten.transpose, aten.swapaxes, aten.swapdims, aten.movedim, aten.moveaxis, aten.t)
 
 
 class FlattenWindows(Rewrite):
@@ -52,47 +47,27 @@ class FlattenWindows(Rewrite):
         new = _rewritten(shape(first), steps)
         if new is None:
             raise Refusal(f"two permutations of {MAX_RANK} axes do not reach {shape(node)} from {shape(first)}")
-        moved = first
         with graph.before(node):
-            for step in new:
-                op = aten.reshape.default if step.kind == "reshape" else aten.permute.default
-                moved = graph.call(op, moved, list(step.values), like=node)
+            moved = write_steps(graph, first, new, like=node)
         graph.replace(node, moved)
-
-
-def _moves(node: object) -> bool:
-    """Tells whether a node only moves elements; ``view`` to another dtype does not."""
-    return is_call(node, *RESHAPES, *PERMUTATIONS) and node.target is not aten.view.dtype  # type: ignore[attr-defined]
 
 
 def _ends(node: Node) -> bool:
     """Tells whether a chain ends here: something reads it that moves no elements, or several read a permutation."""
     others = readers(node)
-    if not _moves(node) or not others:
+    if not moves(node) or not others:
         return False
-    return not all(_moves(reader) for reader in others) or (is_call(node, *PERMUTATIONS) and len(others) > 1)
+    return not all(moves(reader) for reader in others) or (is_call(node, *PERMUTATIONS) and len(others) > 1)
 
 
 def _chain(node: Node) -> tuple[Node, list[Step]]:
     """Returns the tensor that a chain moves, and its steps; a reshape with other readers is copied into the chain."""
-    steps = [_step(node)]
+    steps = [step_of(node)]
     first: Node = node.args[0]  # type: ignore[assignment]  # the first argument of each of these ops is a tensor
-    while _moves(first) and not _ends(first):
-        steps.insert(0, _step(first))
+    while moves(first) and not _ends(first):
+        steps.insert(0, step_of(first))
         first = first.args[0]  # type: ignore[assignment]  # as above
     return first, steps
-
-
-def _step(node: Node) -> Step:
-    if is_call(node, *RESHAPES):
-        return Step("reshape", shape(node))
-    x = node.args[0]
-    assert isinstance(x, Node)  # as in _chain()
-    # The op itself says how it moves the axes, on a tensor whose axes tell by their lengths which is which.
-    rest = {key: value for key, value in arguments(node).items() if key != "self"}
-    probe = torch.empty(*range(2, 2 + len(shape(x))), device="meta")
-    assert isinstance(node.target, torch._ops.OpOverload)  # is_call has looked
-    return Step("permute", tuple(length - 2 for length in node.target(probe, **rest).shape))
 
 
 def _rank(steps: Sequence[Step]) -> int:
