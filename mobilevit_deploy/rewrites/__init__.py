@@ -5,8 +5,9 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
-from mobilevit_deploy.rewrites.align_operands import AlignOperands
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.drop_batch_axis import DropBatchAxis
+from mobilevit_deploy.rewrites.drop_key_bias import DropKeyBias
 from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
 from mobilevit_deploy.rewrites.flatten_windows import FlattenWindows
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
@@ -18,6 +19,7 @@ from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.merge_movements import MergeMovements
 from mobilevit_deploy.rewrites.merge_slices import MergeSlices
 from mobilevit_deploy.rewrites.merge_views import MergeViews
 from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
@@ -38,6 +40,7 @@ from mobilevit_deploy.rewrites.replace_reciprocal import ReplaceReciprocal
 from mobilevit_deploy.rewrites.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.replace_roll import ReplaceRoll
 from mobilevit_deploy.rewrites.replace_softplus import ReplaceSoftplus
+from mobilevit_deploy.rewrites.replace_token_mean import ReplaceTokenMean
 from mobilevit_deploy.rewrites.replace_variance import ReplaceVariance
 from mobilevit_deploy.rewrites.sort_attention import SortAttention
 from mobilevit_deploy.rewrites.sort_tokens import SortTokens
@@ -75,6 +78,7 @@ REWRITES: tuple[Rewrite, ...] = (
     SplitUnboundConvolution(),  # after the folds, for the same reason
     MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
     FoldScale(),  # after the splits, which give q a convolution of its own
+    DropKeyBias(),  # after the splits, which give k a layer of its own, and fold_scale, for scores scaled in the weights
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
@@ -87,8 +91,10 @@ REWRITES: tuple[Rewrite, ...] = (
     FusePatchMerge(),
     SortTokens(),
     SortAttention(),
+    DropBatchAxis(),  # after all that matches linear layers
+    ReplaceTokenMean(),  # after drop_batch_axis, which leaves two axes
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
-    AlignOperands(),  # after all that reshapes and permutes
+    MergeMovements(),  # as above
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

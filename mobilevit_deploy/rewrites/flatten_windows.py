@@ -31,22 +31,24 @@ class FlattenWindows(Rewrite):
 
     name: ClassVar[str] = "flatten_windows"
     source: ClassVar[str] = "Apple's rules for the Neural Engine: tensors of rank 5 at most, few transpositions"
+    highest_rank: ClassVar[int] = MAX_RANK
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         for node in graph.calls(*RESHAPES, *PERMUTATIONS):
             if _ends(node):
                 first, steps = _chain(node)
-                if _rank(steps) > MAX_RANK or _cost(_rewritten(shape(first), steps)) < _cost(steps):
+                new = _rewritten(shape(first), steps, self.highest_rank)
+                if _rank(steps) > self.highest_rank or _cost(new) < _cost(steps):
                     yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
-        if len(shape(node)) > MAX_RANK:
+        if len(shape(node)) > self.highest_rank:
             names = ", ".join(sorted({op_name(reader) or "the output" for reader in readers(node)}))
             raise Refusal(f"a tensor of {len(shape(node))} axes is read by {names}")
         first, steps = _chain(node)
-        new = _rewritten(shape(first), steps)
+        new = _rewritten(shape(first), steps, self.highest_rank)
         if new is None:
-            raise Refusal(f"two permutations of {MAX_RANK} axes do not reach {shape(node)} from {shape(first)}")
+            raise Refusal(f"two permutations of {self.highest_rank} axes do not reach {shape(node)} from {shape(first)}")
         with graph.before(node):
             moved = write_steps(graph, first, new, like=node)
         graph.replace(node, moved)
@@ -81,11 +83,11 @@ def _cost(steps: Sequence[Step] | None) -> tuple[float, float]:
     return sum(step.kind == "permute" for step in steps), len(steps)
 
 
-def _rewritten(before: Shape, steps: Sequence[Step]) -> list[Step] | None:
+def _rewritten(before: Shape, steps: Sequence[Step], highest: int) -> list[Step] | None:
     """Returns steps of few axes that do the same: those of the whole chain, or else of its parts one by one."""
     whole = None
     try:
-        whole = plan(follow(before, steps))
+        whole = plan(follow(before, steps), highest)
         at = _second_permutation(steps)
         if (whole is not None and _cost(whole) <= _cost(steps)) or at == len(steps):
             return whole
@@ -93,10 +95,10 @@ def _rewritten(before: Shape, steps: Sequence[Step]) -> list[Step] | None:
         rest = [Step("reshape", between), *steps[at:]]
     except Unfactorable as error:
         at, between, rest = error.at, (math.prod(before),), list(steps[error.at :])
-    if len(between) > MAX_RANK:
+    if len(between) > highest:
         between = (math.prod(before),)  # to be cut anew, as a row of elements
-    first = _rewritten(before, [*steps[:at], Step("reshape", between)])
-    second = _rewritten(between, rest)
+    first = _rewritten(before, [*steps[:at], Step("reshape", between)], highest)
+    second = _rewritten(between, rest, highest)
     if first is None or second is None:
         return whole
     parts = _join(first, second)
