@@ -11,7 +11,16 @@ from mobilevit_deploy.movement import Step
 aten = torch.ops.aten
 
 RESHAPES = (aten.view, aten.reshape, aten._unsafe_view, aten.flatten, aten.unflatten, aten.unsqueeze, aten.squeeze)
-PERMUTATIONS = (aten.permute, aten.transpose, aten.mT, aten.swapaxes, aten.swapdims, aten.movedim, aten.moveaxis, aten.t)
+PERMUTATIONS = (
+    aten.permute,
+    aten.transpose,
+    aten.mT,
+    aten.swapaxes,
+    aten.swapdims,
+    aten.movedim,
+    aten.moveaxis,
+    aten.t,
+)
 
 
 def moves(node: object) -> bool:
@@ -43,7 +52,7 @@ def chain_above(node: Node) -> tuple[Node, list[Step]]:
 
 
 def chains_below(node: Node) -> Iterator[tuple[Node, Node, list[Step]]]:
-    """Yields every reader that computes with a tensor or a rearrangement of it, what it reads, and the steps to that."""
+    """Yields every reader that computes with a tensor or a rearrangement of it, what it reads, and the steps there."""
     for reader in readers(node):
         if not moves(reader):
             yield reader, node, []

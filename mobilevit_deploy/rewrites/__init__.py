@@ -78,7 +78,7 @@ REWRITES: tuple[Rewrite, ...] = (
     SplitUnboundConvolution(),  # after the folds, for the same reason
     MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
     FoldScale(),  # after the splits, which give q a convolution of its own
-    DropKeyBias(),  # after the splits, which give k a layer of its own, and fold_scale, for scores scaled in the weights
+    DropKeyBias(),  # after the splits, which give k a layer of its own
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above

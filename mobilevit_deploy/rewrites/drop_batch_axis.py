@@ -50,12 +50,11 @@ class DropBatchAxis(Rewrite):
         given = arguments(node)
         for name in (name for op, name in ON_AXIS.items() if is_call(node, op)):
             given[name] = pytree.tree_map_only(int, lambda axis: axis % len(shape(_first(node))) - 1, given[name])
-        positional = [item for item in node.target._schema.arguments if not item.kwarg_only]
         with graph.before(node):
-            values = pytree.tree_map_only(Node, lambda item: _without_batch(graph, item), given)
-            args = [values[item.name] for item in positional]
-            new = graph.call(node.target, *args, like=node)
-            new.kwargs = {key: value for key, value in node.kwargs.items() if key not in given or key == "approximate"}
+            values = pytree.tree_map_only(Node, lambda item: _without_batch(graph, item, node), given)
+            named = [item.name for item in node.target._schema.arguments if item.kwarg_only]
+            settings = {name: values.pop(name) for name in named}
+            new = graph.call(node.target, *values.values(), like=node, **settings)
             graph.replace(node, graph.call(aten.reshape.default, new, list(shape(node)), like=node))
 
 
@@ -63,12 +62,13 @@ def _first(node: Node) -> Node:
     return node.all_input_nodes[0]
 
 
-def _without_batch(graph: Graph, node: Node) -> Node:
+def _without_batch(graph: Graph, node: Node, reader: Node) -> Node:
+    """Returns a tensor of three axes with two, for a reader; the same for all of its readers."""
     if len(shape(node)) != 3:
         return node
-    for reader in readers(node):  # made for an earlier call, which stands in front of this one
-        if is_call(reader, aten.reshape) and reader.args[1] == list(shape(node)[1:]):
-            return reader
+    for other in readers(node):
+        if is_call(other, aten.reshape) and shape(other) == shape(node)[1:] and other < reader:
+            return other
     return graph.call(aten.reshape.default, node, list(shape(node)[1:]), like=node)
 
 
@@ -82,7 +82,7 @@ def _takes_two_axes(node: Node) -> bool:
     given = arguments(node)
     if is_call(node, *ON_CHANNELS):
         return _is_single(_first(node)) and len(given.get("normalized_shape", [0])) == 1
-    axes = pytree.tree_leaves(given[next(name for op, name in ON_AXIS.items() if is_call(node, op))])
+    axes = pytree.tree_leaves(given.get(next(name for op, name in ON_AXIS.items() if is_call(node, op))))
     return all(_is_single(item) for item in tensors) and all(axis is not None and axis % 3 for axis in axes)
 
 

@@ -20,7 +20,7 @@ from torch.fx import Node
 from mobilevit_deploy.chains import chains_below
 from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
 from mobilevit_deploy.movement import Step, Unfactorable, axes_of, follow
-from mobilevit_deploy.rewrites.fold_batch_norm import CONVOLUTIONS
+from mobilevit_deploy.rewrites.fold_batch_norm import CONVOLUTIONS, layer_weights
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
@@ -34,21 +34,22 @@ class DropKeyBias(Rewrite):
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         for node in graph.calls(aten.linear, *CONVOLUTIONS):
-            if arguments(node)["bias"] is not None and any(_is_key(*leaf) for leaf in chains_below(node)):
+            if arguments(node)["bias"] is not None and any(
+                _is_key(reader, read) for reader, read, _ in chains_below(node)
+            ):
                 yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         for reader, read, steps in chains_below(node):
-            if not _is_key(reader, read, steps):
+            if not _is_key(reader, read):
                 raise Refusal("the layer's output is read by more than scores")
             if not _keys_are_tokens(node, steps):
                 raise Refusal("the channels are not what the product sums over")
-        bias = arguments(node)["bias"]
-        node.args = tuple(None if item is bias else item for item in node.args)
-        node.kwargs = {key: value for key, value in node.kwargs.items() if value is not bias}
+        weight, _ = layer_weights(graph, node)
+        graph.set_weights(node, weight, None)
 
 
-def _is_key(reader: Node, read: Node, steps: list[Step]) -> bool:
+def _is_key(reader: Node, read: Node) -> bool:
     """Tells whether a reader multiplies queries with a tensor, and softmax alone reads the scores."""
     if not is_call(reader, aten.matmul, aten.bmm) or reader.args[1] is not read or reader.args[0] is read:
         return False

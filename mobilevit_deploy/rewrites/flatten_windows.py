@@ -48,7 +48,9 @@ class FlattenWindows(Rewrite):
         first, steps = _chain(node)
         new = _rewritten(shape(first), steps, self.highest_rank)
         if new is None:
-            raise Refusal(f"two permutations of {self.highest_rank} axes do not reach {shape(node)} from {shape(first)}")
+            raise Refusal(
+                f"two permutations of {self.highest_rank} axes do not reach {shape(node)} from {shape(first)}"
+            )
         with graph.before(node):
             moved = write_steps(graph, first, new, like=node)
         graph.replace(node, moved)

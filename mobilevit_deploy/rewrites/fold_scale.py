@@ -58,7 +58,9 @@ class FoldScale(Rewrite):
             _scale_channels(graph, scaled, factor, node)
         else:
             for twin in _scale_somewhere(graph, scaled, factor, node):
-                graph.replace(twin, twin.args[0] if isinstance(twin.args[0], Node) else twin.args[1])  # type: ignore[arg-type]  # x
+                same, _ = _scaled(graph, twin)
+                assert same is not None  # it is a product
+                graph.replace(twin, same)
         graph.replace(node, scaled)
 
 
@@ -166,9 +168,10 @@ def _twin(graph: Graph, reader: Node, numbers: Any, rows: Tensor, product: Node)
     read = torch.unique(torch.cat([part.flatten() for part in pytree.tree_leaves(numbers)]))
     if not torch.isin(rows, read).any():
         return None
-    same = reader.target is product.target and shape(reader) == shape(reader.all_input_nodes[0])
-    if same and torch.equal(read, rows) and _scaled(graph, reader)[1] == _scaled(graph, product)[1]:
-        return reader
+    if reader.target is product.target and torch.equal(read, rows):
+        scaled, factor = _scaled(graph, reader)
+        if scaled is not None and shape(reader) == shape(scaled) and factor == _scaled(graph, product)[1]:
+            return reader
     raise Refusal("the layer's output is read unscaled too")
 
 

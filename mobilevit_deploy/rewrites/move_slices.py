@@ -11,6 +11,7 @@ Behind the cut each part has a layer of its own, from which ``split_unbound_conv
 not need, such as the keys of tokens that only ask.
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -44,15 +45,15 @@ class MoveSlices(Rewrite):
         axis = ranges[0][0]
         if axis == len(shape(node)) - 1 or any(found[0] != axis for found in ranges):
             raise Refusal("the slices are not along one axis of tokens")
+        if shape(given["input"])[-1] > shape(node)[-1]:
+            raise Refusal("the layer narrows: cutting its output copies less")
         cuts = sorted({(start, end) for _, start, end in ranges})
-        if any(end > start for (_, end), (start, _) in zip(cuts, cuts[1:], strict=False)):
+        if any(end > start for (_, end), (start, _) in itertools.pairwise(cuts)):
             raise Refusal("the slices overlap: rows would be multiplied twice")
         layers: dict[tuple[int, int], Node] = {}
         for start, end in cuts:
             with graph.before(node):
                 rows = graph.call(aten.slice.Tensor, given["input"], axis, start, end, like=node)
-                layers[start, end] = graph.call(
-                    aten.linear.default, rows, given["weight"], given["bias"], like=node
-                )
+                layers[start, end] = graph.call(aten.linear.default, rows, given["weight"], given["bias"], like=node)
         for part, (_, start, end) in zip(parts, ranges, strict=True):
             graph.replace(part, layers[start, end])

@@ -14,14 +14,14 @@ from typing import ClassVar
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph import Graph, arguments, is_call, shape
+from mobilevit_deploy.graph import Graph, arguments, shape
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
 
 
 class ReplaceTokenMean(Rewrite):
-    """``matmul`` with a row of 1 / N in place of ``mean`` over the last axis but one, of tensors of two or three axes."""
+    """``matmul`` with a row of 1 / N in place of ``mean`` over the last axis but one, of two or three axes."""
 
     name: ClassVar[str] = "replace_token_mean"
     source: ClassVar[str] = "the definition of a mean"

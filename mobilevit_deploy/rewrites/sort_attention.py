@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.chains import chain_above, write_steps
+from mobilevit_deploy.chains import chain_above, moves, write_steps
 from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
 from mobilevit_deploy.movement import Movement, Order, Step, Unfactorable, axes_of, follow, plan
 from mobilevit_deploy.rewriting import Refusal, Rewrite
@@ -39,7 +39,7 @@ class _Operand:
 
 
 class SortAttention(Rewrite):
-    """Attention without the permutations of tokens in front of it, and at most one of queries behind it."""
+    """Attention without the permutations of tokens in front; that of queries joins one that stands behind."""
 
     name: ClassVar[str] = "sort_attention"
     source: ClassVar[str] = "a sum over keys has no order; each row of queries is computed alone"
@@ -55,12 +55,13 @@ class SortAttention(Rewrite):
         keys, queries = _unsorted(node)
         if keys:
             key, value = _operand(product.args[1]), _operand(node.args[1])
-            assert key and value  # _unsorted() has looked
+            assert key is not None  # _unsorted() has looked
+            assert value is not None  # as above
             _sort(graph, key, len(shape(key.node)) - 1)
             _sort(graph, value, len(shape(value.node)) - 2)
         if queries:
             query = _operand(product.args[0])
-            assert query  # as above
+            assert query is not None  # as above
             axis = len(shape(query.node)) - 2
             _restore(graph, node, [query.movement.atoms[atom] for atom in sorted(queries)], queries)
             _sort(graph, query, axis)
@@ -91,7 +92,7 @@ def _operand(node: object) -> _Operand | None:
 
 
 def _unsorted(node: Node) -> tuple[Order, Order]:
-    """Returns the atoms of keys and of queries where they are out of order; keys only where those of values are alike."""
+    """Returns the atoms of keys, where those of values are alike, and of queries; none where they are in order."""
     product = _scores(node)
     assert product is not None  # callers have looked
     query, key, value = (_operand(item) for item in (*product.args[:2], node.args[1]))
@@ -101,7 +102,7 @@ def _unsorted(node: Node) -> tuple[Order, Order]:
         last, second = axes_of(key.movement)[-1], axes_of(value.movement)[-2]
         if list(last) != sorted(last) and _pattern(key, last) == _pattern(value, second):
             keys = last
-    if query:
+    if query and all(moves(reader) for reader in readers(node)):
         rows = axes_of(query.movement)[-2]
         queries = rows if list(rows) != sorted(rows) else ()
     return keys, queries
@@ -132,10 +133,7 @@ def _restore(graph: Graph, node: Node, sizes: list[int], order: Order) -> None:
     cut = Step("reshape", (*before[:lead], *sizes, before[-1]))
     permute = Step("permute", (*range(lead), *axes, lead + len(sizes)))
     users = readers(node)
-    with graph.graph.inserting_after(node):
-        anchor = graph.graph.call_function(aten.alias.default, (node,))
-    with graph.before(anchor):
+    with graph.before(node.next):
         restored = write_steps(graph, node, [cut, permute, Step("reshape", before)], like=node)
-    graph.graph.erase_node(anchor)
     for user in users:
         user.replace_input_with(node, restored)

@@ -54,7 +54,7 @@ class SortTokens(Rewrite):
     def rewrite(self, graph: Graph, node: Node) -> None:
         sorting, layers = _wanted(node)
         assert sorting is not None  # candidates() has looked
-        with graph.before(layers[0]):
+        with graph.before(min(layers)):
             sorted_rows = _permute_rows(graph, node, sorting.sizes, sorting.order)
         back = tuple(sorting.order.index(i) for i in range(len(sorting.order)))
         moved = tuple(sorting.sizes[i] for i in sorting.order)

@@ -26,7 +26,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.chains import chains_below, write_steps
 from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
-from mobilevit_deploy.movement import Movement, Unfactorable, axes_of, follow, plan, without
+from mobilevit_deploy.movement import Movement, Step, Unfactorable, axes_of, follow, plan, without
 from mobilevit_deploy.rewrites.fold_batch_norm import CONVOLUTIONS, layer_weights
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
@@ -68,15 +68,16 @@ class SplitUnboundConvolution(Rewrite):
             raise Refusal("the convolution is grouped: a part reads only some of the input channels")
         rows = [_rows(node, cut) for cut in cuts]  # (parts, channels of each)
         weight, bias = layer_weights(graph, node)
+        ways = [_way(node, cut) for cut in cuts]
         layers: dict[tuple[int, ...], Node] = {}
-        for cut, channels in zip(cuts, rows, strict=True):
+        for cut, channels, steps in zip(cuts, rows, ways, strict=True):
             for part, index in cut.parts:
                 key = tuple(channels[index].tolist())
                 if key not in layers:
                     with graph.before(node):
                         layers[key] = self._layer(graph, node, weight, bias, channels[index], index)
                 with graph.before(part):
-                    graph.replace(part, _rearranged(graph, layers[key], cut, part))
+                    graph.replace(part, write_steps(graph, layers[key], steps, like=part))
 
     def _layer(self, graph: Graph, layer: Node, weight: Tensor, bias: Tensor | None, rows: Tensor, index: int) -> Node:
         name = f"{arguments(layer)['weight'].target}_{index}"
@@ -107,10 +108,13 @@ def _cuts(layer: Node) -> list[_Cut]:
     return cuts
 
 
+def _channel_axis(layer: Node) -> int:
+    return len(shape(layer)) - 1 if is_call(layer, aten.linear) else 1
+
+
 def _rows(layer: Node, cut: _Cut) -> Tensor:
     """Returns which output channels each part takes, (parts, channels / parts)."""
-    before = shape(layer)
-    channel_axis = len(before) - 1 if is_call(layer, aten.linear) else 1
+    before, channel_axis = shape(layer), _channel_axis(layer)
     first, last = prod(before[:channel_axis]), prod(before[: channel_axis + 1])
     atoms = cut.movement.atoms
     within = [i for i in range(len(atoms)) if first <= prod(atoms[:i]) < last]
@@ -122,8 +126,11 @@ def _rows(layer: Node, cut: _Cut) -> Tensor:
     return channels.movedim(places, list(range(len(places)))).reshape(cut.movement.after[cut.axis], -1)
 
 
-def _rearranged(graph: Graph, layer: Node, cut: _Cut, part: Node) -> Node:
-    """Reshapes and permutes one part's output as the whole was, without the axis that was cut."""
-    steps = plan(without(cut.movement, cut.axis, shape(layer)), HIGHEST_RANK)
-    assert steps is not None  # tensors have no more axes
-    return write_steps(graph, layer, steps, like=part)
+def _way(layer: Node, cut: _Cut) -> list[Step]:
+    """Returns how to reshape and permute one part's output as the whole was, without the axis that was cut."""
+    before = list(shape(layer))
+    before[_channel_axis(layer)] //= cut.movement.after[cut.axis]
+    steps = plan(without(cut.movement, cut.axis, tuple(before)), HIGHEST_RANK)
+    if steps is None:
+        raise Refusal(f"two permutations of {HIGHEST_RANK} axes do not make a part")
+    return steps
