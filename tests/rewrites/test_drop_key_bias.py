@@ -75,7 +75,8 @@ def test_any_arrangement_is_proved(apply: Apply, axes: list[int], scale: float, 
         k = m.k(x).reshape(2, 6, 2, 3).permute(axes)
         q = m.q(x).reshape(2, 6, 2, 3).permute([*axes[:2], axes[3], axes[2]])
         scores = scale * (q @ k)
-        return (scores + scores.shape[-1] if shifted else scores).softmax(-1)
+        weights: Tensor = (scores + scores.shape[-1] if shifted else scores).softmax(-1)
+        return weights
 
     result, _ = apply(net(function), DropKeyBias(), 2, 6, 6)
     assert not any("not proved" in refused.reason for refused in result.refused)

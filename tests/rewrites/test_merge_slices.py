@@ -11,7 +11,7 @@ from mobilevit_deploy.rewrites.merge_slices import MergeSlices
 from tests.rewrites.conftest import Apply, Of
 
 
-def reshaped(m: Any, x: Tensor) -> Tensor:
+def reshaped(_: Any, x: Tensor) -> Tensor:
     tokens, image = x[:, :2], x[:, 2:].reshape(2, 3, 2, 4).flatten(1, 2)
     return torch.cat([tokens, image], dim=1).relu()
 
