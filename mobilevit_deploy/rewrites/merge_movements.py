@@ -6,7 +6,8 @@
         ->   one permutation of six axes
 
 Why it hurts: a permutation is a pass over the tensor. ``flatten_windows`` does the same within five axes, which costs a
-second permutation where six are moved; ONNX Runtime moves as many as there are.
+second permutation where six are moved; ONNX Runtime moves as many as there are. Without the second one lightvit_tiny
+takes 0.96 of the time (0.893 to 0.854 of the naive export, seven alternating pairs, CPU time of one thread).
 """
 
 from typing import ClassVar

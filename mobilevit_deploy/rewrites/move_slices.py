@@ -8,7 +8,7 @@ for slices along any axis but the channels that do not overlap: no row is multip
 
 Why it hurts: queries, keys and values are three times as wide as what they are computed from, and slices copy.
 Behind the cut each part has a layer of its own, from which ``split_unbound_convolution`` drops what that part does
-not need, such as the keys of tokens that only ask.
+not need, such as the keys of tokens that only ask. See ``sort_tokens`` for what it gains.
 """
 
 import itertools

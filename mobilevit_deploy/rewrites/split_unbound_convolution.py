@@ -11,7 +11,7 @@
 once for windows and once for the whole map: equal parts are computed once, and those that nothing reads not at all.
 
 Why it hurts: the tensor in between has rank 5, one more than the Neural Engine likes, and cutting it copies
-each part (ONNX: a Gather or Split and a Squeeze each).
+each part (ONNX: a Gather or Split and a Squeeze each). See ``sort_tokens`` for what it gains.
 """
 
 import operator
