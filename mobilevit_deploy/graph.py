@@ -131,13 +131,14 @@ class Graph:
             new_bias = None if bias is None else self.add_weight(bias_name, bias)
         node.args = (given["input"], new_weight, new_bias, *node.args[3:])
 
-    def call(self, op: torch._ops.OpOverload, *args: Any, like: Node) -> Node:
+    def call(self, op: torch._ops.OpOverload, *args: Any, like: Node, **settings: Any) -> Node:
         """Adds a call whose shape is inferred and whose module path is that of the node it replaces."""
-        node = self.graph.call_function(op, args)
+        node = self.graph.call_function(op, args, settings)
         for key in ("nn_module_stack", "stack_trace", "custom"):
             if key in like.meta:
                 node.meta[key] = like.meta[key]
-        node.meta["val"] = op(*pytree.tree_map_only(Node, lambda item: item.meta["val"], args))
+        values = pytree.tree_map_only(Node, lambda item: item.meta["val"], (args, settings))
+        node.meta["val"] = op(*values[0], **values[1])
         return node
 
     def replace(self, old: Node, new: Node) -> None:

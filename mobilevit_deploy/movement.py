@@ -89,6 +89,30 @@ def follow(before: Shape, steps: Sequence[Step]) -> Movement:
     return Movement(before, tuple(sizes[atom] for atom in origin), order, after)
 
 
+def axes_of(movement: Movement) -> list[Order]:
+    """Returns the atoms that each axis of the result consists of; an axis of length 1 has none."""
+    rest = list(movement.order)
+    axes = []
+    for length in movement.after:
+        axis: list[int] = []
+        while math.prod(movement.atoms[atom] for atom in axis) != length:
+            axis.append(rest.pop(0))
+        axes.append(tuple(axis))
+    return axes
+
+
+def without(movement: Movement, axis: int, before: Shape) -> Movement:
+    """Returns what is left of a movement from ``before``, which lacks the atoms of one axis of the result."""
+    gone = axes_of(movement)[axis]
+    left = [atom for atom in range(len(movement.atoms)) if atom not in gone]
+    return Movement(
+        before,
+        tuple(movement.atoms[atom] for atom in left),
+        tuple(left.index(atom) for atom in movement.order if atom not in gone),
+        movement.after[:axis] + movement.after[axis + 1 :],
+    )
+
+
 def fuse(atoms: Shape, order: Order) -> tuple[Shape, Order]:
     """Joins the atoms that stay neighbours; returns the sizes of what moves as one, and its order."""
     runs: list[list[int]] = []
@@ -150,29 +174,44 @@ def _reachable(count: int, blocks: int) -> Iterator[Order]:
 
 
 def _emit(before: Shape, sizes: Shape, order: Order, after: Shape, max_rank: int) -> list[Step]:
-    """Writes one permutation, on the shape that is there or the shape that is wanted where one of them will do."""
-    moved = tuple(sizes[i] for i in order)
+    """Writes one permutation, on the axes of the shape that is wanted or the shape that is there where it can."""
     if list(order) == sorted(order):
         return [Step("reshape", after)] if before != after else []
-    fits_before = len(before) <= max_rank and _without_ones(before) == sizes
-    fits_after = len(after) <= max_rank and _without_ones(after) == moved
-    if fits_before:
-        start = before
-    elif fits_after:
-        start = (1,) * (len(after) - len(moved)) + sizes
-    else:
-        start = sizes
-    steps = [] if start == before else [Step("reshape", start)]
-    axes = [i for i, size in enumerate(start) if size != 1]
-    ones = [i for i, size in enumerate(start) if size == 1]
-    if fits_after and len(after) == len(start):
-        wanted = iter(axes[i] for i in order)
-        spare = iter(ones)
-        permutation = tuple(next(spare) if size == 1 else next(wanted) for size in after)
-        return [*steps, Step("permute", permutation)]
-    permutation = (*ones, *(axes[i] for i in order))
-    reached = tuple(start[i] for i in permutation)
-    return [*steps, Step("permute", permutation), *([Step("reshape", after)] if reached != after else [])]
+    moved = tuple(sizes[i] for i in order)
+    wanted, given = _group(after, moved, max_rank), _group(before, sizes, max_rank)
+    choices = []
+    if wanted:
+        place = {run: i for i, run in enumerate(order)}
+        axes = [axis for run in range(len(sizes)) for axis in wanted[place[run]]]  # of ``after``, as they were
+        if len(before) == len(after) and _without_ones(before) == _without_ones(tuple(after[axis] for axis in axes)):
+            ones, longer = ([axis for axis in axes if (after[axis] == 1) == is_one] for is_one in (True, False))
+            axes = [ones.pop(0) if length == 1 else longer.pop(0) for length in before]
+        start = tuple(after[axis] for axis in axes)
+        permute = Step("permute", tuple(axes.index(axis) for axis in range(len(after))))
+        choices.append([Step("reshape", start), permute] if start != before else [permute])
+    if given:
+        permutation = tuple(axis for run in order for axis in given[run])
+        reached = tuple(before[axis] for axis in permutation)
+        permute = Step("permute", permutation)
+        choices.append([permute, Step("reshape", after)] if reached != after else [permute])
+    choices.append([Step("reshape", sizes), Step("permute", order), Step("reshape", after)])
+    return min(choices, key=len)
+
+
+def _group(shape: Shape, runs: Shape, max_rank: int) -> list[list[int]] | None:
+    """Returns the axes of a shape that each run consists of, axes of length 1 with the next; None if it is cut else."""
+    if len(shape) > max_rank:
+        return None
+    groups: list[list[int]] = []
+    rest = list(range(len(shape)))
+    for run in runs:
+        group: list[int] = []
+        while math.prod(shape[axis] for axis in group) != run:
+            if not rest or run % math.prod(shape[axis] for axis in group):
+                return None
+            group.append(rest.pop(0))
+        groups.append(group)
+    return [*groups[:-1], [*groups[-1], *rest]]
 
 
 def _without_ones(shape: Shape) -> Shape:

@@ -8,7 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobilevit_deploy.movement import MAX_RANK, Movement, Shape, Step, Unfactorable, follow, fuse, plan
+from mobilevit_deploy.movement import (
+    MAX_RANK,
+    Movement,
+    Shape,
+    Step,
+    Unfactorable,
+    axes_of,
+    follow,
+    fuse,
+    plan,
+    without,
+)
 
 
 def perform(x: torch.Tensor, steps: list[Step]) -> torch.Tensor:
@@ -101,6 +112,38 @@ def test_a_movement_of_too_many_axes_has_no_plan() -> None:
 
 def test_a_permutation_in_place_takes_one_step() -> None:
     assert plan(Movement((1, 6, 5), (6, 5), (1, 0), (1, 5, 6))) == [Step("permute", (0, 2, 1))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "steps"),
+    [
+        ((1, 784, 64), (1, 2, 784, 32), [Step("reshape", (784, 1, 2, 32)), Step("permute", (1, 2, 0, 3))]),
+        ((1, 784, 64), (1, 784, 2, 32), [Step("reshape", (1, 784, 2, 32))]),
+        ((1, 2, 784, 32), (1, 784, 64), [Step("permute", (2, 0, 1, 3)), Step("reshape", (1, 784, 64))]),
+    ],
+)
+def test_a_permutation_is_written_on_axes_that_are_there_or_wanted(
+    before: Shape, after: Shape, steps: list[Step]
+) -> None:
+    """One reshape at most: heads are split before the permutation, or joined behind it."""
+    atoms = (2, 784, 32) if before[1] == 2 else (784, 2, 32)
+    order = (1, 0, 2) if len(steps) == 2 else (0, 1, 2)
+    assert plan(Movement(before, atoms, order, after)) == steps
+
+
+@given(movements(), st.data())
+@settings(deadline=None)
+def test_a_movement_without_an_axis_moves_one_part(movement: Movement, data: st.DataObject) -> None:
+    """Cutting the result at an index is moving the source's part that has the index in the atoms of the axis."""
+    axis = data.draw(st.integers(0, len(movement.after) - 1))
+    taken = axes_of(movement)[axis]
+    assert math.prod(movement.atoms[atom] for atom in taken) == movement.after[axis]
+    index = data.draw(st.integers(0, movement.after[axis] - 1))
+    x = torch.arange(math.prod(movement.atoms)).reshape(movement.atoms)
+    expected = x.permute(movement.order).reshape(movement.after).select(axis, index)
+    part = x.movedim(taken, tuple(range(len(taken)))).reshape(-1, *without(movement, axis, ()).atoms)[index]
+    left = without(movement, axis, tuple(part.shape))
+    assert torch.equal(part.permute(left.order).reshape(left.after), expected)
 
 
 def test_a_reshape_across_the_axes_is_named() -> None:

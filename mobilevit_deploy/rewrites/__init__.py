@@ -6,6 +6,8 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.drop_batch_axis import DropBatchAxis
+from mobilevit_deploy.rewrites.drop_key_bias import DropKeyBias
 from mobilevit_deploy.rewrites.flatten_group_norm import FlattenGroupNorm
 from mobilevit_deploy.rewrites.flatten_windows import FlattenWindows
 from mobilevit_deploy.rewrites.fold_batch_norm import FoldBatchNorm
@@ -17,8 +19,11 @@ from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.merge_movements import MergeMovements
+from mobilevit_deploy.rewrites.merge_slices import MergeSlices
 from mobilevit_deploy.rewrites.merge_views import MergeViews
 from mobilevit_deploy.rewrites.move_average_pool import MoveAveragePool
+from mobilevit_deploy.rewrites.move_slices import MoveSlices
 from mobilevit_deploy.rewrites.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.replace_batch_norm import ReplaceBatchNorm
@@ -35,7 +40,10 @@ from mobilevit_deploy.rewrites.replace_reciprocal import ReplaceReciprocal
 from mobilevit_deploy.rewrites.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.replace_roll import ReplaceRoll
 from mobilevit_deploy.rewrites.replace_softplus import ReplaceSoftplus
+from mobilevit_deploy.rewrites.replace_token_mean import ReplaceTokenMean
 from mobilevit_deploy.rewrites.replace_variance import ReplaceVariance
+from mobilevit_deploy.rewrites.sort_attention import SortAttention
+from mobilevit_deploy.rewrites.sort_tokens import SortTokens
 from mobilevit_deploy.rewrites.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.split_concat_linear import SplitConcatLinear
 from mobilevit_deploy.rewrites.split_convolution import SplitConvolution
@@ -44,6 +52,7 @@ from mobilevit_deploy.rewriting import Rewrite
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    MergeSlices(),  # as above
     FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     FuseGelu(),
     DecomposeTanhGelu(),
@@ -65,9 +74,11 @@ REWRITES: tuple[Rewrite, ...] = (
     FoldGroupNormAffine(),  # beside fold_batch_norm, for the same reasons
     FoldBatchNorm(),
     SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    MoveSlices(),  # before split_unbound_convolution, which splits a layer that is not cut into tokens
     SplitUnboundConvolution(),  # after the folds, for the same reason
     MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
     FoldScale(),  # after the splits, which give q a convolution of its own
+    DropKeyBias(),  # after the splits, which give k a layer of its own
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
@@ -78,7 +89,12 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceMaxPool3d(),
     ReplaceRoll(),
     FusePatchMerge(),
+    SortTokens(),
+    SortAttention(),
+    DropBatchAxis(),  # after all that matches linear layers
+    ReplaceTokenMean(),  # after drop_batch_axis, which leaves two axes
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
+    MergeMovements(),  # as above
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

@@ -18,17 +18,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph import Graph, arguments, is_call, op_name, readers, shape
+from mobilevit_deploy.chains import PERMUTATIONS, RESHAPES, moves, step_of, write_steps
+from mobilevit_deploy.graph import Graph, is_call, op_name, readers, shape
 from mobilevit_deploy.movement import MAX_RANK, Shape, Step, Unfactorable, follow, plan
 from mobilevit_deploy.rewriting import Refusal, Rewrite
-
-aten = torch.ops.aten
-
-RESHAPES = (aten.view, aten.reshape, aten._unsafe_view, aten.flatten, aten.unflatten, aten.unsqueeze, aten.squeeze)
-PERMUTATIONS = (aten.permute, aten.transpose, aten.swapaxes, aten.swapdims, aten.movedim, aten.moveaxis, aten.t)
 
 
 class FlattenWindows(Rewrite):
@@ -36,63 +31,47 @@ class FlattenWindows(Rewrite):
 
     name: ClassVar[str] = "flatten_windows"
     source: ClassVar[str] = "Apple's rules for the Neural Engine: tensors of rank 5 at most, few transpositions"
+    highest_rank: ClassVar[int] = MAX_RANK
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         for node in graph.calls(*RESHAPES, *PERMUTATIONS):
             if _ends(node):
                 first, steps = _chain(node)
-                if _rank(steps) > MAX_RANK or _cost(_rewritten(shape(first), steps)) < _cost(steps):
+                new = _rewritten(shape(first), steps, self.highest_rank)
+                if _rank(steps) > self.highest_rank or _cost(new) < _cost(steps):
                     yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
-        if len(shape(node)) > MAX_RANK:
+        if len(shape(node)) > self.highest_rank:
             names = ", ".join(sorted({op_name(reader) or "the output" for reader in readers(node)}))
             raise Refusal(f"a tensor of {len(shape(node))} axes is read by {names}")
         first, steps = _chain(node)
-        new = _rewritten(shape(first), steps)
+        new = _rewritten(shape(first), steps, self.highest_rank)
         if new is None:
-            raise Refusal(f"two permutations of {MAX_RANK} axes do not reach {shape(node)} from {shape(first)}")
-        moved = first
+            raise Refusal(
+                f"two permutations of {self.highest_rank} axes do not reach {shape(node)} from {shape(first)}"
+            )
         with graph.before(node):
-            for step in new:
-                op = aten.reshape.default if step.kind == "reshape" else aten.permute.default
-                moved = graph.call(op, moved, list(step.values), like=node)
+            moved = write_steps(graph, first, new, like=node)
         graph.replace(node, moved)
-
-
-def _moves(node: object) -> bool:
-    """Tells whether a node only moves elements; ``view`` to another dtype does not."""
-    return is_call(node, *RESHAPES, *PERMUTATIONS) and node.target is not aten.view.dtype  # type: ignore[attr-defined]
 
 
 def _ends(node: Node) -> bool:
     """Tells whether a chain ends here: something reads it that moves no elements, or several read a permutation."""
     others = readers(node)
-    if not _moves(node) or not others:
+    if not moves(node) or not others:
         return False
-    return not all(_moves(reader) for reader in others) or (is_call(node, *PERMUTATIONS) and len(others) > 1)
+    return not all(moves(reader) for reader in others) or (is_call(node, *PERMUTATIONS) and len(others) > 1)
 
 
 def _chain(node: Node) -> tuple[Node, list[Step]]:
     """Returns the tensor that a chain moves, and its steps; a reshape with other readers is copied into the chain."""
-    steps = [_step(node)]
+    steps = [step_of(node)]
     first: Node = node.args[0]  # type: ignore[assignment]  # the first argument of each of these ops is a tensor
-    while _moves(first) and not _ends(first):
-        steps.insert(0, _step(first))
+    while moves(first) and not _ends(first):
+        steps.insert(0, step_of(first))
         first = first.args[0]  # type: ignore[assignment]  # as above
     return first, steps
-
-
-def _step(node: Node) -> Step:
-    if is_call(node, *RESHAPES):
-        return Step("reshape", shape(node))
-    x = node.args[0]
-    assert isinstance(x, Node)  # as in _chain()
-    # The op itself says how it moves the axes, on a tensor whose axes tell by their lengths which is which.
-    rest = {key: value for key, value in arguments(node).items() if key != "self"}
-    probe = torch.empty(*range(2, 2 + len(shape(x))), device="meta")
-    assert isinstance(node.target, torch._ops.OpOverload)  # is_call has looked
-    return Step("permute", tuple(length - 2 for length in node.target(probe, **rest).shape))
 
 
 def _rank(steps: Sequence[Step]) -> int:
@@ -106,11 +85,11 @@ def _cost(steps: Sequence[Step] | None) -> tuple[float, float]:
     return sum(step.kind == "permute" for step in steps), len(steps)
 
 
-def _rewritten(before: Shape, steps: Sequence[Step]) -> list[Step] | None:
+def _rewritten(before: Shape, steps: Sequence[Step], highest: int) -> list[Step] | None:
     """Returns steps of few axes that do the same: those of the whole chain, or else of its parts one by one."""
     whole = None
     try:
-        whole = plan(follow(before, steps))
+        whole = plan(follow(before, steps), highest)
         at = _second_permutation(steps)
         if (whole is not None and _cost(whole) <= _cost(steps)) or at == len(steps):
             return whole
@@ -118,10 +97,10 @@ def _rewritten(before: Shape, steps: Sequence[Step]) -> list[Step] | None:
         rest = [Step("reshape", between), *steps[at:]]
     except Unfactorable as error:
         at, between, rest = error.at, (math.prod(before),), list(steps[error.at :])
-    if len(between) > MAX_RANK:
+    if len(between) > highest:
         between = (math.prod(before),)  # to be cut anew, as a row of elements
-    first = _rewritten(before, [*steps[:at], Step("reshape", between)])
-    second = _rewritten(between, rest)
+    first = _rewritten(before, [*steps[:at], Step("reshape", between)], highest)
+    second = _rewritten(between, rest, highest)
     if first is None or second is None:
         return whole
     parts = _join(first, second)

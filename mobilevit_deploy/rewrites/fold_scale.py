@@ -14,7 +14,7 @@ the same rearrangements; another reader of any of these rows is a reason to refu
 
 import itertools
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -57,7 +57,10 @@ class FoldScale(Rewrite):
         if isinstance(factor, Tensor):
             _scale_channels(graph, scaled, factor, node)
         else:
-            _scale_somewhere(graph, scaled, factor, node)
+            for twin in _scale_somewhere(graph, scaled, factor, node):
+                same, _ = _scaled(graph, twin)
+                assert same is not None  # it is a product
+                graph.replace(twin, same)
         graph.replace(node, scaled)
 
 
@@ -103,16 +106,20 @@ def _scale_channels(graph: Graph, layer: Node, factor: Tensor, product: Node) ->
     scale_outputs(graph, layer, factor.flatten().expand(_channels(layer)))
 
 
-def _scale_somewhere(graph: Graph, scaled: Node, factor: float, product: Node) -> None:
-    """Scales the rows of the first layer, on any way up from a node, that nothing else reads; else raises Refusal."""
+def _scale_somewhere(graph: Graph, scaled: Node, factor: float, product: Node) -> list[Node]:
+    """Scales the rows of the first layer, on any way up from a node, that are read scaled alone; else raises Refusal.
+
+    Returns the other products of these rows and the same factor.
+    """
     reasons: list[str] = []
     for layer, chain in _ways(scaled, [product]):
         try:
-            rows = _own_rows(layer, chain)
+            rows, elsewhere = _rows(layer, chain)
+            twins = [_twin(graph, reader, numbers, rows, product) for reader, numbers in elsewhere]
             factors = torch.ones(_channels(layer), dtype=layer.meta["val"].dtype)
             factors[rows] = factor
             scale_outputs(graph, layer, factors)
-            return
+            return [twin for twin in twins if twin is not None]
         except Refusal as refusal:
             reasons.append(str(refusal))
     raise Refusal("; ".join(dict.fromkeys(reasons)))
@@ -126,24 +133,46 @@ def _ways(node: Node, below: list[Node]) -> Iterable[tuple[Node, list[Node]]]:
         yield from _ways(source, [node, *below])
 
 
-def _own_rows(layer: Node, chain: list[Node]) -> Tensor:
-    """Returns which channels reach the product; raises Refusal when any of them is read on another way too."""
+def _rows(layer: Node, chain: list[Node]) -> tuple[Tensor, list[tuple[Node, Any]]]:
+    """Returns which channels reach the product, and what reads any on other ways, with the numbers of those it reads.
+
+    Raises Refusal when the product of matrices, where there is one, is read unscaled too.
+    """
     sizes = [1] * len(shape(layer))
     sizes[_channel_axis(layer)] = -1
     numbers: Any = torch.arange(_channels(layer)).view(sizes).expand(shape(layer))
     node, elsewhere = layer, []
     for i, below in enumerate(chain):
-        elsewhere += [_sent_through(reader, numbers) for reader in readers(node) if reader is not below]
+        for reader in readers(node):
+            elsewhere += list(_leaves(reader, numbers)) if reader is not below else []
         if not _rearranges(below):
             behind = chain[i:]  # a product of matrices and what rearranges it, then the multiplication itself
             break
         node, numbers = below, _sent_through(below, numbers)
     if any(readers(above) != [below] for above, below in itertools.pairwise(behind)):
         raise Refusal("the product of matrices is read unscaled too")
-    rows: Tensor = torch.unique(numbers)
-    if any(torch.isin(rows, part).any() for part in pytree.tree_leaves(elsewhere)):
-        raise Refusal("the layer's output is read unscaled too")
-    return rows
+    return torch.unique(numbers), elsewhere
+
+
+def _leaves(reader: Node, numbers: Any) -> Iterator[tuple[Node, Any]]:
+    """Yields what computes behind a reader, through rearrangements, with the numbers of the channels it is given."""
+    if not _rearranges(reader):
+        yield reader, numbers
+        return
+    for leaf in readers(reader):
+        yield from _leaves(leaf, _sent_through(reader, numbers))
+
+
+def _twin(graph: Graph, reader: Node, numbers: Any, rows: Tensor, product: Node) -> Node | None:
+    """Returns a reader that is the same product of the same channels; None where it reads none of them."""
+    read = torch.unique(torch.cat([part.flatten() for part in pytree.tree_leaves(numbers)]))
+    if not torch.isin(rows, read).any():
+        return None
+    if reader.target is product.target and torch.equal(read, rows):
+        scaled, factor = _scaled(graph, reader)
+        if scaled is not None and shape(reader) == shape(scaled) and factor == _scaled(graph, product)[1]:
+            return reader
+    raise Refusal("the layer's output is read unscaled too")
 
 
 def _rearranges(node: Node) -> bool:

@@ -23,6 +23,7 @@ from typing import ClassVar
 import torch
 from torch.fx import Node
 
+from mobilevit_deploy.chains import write_steps
 from mobilevit_deploy.graph import Graph, arguments, is_call, shape
 from mobilevit_deploy.movement import Step, follow, plan
 from mobilevit_deploy.rewriting import Refusal, Rewrite
@@ -115,11 +116,7 @@ def _concatenated(graph: Graph, node: Node) -> Node:
     )
     if steps is None:
         raise Refusal("two permutations of five axes do not bring the neighbours together")
-    y = found.x
-    for step in steps:
-        op = aten.reshape.default if step.kind == "reshape" else aten.permute.default
-        y = graph.call(op, y, list(step.values), like=node)
-    return y
+    return write_steps(graph, found.x, steps, like=node)
 
 
 def _nesting(found: Neighbours) -> tuple[int, ...]:

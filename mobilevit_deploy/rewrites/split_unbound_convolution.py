@@ -7,8 +7,11 @@
     q, k, v = unbind(permute(reshape(linear(x), (B, N, 3, h, d)), [2, 0, 3, 1, 4]), 0)
         ->   permute(reshape(linear_q(x), (B, N, h, d)), [0, 2, 1, 3]), and likewise for k, v
 
-``t[0], t[1], t[2]`` is the same as ``unbind``. Why it hurts: the tensor in between has rank 5, one more than the
-Neural Engine likes, and cutting it copies each part (ONNX: a Gather or Split and a Squeeze each).
+``t[0], t[1], t[2]`` is the same as ``unbind``. The output may be rearranged and cut in several places, such as
+once for windows and once for the whole map: equal parts are computed once, and those that nothing reads not at all.
+
+Why it hurts: the tensor in between has rank 5, one more than the Neural Engine likes, and cutting it copies
+each part (ONNX: a Gather or Split and a Squeeze each). See ``sort_tokens`` for what it gains.
 """
 
 import operator
@@ -21,23 +24,31 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from mobilevit_deploy.chains import chains_below, write_steps
 from mobilevit_deploy.graph import Graph, arguments, is_call, readers, shape
+from mobilevit_deploy.movement import Movement, Step, Unfactorable, axes_of, follow, plan, without
 from mobilevit_deploy.rewrites.fold_batch_norm import CONVOLUTIONS, layer_weights
-from mobilevit_deploy.rewrites.merge_views import PERMUTATIONS, permutation
 from mobilevit_deploy.rewriting import Refusal, Rewrite
 
 aten = torch.ops.aten
 
-RESHAPES = (aten.view, aten.reshape, aten.flatten, aten.unflatten)
+CUTS = (aten.unbind, aten.select)
+HIGHEST_RANK = 8  # of one permutation; flatten_windows writes those above five axes in two
 
 
 @dataclass(frozen=True)
-class _Chain:
-    """A layer, the reshape of its output, and which axis of that each axis of the cut tensor is."""
+class _Cut:
+    """A place where a layer's output, rearranged, is cut.
 
-    layer: Node
-    reshaped: Node
-    axes: list[int]
+    Attributes:
+        movement: from the layer's output to the tensor that is cut.
+        axis: of that tensor.
+        parts: which the model reads, and the place of each along the axis.
+    """
+
+    movement: Movement
+    axis: int
+    parts: list[tuple[Node, int]]
 
 
 class SplitUnboundConvolution(Rewrite):
@@ -47,28 +58,26 @@ class SplitUnboundConvolution(Rewrite):
     source: ClassVar[str] = "a layer's output channels do not depend on each other"
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
-        seen = set()
-        for node in graph.calls(aten.unbind, aten.select):
-            cut = node.args[0]
-            if isinstance(cut, Node) and cut not in seen and _chain(cut) is not None:
-                seen.add(cut)
-                yield cut
+        for node in graph.calls(*CONVOLUTIONS, aten.linear):
+            if any(steps and is_call(reader, *CUTS) for reader, _, steps in chains_below(node)):
+                yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
-        chain = _chain(node)
-        assert chain is not None  # candidates() has looked
-        axis, parts = _parts(node)
-        if any(len(readers(item)) != 1 for item in _between(node, chain.layer)):
-            raise Refusal("the layer's output is read uncut too")
-        if is_call(chain.layer, *CONVOLUTIONS) and arguments(chain.layer)["groups"] != 1:
+        cuts = _cuts(node)
+        if is_call(node, *CONVOLUTIONS) and arguments(node)["groups"] != 1:
             raise Refusal("the convolution is grouped: a part reads only some of the input channels")
-        rows = _rows(chain, chain.axes[axis])  # (parts, channels of each)
-        weight, bias = layer_weights(graph, chain.layer)
-        for part, index in parts:
-            with graph.before(chain.layer):
-                layer = self._layer(graph, chain.layer, weight, bias, rows[index], index)
-            with graph.before(part):
-                graph.replace(part, _rearranged(graph, layer, chain, axis, part))
+        rows = [_rows(node, cut) for cut in cuts]  # (parts, channels of each)
+        weight, bias = layer_weights(graph, node)
+        ways = [_way(node, cut) for cut in cuts]
+        layers: dict[tuple[int, ...], Node] = {}
+        for cut, channels, steps in zip(cuts, rows, ways, strict=True):
+            for part, index in cut.parts:
+                key = tuple(channels[index].tolist())
+                if key not in layers:
+                    with graph.before(node):
+                        layers[key] = self._layer(graph, node, weight, bias, channels[index], index)
+                with graph.before(part):
+                    graph.replace(part, write_steps(graph, layers[key], steps, like=part))
 
     def _layer(self, graph: Graph, layer: Node, weight: Tensor, bias: Tensor | None, rows: Tensor, index: int) -> Node:
         name = f"{arguments(layer)['weight'].target}_{index}"
@@ -79,69 +88,49 @@ class SplitUnboundConvolution(Rewrite):
         return graph.call(op, layer.args[0], part_weight, part_bias, *layer.args[3:], like=layer)
 
 
-def _chain(cut: Node) -> _Chain | None:
-    """Returns the layer behind a tensor that is cut, through permutations and then reshapes."""
-    axes = list(range(len(shape(cut))))
-    node: object = cut
-    while is_call(node, *PERMUTATIONS):
-        assert isinstance(node, Node)  # is_call accepts nodes only
-        axes = [permutation(node)[axis] for axis in axes]
-        node = node.args[0]
-    if not isinstance(node, Node) or not is_call(node, *RESHAPES):
-        return None
-    layer = node.args[0]
-    while is_call(layer, *RESHAPES):
-        assert isinstance(layer, Node)  # is_call accepts nodes only
-        layer = layer.args[0]
-    return _Chain(layer, node, axes) if is_call(layer, *CONVOLUTIONS, aten.linear) else None  # type: ignore[arg-type]
-
-
-def _between(cut: Node, layer: Node) -> Iterable[Node]:
-    """Yields the nodes from the one in front of the cut tensor to the layer."""
-    node = cut
-    while node is not layer:
-        node = node.args[0]  # type: ignore[assignment]  # _chain() has looked
-        yield node
-
-
-def _parts(cut: Node) -> tuple[int, list[tuple[Node, int]]]:
-    """Returns the axis along which a tensor is cut, and each part with its index."""
-    rank = len(shape(cut))
-    axes = set()
-    parts = []
-    for reader in readers(cut):
-        if not is_call(reader, aten.unbind, aten.select):
+def _cuts(layer: Node) -> list[_Cut]:
+    cuts = []
+    for reader, _, steps in chains_below(layer):
+        if not is_call(reader, *CUTS):
             raise Refusal("the layer's output is read uncut too")
+        try:
+            movement = follow(shape(layer), steps)
+        except Unfactorable as error:
+            raise Refusal("the axis does not divide the channels: a reshape cuts across them") from error
         given = arguments(reader)
-        axes.add(given["dim"] % rank)
+        axis = given["dim"] % len(movement.after)
         if is_call(reader, aten.select):
-            parts.append((reader, given["index"] % shape(cut)[given["dim"]]))
+            parts = [(reader, given["index"] % movement.after[axis])]
         else:
             assert all(part.target is operator.getitem for part in readers(reader))  # the only way to read a list
-            parts += [(part, int(part.args[1])) for part in readers(reader)]  # type: ignore[arg-type]  # a constant
-    if len(axes) != 1:
-        raise Refusal("it is cut along several axes")
-    return axes.pop(), parts
+            parts = [(part, int(part.args[1])) for part in readers(reader)]  # type: ignore[arg-type]  # a constant
+        cuts.append(_Cut(movement, axis, parts))
+    return cuts
 
 
-def _rows(chain: _Chain, axis: int) -> Tensor:
-    """Returns which output channels each part takes, (parts, channels / parts); ``axis`` is of the reshape."""
-    before, after = shape(chain.layer), shape(chain.reshaped)
-    channel_axis = len(before) - 1 if is_call(chain.layer, aten.linear) else 1
-    leading, trailing = prod(before[:channel_axis]), prod(before[channel_axis + 1 :])
-    starts = [i for i in range(len(after) + 1) if prod(after[:i]) == leading]
-    ends = [i for i in range(len(after) + 1) if prod(after[i:]) == trailing]
-    if not starts or not ends or not starts[0] <= axis < ends[-1]:
+def _channel_axis(layer: Node) -> int:
+    return len(shape(layer)) - 1 if is_call(layer, aten.linear) else 1
+
+
+def _rows(layer: Node, cut: _Cut) -> Tensor:
+    """Returns which output channels each part takes, (parts, channels / parts)."""
+    before, channel_axis = shape(layer), _channel_axis(layer)
+    first, last = prod(before[:channel_axis]), prod(before[: channel_axis + 1])
+    atoms = cut.movement.atoms
+    within = [i for i in range(len(atoms)) if first <= prod(atoms[:i]) < last]
+    taken = axes_of(cut.movement)[cut.axis]
+    if not set(taken) <= set(within):
         raise Refusal("the axis does not divide the channels")
-    sizes = after[starts[0] : ends[-1]]
-    channels = torch.arange(before[channel_axis]).view(sizes)
-    return channels.movedim(axis - starts[0], 0).flatten(1)
+    channels = torch.arange(before[channel_axis]).view([atoms[i] for i in within])
+    places = [within.index(atom) for atom in taken]
+    return channels.movedim(places, list(range(len(places)))).reshape(cut.movement.after[cut.axis], -1)
 
 
-def _rearranged(graph: Graph, layer: Node, chain: _Chain, axis: int, part: Node) -> Node:
-    """Reshapes and permutes one part's output as the whole was, without the axis that was cut."""
-    dropped = chain.axes[axis]
-    sizes = [size for i, size in enumerate(shape(chain.reshaped)) if i != dropped]
-    result = graph.call(aten.reshape.default, layer, sizes, like=chain.reshaped)
-    axes = [i - (i > dropped) for i in chain.axes if i != dropped]
-    return result if axes == sorted(axes) else graph.call(aten.permute.default, result, axes, like=part)
+def _way(layer: Node, cut: _Cut) -> list[Step]:
+    """Returns how to reshape and permute one part's output as the whole was, without the axis that was cut."""
+    before = list(shape(layer))
+    before[_channel_axis(layer)] //= cut.movement.after[cut.axis]
+    steps = plan(without(cut.movement, cut.axis, tuple(before)), HIGHEST_RANK)
+    if steps is None:
+        raise Refusal(f"two permutations of {HIGHEST_RANK} axes do not make a part")
+    return steps

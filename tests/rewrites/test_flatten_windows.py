@@ -126,7 +126,7 @@ def test_refuses_with_a_reason(apply: Apply, function: Any, reason: str) -> None
 
 
 def test_refuses_what_two_permutations_do_not_reach(apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flatten_windows, "plan", lambda movement: RIGHT_PLAN(movement, 2))
+    monkeypatch.setattr(flatten_windows, "plan", lambda movement, _: RIGHT_PLAN(movement, 2))
     result, _ = apply(Of(lambda m, x: partition(x).relu()), FlattenWindows(), 2, 14, 21, 12)
     assert result.applied == ()
     assert "do not reach (12, 49, 12) from (2, 14, 21, 12)" in result.refused[0].reason
@@ -139,12 +139,12 @@ def test_a_reshape_across_the_axes_parts_the_chain(apply: Apply) -> None:
     assert rewritten.graph.histogram()["permute"] == 2
 
 
-def _wrong_order(movement: Any) -> Any:
+def _wrong_order(movement: Any, _: int) -> Any:
     order = movement.order
     return RIGHT_PLAN(type(movement)(movement.before, movement.atoms, (order[1], order[0], *order[2:]), movement.after))
 
 
-def _no_permutation(movement: Any) -> Any:
+def _no_permutation(movement: Any, _: int) -> Any:
     return RIGHT_PLAN(type(movement)(movement.before, movement.atoms, tuple(sorted(movement.order)), movement.after))
 
 

@@ -54,6 +54,13 @@ def tokens(m: Any, x: Tensor) -> Tensor:
     return mixed
 
 
+def query_of_two(m: Any, x: Tensor) -> list[Tensor]:
+    """Queries scaled twice, for halves of the map and for all of it."""
+    q, k, v = heads(m, x).unbind(1)
+    halves = 0.5 * q.reshape(2, 2, 2, 15, 2)
+    return [halves @ k.reshape(2, 2, 2, 15, 2).mT, (0.5 * q @ k.mT).softmax(-1) @ v]
+
+
 FIRES: dict[str, nn.Module] = {
     "behind a convolution": Of(lambda m, x: torch.tanh(0.3 * m.conv(x)), conv=CONV),
     "divided": Of(lambda m, x: m.conv(x) / 3, conv=nn.Conv2d(4, 4, 3, padding=1, bias=False)),
@@ -66,6 +73,8 @@ FIRES: dict[str, nn.Module] = {
     "query": Of(scaled_query, conv=CONV),
     "product": Of(scaled_product, conv=CONV),
     "indexed": Of(indexed, conv=CONV),
+    "query of two": Of(query_of_two, conv=CONV),
+    "all positions, in parts": Of(lambda m, x: (lambda y: (y[:, :, :2] * 2, y[:, :, 2:] * 2))(m.conv(x)), conv=CONV),
     "tokens": Of(tokens, linear=nn.Linear(4, 12)),
     "depthwise, cut": Of(
         lambda m, x: [part * 2 if i == 1 else part for i, part in enumerate(m.conv(x).chunk(3, dim=1))],
@@ -91,6 +100,7 @@ REFUSES = {
     "read through a view": (lambda m, x: (lambda y: (y.flatten(2) * 2, y.relu()))(m.conv(x)), "read unscaled"),
     "overlapping parts": (whole_and_part, "read unscaled"),
     "half a position": (lambda m, x: (lambda y: (y[:, :, :2] * 2, y[:, :, 2:]))(m.conv(x)), "read unscaled"),
+    "some rows with it": (lambda m, x: (lambda y: (y * 2, (y[:, :6] / 0.5).relu()))(m.conv(x)), "read unscaled"),
     "product read": (lambda m, x: (lambda y: (y * 2, y.relu()))(m.conv(x) @ x.mean(1, True).mT), "product of matrices"),
     "within a channel": (lambda m, x: m.map(m.conv(x)), "differs within a channel"),
     "per channel, behind a view": (lambda m, x: m.column(m.conv(x).flatten(2)), "no layer directly before"),
@@ -106,6 +116,23 @@ def test_refuses_with_a_reason(apply: Apply, case: str) -> None:
     assert result.applied == ()
     assert reason in result.refused[0].reason
     assert rewritten.graph.histogram()["mul"] == 1
+
+
+def test_another_factor_is_another_value(apply: Apply) -> None:
+    module = Of(lambda m, x: (lambda y: (y.flatten(2) * 2, y.flatten(2) * 3))(m.conv(x)), conv=CONV)
+    result, rewritten = apply(module, FoldScale(), 2, 4, 5, 6)
+    assert result.applied == ()
+    assert {refused.reason for refused in result.refused} == {"the layer's output is read unscaled too"}
+    assert rewritten.graph.histogram()["mul"] == 2
+
+
+def test_a_twin_that_stays_scaled_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = fold_scale._scale_somewhere
+    monkeypatch.setattr(fold_scale, "_scale_somewhere", lambda *given: original(*given)[:0])
+    result, rewritten = apply(FIRES["query of two"], FoldScale(), 2, 4, 5, 6)
+    assert result.applied == ()
+    assert "not proved" in result.refused[-1].reason
+    assert rewritten.graph.histogram()["mul"] == 2
 
 
 def test_a_product_with_itself_is_left_alone(apply: Apply) -> None:

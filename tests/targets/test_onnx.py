@@ -35,6 +35,14 @@ def test_a_simplifier_that_fails_costs_only_the_simplification(
     assert len(list(tmp_path.iterdir())) == 2, "only the artifact and its report"
 
 
+def test_products_of_one_tensor_stay_apart(tmp_path: Path) -> None:
+    """Queries, keys and values that a rewrite took apart are not merged and cut again."""
+    (report,) = export_model(
+        ExportRequest(ModelRequest(f"{RESEARCH / 'window_net.py'}:build"), ("onnx",), folder=tmp_path)
+    )
+    assert "Split" not in report.artifact.ops
+
+
 def model_of(*nodes: onnx.NodeProto) -> onnx.ModelProto:
     weights = [helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0]) for name in ("proj.bias", "one")]
     return helper.make_model(helper.make_graph(nodes, "g", [], [], weights))
