@@ -4,6 +4,7 @@
 target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
 """
 
+import fnmatch
 import re
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ from mobilevit_deploy.errors import CatalogError
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
+# w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
+Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
 
 
 class Card(BaseModel):
@@ -78,6 +80,25 @@ class Variant(Card):
     architecture: Mapping[str, Any]
 
 
+class QuantizationRule(Card):
+    """Which nodes of an ONNX graph become int8.
+
+    ``smallest_weight`` is the least number of values of a constant operand, of the operations that take one;
+    ``keep_float`` has patterns of module paths whose nodes, and those of modules inside, stay in float32.
+    """
+
+    op_types: tuple[str, ...]
+    smallest_weight: int = Field(default=0, ge=0)
+    keep_float: tuple[str, ...] = ()
+    reason: str
+
+    def keeps_float(self, path: str) -> bool:
+        """Tells whether a module, by its path, or one that it lies in, matches a pattern."""
+        parts = path.split(".")
+        names = [".".join(parts[: i + 1]) for i in range(len(parts))]
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.keep_float)
+
+
 class Family(Card):
     """One file of ``models/``."""
 
@@ -93,6 +114,7 @@ class Family(Card):
     input: InputRule
     preprocessing: Preprocessing
     checkpoint: CheckpointRule
+    quantization: QuantizationRule | None = None  # None: the recipe's own
     variants: Mapping[str, Variant]
 
     @model_validator(mode="after")
@@ -187,6 +209,7 @@ class Recipe(Card):
     tolerances: Mapping[Precision, Tolerance]
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
     pruning: PruningRule | None = None
+    quantization: QuantizationRule | None = None  # of models whose family has none
     functions_minimum: int | None = None  # version from which on an artifact may have several functions
 
     @model_validator(mode="after")
@@ -204,6 +227,12 @@ class Recipe(Card):
             raise ValueError(
                 "every compressed precision needs tolerances and at least one scheme, and no other has one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _int8_has_a_rule(self) -> "Recipe":
+        if ("int8" in self.tolerances) != (self.quantization is not None):
+            raise ValueError("int8 needs tolerances and a quantization rule, and nothing else has one")
         return self
 
     def choose_precision(self, given: str | None) -> Precision:

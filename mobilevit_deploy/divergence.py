@@ -23,7 +23,14 @@ Kind = Literal["overflow", "cancellation", "wrong op"]
 
 # What one operation may differ by, given its own inputs, as a share of the result's largest magnitude: several times
 # what the operations of right artifacts do (of the four families, per precision), for rounded or compressed weights.
-OWN_DIFFERENCE: Mapping[Precision, float] = {"fp32": 2e-5, "fp16": 1e-2, "w8": 5e-2, "w6": 1.5e-1, "w4": 5e-1}
+OWN_DIFFERENCE: Mapping[Precision, float] = {
+    "fp32": 2e-5,
+    "fp16": 1e-2,
+    "int8": 1e-1,
+    "w8": 5e-2,
+    "w6": 1.5e-1,
+    "w4": 5e-1,
+}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class ExportRequest:
     """What to export; ``None`` leaves the choice to the recipe.
 
     ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
-    the user's own, at most ``largest_count`` of them, see ``read_images``.
+    the user's own, at most ``largest_count`` of them, see ``read_images``. ``calibrate`` are those that int8 is
+    calibrated on; with ``sensitivity`` the report says what each module costs.
     """
 
     model: ModelRequest
@@ -63,6 +64,8 @@ class ExportRequest:
     app: AppOptions = field(default_factory=AppOptions)
     images: Path | None = None
     largest_count: int | None = None
+    calibrate: Path | None = None
+    sensitivity: bool = False
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -72,6 +75,12 @@ class ExportRequest:
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         takers = [name for name in self.targets if find_target(name).TAKES_APP_OPTIONS]
+        if self.precision == "int8" and "onnx" not in self.targets:
+            raise UsageError("int8 is for ONNX", "add --to onnx; Core ML's 8-bit weights are --precision w8")
+        if self.calibrate and self.precision != "int8":
+            raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
+        if self.sensitivity and self.precision != "int8":
+            raise UsageError("--sensitivity is for int8", "leave it out")
         if self.app.given() and not takers:
             options = " and ".join(self.app.given())
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
@@ -83,6 +92,8 @@ class ExportRequest:
                 version=versions[find_target(name).VERSION_NAME],
                 rewrite=self.rewrite,
                 app=self.app if name in takers else AppOptions(),
+                calibrated=self.calibrate is not None,
+                sensitivity=self.sensitivity,
             )
             for name in dict.fromkeys(self.targets)
         ]
@@ -165,7 +176,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            prepared = prepare(model, request.images, request.largest_count)
+            prepared = prepare(model, request.images, request.largest_count, request.calibrate)
             for plan in plans:
                 check_app(plan, prepared)
         reports = []
@@ -229,15 +240,16 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
 
 
 def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
-    """Returns a warning when compressed weights change the outputs by more than half precision may."""
-    if plan.compression is None:
+    """Returns a warning when compressed weights, or int8, change the outputs by more than half precision may."""
+    if plan.precision in ("fp32", "fp16") and plan.compression is None:
         return ()
     found = [output.snr_db for leg in parity.legs if leg.subject == ARTIFACT for output in leg.outputs]
     usual = plan.recipe.tolerances["fp16"].snr_db
     if min(found, default=usual) >= usual:
         return ()
+    what = "compression" if plan.compression else plan.precision
     return (
-        f"compression leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
+        f"{what} leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
         "precision: --images DIR shows what it costs in accuracy; untrained weights lose more than trained ones",
     )
 

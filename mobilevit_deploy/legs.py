@@ -52,7 +52,7 @@ def compare_graph(
     runner, borders = GraphRunner(ready.graph), borders_of(ready)
     (opener,) = borders.openers([lambda: runner])
     comparison.add(Candidate("rewritten graph", "fp32", plan.recipe.tolerances["fp32"], [opener]), expected)
-    if plan.precision == "fp32":
+    if plan.precision in ("fp32", "int8"):  # the others hold half-precision values
         return ()
     if prepared.given and not isinstance(opener, NotMeasured):
         feed = opener()

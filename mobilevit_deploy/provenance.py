@@ -13,6 +13,7 @@ from mobilevit_deploy.catalog import Precision, Recipe, Task
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.quantization import Quantization
 from mobilevit_deploy.rewriting import RewriteResult
 
 
@@ -81,6 +82,7 @@ def describe(
     results: Sequence[RewriteResult] | None,
     app: AppInterface,
     compression: Compression | None,
+    quantization: Quantization | None = None,
 ) -> dict[str, str]:
     """Returns what an artifact says of itself; no path of this machine is in it.
 
@@ -92,6 +94,7 @@ def describe(
         results: of the rewrites; None for ``--no-rewrite``.
         app: what an app sees.
         compression: of the weights.
+        quantization: of weights and activations.
     """
     weights, family = model.weights, model.card.family if model.card else None
     entries: dict[str, Any] = {
@@ -113,6 +116,10 @@ def describe(
         "tool_versions": tool_versions(),
         "description": _describe(model),
     }
+    if quantization:
+        calibration = quantization.calibration
+        name = Path(calibration.source).name
+        entries["calibration"] = {"source": name, "images": len(calibration.images)}
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if family:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import compare, doctor, export, inspect, latency, list, profile, show, verify
+from mobilevit_deploy.cli import compare, doctor, export, inspect, latency, list, profile, quantize, show, verify
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -80,6 +80,7 @@ app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("latency")(latency.latency)
+app.command("quantize")(quantize.quantize)
 app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)

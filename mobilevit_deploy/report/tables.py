@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.report.quantization import quantization_summary
 
 if TYPE_CHECKING:
     from mobilevit_deploy.accuracy import Accuracy
@@ -127,6 +128,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
         if parity.status == "not_measured":
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
+        if artifact.quantization:
+            parts.append(quantization_summary(artifact.quantization, artifact.bytes))
         parts += [Text(f"{artifact.target}: {line}") for line in _accuracy_lines(report.accuracy)]
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)
