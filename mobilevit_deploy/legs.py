@@ -76,7 +76,10 @@ def compare_artifact(
     paths = {step.precision: step.path for step in artifact.intermediates}
     half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
     if half and "fp32" in paths and not ready.app.keep_fp32:
-        compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison)
+        shipped: Precision = "int8" if plan.precision == "int8" else "fp16"
+        compare_unrounded(
+            artifact.target, paths["fp32"], half, expected, recipe, borders, comparison, precision=shipped
+        )
 
 
 def compare_unrounded(
@@ -88,8 +91,9 @@ def compare_unrounded(
     borders: Borders,
     comparison: Comparison,
     function: str | None = None,
+    precision: Precision = "fp16",
 ) -> None:
-    """Adds the leg that holds a half-precision file to float32's tolerance, with rounding taken out of both sides.
+    """Adds the leg that holds a half-precision or int8 file to float32's tolerance, without rounding on either side.
 
     Half precision's own tolerance hides a wrong epsilon, a wrong form of GELU, and a small wrong weight: of corruptions
     that change the output by more than 1e-4 it caught half (see benchmarks/mutations.py), and this leg all.
@@ -103,17 +107,21 @@ def compare_unrounded(
         borders: of both files.
         comparison: takes the leg.
         function: of the half-precision file, if it has more than one.
+        precision: of the file.
     """
     pair = unrounded_pair(target, float32, half, function)
     if pair is None:
         return
     openers = [opener for opener in borders.openers(pair) if not isinstance(opener, NotMeasured)]
     description = "float32, weights rounded"
+    names: dict[Precision, str] = {"fp16": "half precision", "int8": "int8"}
     try:
         reference = Expected(openers[0](), expected.images, expected.batch, expected.names, description=description)
     except ArtifactError:
         return  # the runner lacks an op, which the legs before this one say
-    comparison.add(Candidate("half precision, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference)
+    comparison.add(
+        Candidate(f"{names[precision]}, unrounded", "fp32", recipe.tolerances["fp32"], openers[1:]), reference
+    )
 
 
 def compare_other_sizes(

@@ -184,7 +184,9 @@ def insert_pairs(path: Path, ranges: Any, names: Sequence[str], op_types: Sequen
                 nodes_to_quantize=list(names),
                 nodes_to_exclude=[],
                 op_types_to_quantize=list(op_types),
-                extra_options={},
+                # A Relu that rounding to uint8 does anyway stays visible: verifying takes the rounding out, and ONNX
+                # Runtime drops the Relu when it opens the file.
+                extra_options={"QDQKeepRemovableActivations": True},
             )
             quantizer.quantize_model()
         except Exception as error:

@@ -106,7 +106,7 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     borders = _borders(file, noted)
     precision = noted.precision if noted else recipe.default_precision
     if request.tight:
-        _refuse_tight(file.target, precision, noted)
+        _refuse_tight(precision, noted)
     progress(f"comparing {file.path.name} with PyTorch")
     comparison, expected = _compare(file, noted, recipe, precision, model, borders)
     if request.tight:
@@ -188,14 +188,24 @@ def _compare_tightly(
         path = convert_in_float32(made, noted, file, recipe, Path(folder))
         openers = borders.openers(runners_for(file.target, path))[:1]
         comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
-        compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, file.entries[0].function)
+        compare_unrounded(
+            file.target,
+            path,
+            file.path,
+            expected,
+            recipe,
+            borders,
+            comparison,
+            file.entries[0].function,
+            noted.precision if noted else "fp16",
+        )
 
 
-def _refuse_tight(target: str, precision: Precision, noted: Provenance | None) -> None:
-    if target == "coreml" and precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32)):
+def _refuse_tight(precision: Precision, noted: Provenance | None) -> None:
+    if precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
         return
     raise UsageError(
-        "--tight is for half-precision packages without compression, pruning or modules kept in float32",
+        "--tight is for half-precision and int8 files without compression, pruning or modules kept in float32",
         "an fp32 file is held to float32's tolerance already" if precision == "fp32" else "leave it out",
     )
 

@@ -69,15 +69,26 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
 
 
 def unrounded_pair(target: str, float32: Path, half: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
-    """Returns what opens two conversions of one graph so that both compute with half-precision weights in float32.
+    """Returns what opens two conversions of one graph so that both compute with rounded weights in float32.
 
-    Rounding is the only thing in which they may differ, so a half-precision file can be held to float32's tolerance.
-    None where the target's runner cannot do this.
+    Rounding is the only thing in which they may differ, so a half-precision or int8 file can be held to float32's
+    tolerance. None where the target's runner cannot do this.
     """
     if target == "coreml":
         from mobilevit_deploy.runners.mil import MilRunner
 
         return partial(MilRunner, float32, "half_constants"), partial(MilRunner, half, "widened", function)
+    if target == "onnx":
+        from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
+        from mobilevit_deploy.runners.unrounded_onnx import changes_for
+
+        changes = changes_for(half)
+        if changes is None:
+            return None
+        return (
+            partial(OnnxRuntimeRunner, float32, "disabled", changes[0], "weights only"),
+            partial(OnnxRuntimeRunner, half, "disabled", changes[1], "weights only"),
+        )
     return None
 
 

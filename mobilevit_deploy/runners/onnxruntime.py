@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +19,20 @@ class OnnxRuntimeRunner:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, optimization: Optimization) -> None:
-        """Opens the file; raises ArtifactError when ONNX Runtime refuses it."""
+    def __init__(
+        self, path: Path, optimization: Optimization, change: Callable[[Path], bytes] | None = None, rounding: str = ""
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: of the file.
+            optimization: of the graph, by ONNX Runtime.
+            change: reads the file as another model.
+            rounding: what that model leaves out, for reports.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses it.
+        """
         levels = onnxruntime.GraphOptimizationLevel
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = {
@@ -30,8 +42,11 @@ class OnnxRuntimeRunner:
         options.log_severity_level = 3  # errors; a warning here speaks of ONNX Runtime's own fusions
         # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.settings: Mapping[str, str] = {"graph_optimization": optimization}
-        self._session = _open(path, str(path), options)
+        self.settings: Mapping[str, str] = {
+            "graph_optimization": optimization,
+            **({"rounding": rounding} if rounding else {}),
+        }
+        self._session = _open(path, change(path) if change else str(path), options)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
