@@ -13,6 +13,7 @@ from mobilevit_deploy.runners import Array, Runner
 Classes = npt.NDArray[np.int64]
 Progress = Callable[[str], None]
 
+NO_CLASS = -1  # of scores that are not finite: argmax would call the first one of them a class
 CHUNK = 50  # images between two lines of progress
 
 
@@ -34,41 +35,44 @@ class Accuracy:
 
 
 def measure_accuracy(
-    reference: Runner, artifact: Runner, images: ImageSet, batch: int, progress: Progress = lambda _line: None
+    reference: Classes, artifact: Runner, images: ImageSet, batch: int, progress: Progress = lambda _line: None
 ) -> Accuracy:
-    """Runs all images through both; the first output of either is (B, classes).
+    """Runs all images through an artifact, whose first output is (B, classes).
 
     Args:
-        reference: PyTorch.
+        reference: PyTorch's class of each image, (N,), from ``classify``.
         artifact: an opened file.
         images: with or without labels.
         batch: of the artifact.
         progress: called with a line of text now and then.
+    """
+    found = classify(artifact, images, batch, progress)
+    same = int(((reference == found) & (found != NO_CLASS)).sum())
+    if images.labels is None:
+        return Accuracy(len(found), same)
+    return Accuracy(len(found), same, int((reference == images.labels).sum()), int((found == images.labels).sum()))
+
+
+def classify(runner: Runner, images: ImageSet, batch: int, progress: Progress = lambda _line: None) -> Classes:
+    """Returns the class of each image, (N,).
 
     Raises:
-        MvdError: a label that the model does not have.
+        MvdError: a label that the runner's output does not have.
     """
-    before, count = _classes(reference, images.images, batch, progress)
-    if images.labels is not None and images.labels.max() >= count:
-        raise MvdError(f"an image has the label {images.labels.max()}, the model {count} classes", "labels begin at 0")
-    after, _ = _classes(artifact, images.images, batch, progress)
-    same = int((before == after).sum())
-    if images.labels is None:
-        return Accuracy(len(before), same)
-    return Accuracy(len(before), same, int((before == images.labels).sum()), int((after == images.labels).sum()))
-
-
-def _classes(runner: Runner, images: Array, batch: int, progress: Progress) -> tuple[Classes, int]:
-    """Returns the class of each image, (N,), and how many classes there are."""
     found: list[Classes] = []
-    count = done = 0
-    for part, size in batches(images, batch):
+    done = 0
+    for part, size in batches(images.images, batch):
         if done // CHUNK != (done - batch) // CHUNK:
-            progress(f"{runner.name}: {done} of {len(images)} images")
+            progress(f"{runner.name}: {done} of {len(images.images)} images")
         scores = runner.run(part)[0]
-        found.append(scores.argmax(axis=1)[:size])
-        count, done = scores.shape[1], done + size
-    return np.concatenate(found), count
+        if images.labels is not None and images.labels.max() >= scores.shape[1]:
+            raise MvdError(
+                f"an image has the label {images.labels.max()}, the model {scores.shape[1]} classes",
+                "labels begin at 0",
+            )
+        found.append(np.where(np.isfinite(scores).all(axis=1), scores.argmax(axis=1), NO_CLASS)[:size])
+        done += size
+    return np.concatenate(found)
 
 
 def batches(images: Array, batch: int) -> Iterator[tuple[Array, int]]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from mobilevit_deploy.catalog import CompressionScheme
+from mobilevit_deploy.catalog import CompressionScheme, Preprocessing
 from mobilevit_deploy.errors import MvdError, UsageError
 from mobilevit_deploy.graph import Graph, module_path
 
@@ -54,11 +54,30 @@ class AppOptions:
         }
         return [option for option, value in values.items() if value]
 
-    def check(self) -> None:
-        """Raises UsageError for options that need another one, or values that cannot be."""
-        alone = [option for option in self.given() if option in ("--color", "--mean", "--std")]
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns how the user's images are normalised, where --mean and --std say it; they are read as RGB."""
+        if self.mean is None or self.std is None:
+            return None
+        if self.channels == "bgr" or len(self.mean) == 2 or len(self.mean) != len(self.std):
+            return None
+        mean, std = (values if len(values) == 3 else 3 * values for values in (self.mean, self.std))
+        return Preprocessing(
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            interpolation="bicubic",
+            description="short side resized, centre cropped",
+        )
+
+    def check(self, *, reads_images: bool = False) -> None:
+        """Raises UsageError for options that need another one, or values that cannot be.
+
+        Args:
+            reads_images: --mean and --std are for the images that are read, too.
+        """
+        needing = ("--color",) if reads_images else ("--color", "--mean", "--std")
+        alone = [option for option in self.given() if option in needing]
         if alone and not self.image_input:
-            raise UsageError(f"{' and '.join(alone)} without --image-input", "add --image-input")
+            raise UsageError(f"{' and '.join(alone)} without --image-input", "add --image-input, or --images")
         if (self.mean is None) != (self.std is None):
             raise UsageError("--mean and --std go together", "give both, or neither for those of the model's card")
         if self.std is not None and min(self.std) <= 0:

@@ -1,6 +1,5 @@
 """A file on its way to a phone, and what every converter is given to write one."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ from torch.export import ExportedProgram
 from mobilevit_deploy.app_options import AppInterface, Compression
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
-from mobilevit_deploy.checkpoint import sha256_of
 from mobilevit_deploy.compression import CompressionResult
 from mobilevit_deploy.quantization import Quantization, QuantizationResult
 
@@ -106,6 +104,9 @@ class FileDescription:
         outputs: names and shapes for the default entry.
         image: whether it takes pixel values in place of an array.
         probabilities: whether it returns those in place of logits.
+        color: an image's layout, such as ``RGB``.
+        labels: names of the classes, in order.
+        half: whether it computes in half precision.
     """
 
     path: Path
@@ -115,14 +116,6 @@ class FileDescription:
     outputs: tuple[TensorSpec, ...]
     image: bool = False
     probabilities: bool = False
-
-
-def measure_files(path: Path) -> tuple[str, int]:
-    """Returns SHA-256 and size in bytes of a file, or of a folder: its files' names and hashes, in order of name."""
-    if path.is_file():
-        return sha256_of(path), path.stat().st_size
-    files = sorted(item for item in path.rglob("*") if item.is_file())
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n".encode())
-    return digest.hexdigest(), sum(file.stat().st_size for file in files)
+    color: str | None = None
+    labels: tuple[str, ...] = ()
+    half: bool = False

@@ -6,7 +6,6 @@ the training scripts of these families save their arguments as one).
 """
 
 import argparse
-import hashlib
 import pickle
 import re
 import warnings
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.hashing import sha256_of
 
 WeightsChoice = Literal["auto", "ema", "raw"]
 
@@ -93,12 +93,6 @@ def read_checkpoint(path: Path, weights: WeightsChoice = "auto") -> Checkpoint:
         )
     key, tensors, rest = _choose(path, content, weights)
     return Checkpoint(path, sha256_of(path), key, tensors, rest)
-
-
-def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:

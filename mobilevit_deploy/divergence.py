@@ -32,6 +32,10 @@ OWN_DIFFERENCE: Mapping[Precision, float] = {
     "w4": 5e-1,
 }
 
+# The same for half precision computed in float32 from half-precision weights, against a float32 conversion with the
+# same weights: the outputs of right artifacts of the families do not differ at all.
+OWN_DIFFERENCE_UNROUNDED = 2e-5
+
 
 @dataclass(frozen=True)
 class Divergence:
@@ -65,7 +69,11 @@ class Divergence:
 
 
 class Sides:
-    """One image through PyTorch and through an artifact, every value that has a name in both."""
+    """One image through PyTorch and through an artifact, every value that has a name in both.
+
+    Attributes:
+        pairs: the artifact's values by the node that computes the same, in order.
+    """
 
     def __init__(self, graph: Graph, batch: Array, pairs: Mapping[Node, Observed], computed: int) -> None:
         """Runs PyTorch twice: by itself, and each operation from the artifact's own values.
@@ -76,28 +84,41 @@ class Sides:
             pairs: the artifact's values by the node that computes the same.
             computed: how many values the artifact has.
         """
-        self._pairs, self._computed = pairs, computed
+        self.pairs, self._computed, self._batch = pairs, computed, batch
         self._expected = _run(graph, batch, {})
         own = {node: torch.from_numpy(np.array(item.value, np.float32)) for node, item in pairs.items()}
         self._from_own_inputs = _run(graph, batch, own)
 
-    def find(self, precision: Precision) -> Divergence:
-        """Returns the first faulty operation; without one, that which lost the digits."""
-        limit = OWN_DIFFERENCE[precision]
-        for node, item in self._pairs.items():
+    def find(self, limit: float) -> Divergence | None:
+        """Returns the first faulty operation, that which differs by more than the limit from its own inputs."""
+        for node, item in self.pairs.items():
             finite = bool(np.isfinite(item.value).all())
-            if not finite and np.isfinite(self._expected[node]).all():
+            if not finite and np.isfinite(self._expected[node]).all() and self._reaches_the_end(node):
                 return self._describe(node, "overflow", self._overflow(node))
             if not self._own_difference(node) <= limit:
-                return self._describe(node, "wrong op", self._wrong(node, limit))
-        node = max(self._pairs, key=self._jump)
+                return self.describe_wrong(node, limit)
+        return None
+
+    def describe_wrong(self, node: Node, limit: float) -> Divergence:
+        """Describes an operation that differs by more than the limit from what it should compute."""
+        return self._describe(node, "wrong op", self._wrong(node, limit))
+
+    def find_cancellation(self) -> Divergence:
+        """Returns where the digits were lost, for an artifact of which every operation is right."""
+        node = max(self.pairs, key=self._jump)
         return self._describe(node, "cancellation", self._cancelled(node))
 
+    def _reaches_the_end(self, node: Node) -> bool:
+        """Tells whether PyTorch's values, or what they are computed from, are beyond half precision."""
+        own = self._from_own_inputs[node]
+        finite = own[np.isfinite(own)]
+        return max(_largest(self._expected[node]), _largest(finite), self._largest_input(node)) > FP16_LARGEST / 2
+
     def _own_difference(self, node: Node) -> float:
-        return difference(self._from_own_inputs[node], self._pairs[node].value)
+        return difference(self._from_own_inputs[node], self.pairs[node].value)
 
     def _difference(self, node: Node) -> float:
-        return difference(self._expected[node], self._pairs[node].value)
+        return difference(self._expected[node], self.pairs[node].value)
 
     def _inherited(self, node: Node) -> float:
         """Returns the largest difference among the nearest values before a node that were compared."""
@@ -107,7 +128,7 @@ class Sides:
             if item in seen:
                 continue
             seen.add(item)
-            if item in self._pairs:
+            if item in self.pairs:
                 largest = max(largest, self._difference(item))
             else:
                 waiting += item.all_input_nodes
@@ -118,7 +139,7 @@ class Sides:
 
     def _overflow(self, node: Node) -> str:
         expected = self._expected[node]
-        broken = int((~np.isfinite(self._pairs[node].value)).sum())
+        broken = int((~np.isfinite(self.pairs[node].value)).sum())
         return (
             f"{broken} of {expected.size} values are not finite; PyTorch's reach {_largest(expected):.4g}, and their "
             f"inputs {self._largest_input(node):.4g}; half precision ends at {FP16_LARGEST:.0f}"
@@ -139,20 +160,20 @@ class Sides:
 
     def _largest_input(self, node: Node) -> float:
         values = [_largest(self._expected[item]) for item in node.all_input_nodes if item in self._expected]
-        return max(values, default=float("nan"))
+        return max(values, default=_largest(self._batch))
 
     def _describe(self, node: Node, kind: Kind, detail: str) -> Divergence:
         return Divergence(
             module=module_path(node),
             op=op_name(node),
             line=user_line(node.meta.get("stack_trace") or ""),
-            name=self._pairs[node].name,
-            artifact_op=self._pairs[node].op,
+            name=self.pairs[node].name,
+            artifact_op=self.pairs[node].op,
             kind=kind,
             detail=detail,
             difference=self._difference(node),
             own_difference=self._own_difference(node),
-            compared=len(self._pairs),
+            compared=len(self.pairs),
             computed=self._computed,
         )
 

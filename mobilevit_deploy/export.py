@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilevit_deploy.accuracy import Accuracy
+from mobilevit_deploy.accuracy import Accuracy, classify
 from mobilevit_deploy.app_options import AppOptions, Compression
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.capture import TensorSpec
@@ -39,6 +39,7 @@ from mobilevit_deploy.publish import DEFAULT_FOLDER, publish, staging
 from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
 from mobilevit_deploy.runners import runners_for
+from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import target as find_target
 
 Progress = Callable[[str], None]
@@ -81,8 +82,11 @@ class ExportRequest:
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
         if self.sensitivity and self.precision != "int8":
             raise UsageError("--sensitivity is for int8", "leave it out")
-        if self.app.given() and not takers:
-            options = " and ".join(self.app.given())
+        # --mean and --std also say how the user's own images are normalised.
+        read = self.images or self.calibrate
+        given = [option for option in self.app.given() if not (read and option in ("--mean", "--std"))]
+        if given and not takers:
+            options = " and ".join(given)
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
         return [
             TargetRequest(
@@ -94,6 +98,7 @@ class ExportRequest:
                 app=self.app if name in takers else AppOptions(),
                 calibrated=self.calibrate is not None,
                 sensitivity=self.sensitivity,
+                reads_images=bool(self.images or self.calibrate),
             )
             for name in dict.fromkeys(self.targets)
         ]
@@ -134,13 +139,21 @@ class ParityFailedError(CheckFailedError):
         failed = [report for report in reports if report.parity.status == "failed"]
         super().__init__(
             "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
-            "nothing was written" + ("; --no-rewrite tells whether a rewrite is the cause" if _rewrote(failed) else ""),
+            f"nothing was written; {_advise(failed)}",
         )
         self.reports = tuple(reports)
 
 
-def _rewrote(reports: Sequence[ExportReport]) -> bool:
-    return any(result.applied for report in reports for result in report.rewrites)
+def _advise(failed: Sequence[ExportReport]) -> str:
+    """Returns the next step, by what failed."""
+    reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
+    if any("NaN or infinite" in reason for reason in reasons):
+        return (
+            "values left the range of half precision: --keep-fp32 MODULE keeps a module in float32, or --precision fp32"
+        )
+    if any(result.applied for report in failed for result in report.rewrites):
+        return "--no-rewrite tells whether a rewrite is the cause"
+    return "the first leg that failed tells the step that is the cause"
 
 
 class Clock:
@@ -176,16 +189,21 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            prepared = prepare(model, request.images, request.largest_count, request.calibrate)
+            preparation = request.app.preprocessing()
+            prepared = prepare(model, request.images, request.largest_count, request.calibrate, preparation)
             for plan in plans:
                 check_app(plan, prepared)
+        if prepared.given:  # once for all targets
+            with clock.stage("verify", "running PyTorch on your images"):
+                classes = classify(TorchRunner(model.module), prepared.given, model.input_shape[0], progress)
+                prepared = replace(prepared, given_classes=classes)
         reports = []
         for plan in plans:
             own_clock = Clock(progress)
             own_clock.seconds |= clock.seconds
             reports.append(export_one(plan, prepared, work, own_clock))
         if any(report.parity.status == "failed" for report in reports):
-            raise ParityFailedError(reports)
+            raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         progress(f"publishing into {request.folder}")
         reports = [_with_final_path(report, request.folder) for report in reports]
         for report in reports:
@@ -235,13 +253,13 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         accuracy=accuracy,
         seconds=clock.seconds,
         tool_versions=tool_versions(),
-        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan)),
+        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan, trained=model.weights.trained)),
     )
 
 
-def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
+def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[str, ...]:
     """Returns a warning when compressed weights, or int8, change the outputs by more than half precision may."""
-    if plan.precision in ("fp32", "fp16") and plan.compression is None:
+    if plan.precision != "int8" and plan.compression is None:
         return ()
     found = [output.snr_db for leg in parity.legs if leg.subject == ARTIFACT for output in leg.outputs]
     usual = plan.recipe.tolerances["fp16"].snr_db
@@ -250,15 +268,16 @@ def _warn_of_loss(parity: ParityReport, plan: Plan) -> tuple[str, ...]:
     what = "compression" if plan.compression else plan.precision
     return (
         f"{what} leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
-        "precision: --images DIR shows what it costs in accuracy; untrained weights lose more than trained ones",
+        "precision: --images DIR shows what it costs in accuracy"
+        + ("" if trained else "; untrained weights lose more than trained ones"),
     )
 
 
 def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: Clock) -> Accuracy | None:
-    if prepared.given is None:
+    if prepared.given is None or prepared.given_classes is None:
         return None
     return measure_given(
-        prepared.model.module,
+        prepared.given_classes,
         prepared.given,
         prepared.model.input_shape[0],
         borders_of(ready),

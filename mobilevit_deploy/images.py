@@ -153,7 +153,7 @@ def _known(preprocessing: Preprocessing | None, what: str) -> Preprocessing:
     if preprocessing is None:
         raise MvdError(
             f"{what} need a normalisation, and this model has no card that says it",
-            "give a .npz with images (N, C, H, W) float32, normalised as in training",
+            "add --mean and --std to an export, or give a .npz with images (N, C, H, W) float32, normalised already",
         )
     return preprocessing
 

@@ -5,54 +5,108 @@ made again, as the export makes it, both sides run once on one image with every 
 of one name and one shape are set beside each other.
 """
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch.fx import Node
 
 from mobilevit_deploy.artifact import FileDescription
-from mobilevit_deploy.capture import graph_of, quiet_torch, recapture
+from mobilevit_deploy.capture import graph_of, quiet_torch
 from mobilevit_deploy.catalog import Precision, Recipe
-from mobilevit_deploy.divergence import Divergence, Sides, difference
+from mobilevit_deploy.divergence import OWN_DIFFERENCE, OWN_DIFFERENCE_UNROUNDED, Divergence, Sides, difference
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph import Graph
-from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.provenance import Provenance
-from mobilevit_deploy.reconstruct import Reconstructed, reconstruct
-from mobilevit_deploy.runners import Array, NotMeasured, observe_values, runners_for
+from mobilevit_deploy.reconstruct import Reconstructed, convert_again
+from mobilevit_deploy.runners import Array, NotMeasured, Observed, Reading, observe_values, runners_for
 from mobilevit_deploy.runners.borders import to_pixels
+
+# The families' artifacts share 73 % of their names with the program at least (lightvit_tiny, ONNX), most of them all.
+FEWEST_SHARE = 0.5
 
 
 def locate(
-    file: FileDescription, noted: Provenance | None, recipe: Recipe, precision: Precision, model: LoadedModel
+    made: Reconstructed, file: FileDescription, noted: Provenance | None, recipe: Recipe, precision: Precision
 ) -> Divergence:
     """Returns the first operation that an artifact computes otherwise.
 
     Args:
+        made: what its converter was given, made again.
         file: the artifact.
         noted: what it says of itself.
         recipe: that it was exported by.
         precision: of the artifact.
-        model: the reference.
 
     Raises:
         ArtifactError: the artifact has no names in common with the program, as one that mvd did not write.
     """
-    graph, images = _program(reconstruct(noted, file, recipe, model), file, noted)
+    graph, images = _program(made, file, noted)
     worst = _worst_batch(file, graph, images)
-    found = {
-        _plain(item.name): item for item in observe_values(file.target, file.path, file.entries[0].function, worst)
-    }
+    sides = _set_up(file, noted, graph, _observe(file, worst, "rounded"), worst)
+    found = sides.find(OWN_DIFFERENCE[precision])
+    if found is None and precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
+        found = _find_below_rounding(made, file, noted, recipe, graph, worst)
+    return found or sides.find_cancellation()
+
+
+def _find_below_rounding(
+    made: Reconstructed,
+    file: FileDescription,
+    noted: Provenance | None,
+    recipe: Recipe,
+    graph: Graph,
+    batch: Array,
+) -> Divergence | None:
+    """Returns the fault that half precision's or int8's rounding hides, by taking the rounding out of both sides.
+
+    The other side is a float32 conversion with its constants rounded, and not PyTorch: a converter folds numbers of the
+    graph into weights, and then rounds once what PyTorch's side would round twice.
+    """
+    with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
+        path = Path(folder) / f"float32{file.path.suffix}"
+        convert_again(made, noted, file, recipe, path, precision="fp32")
+        values = observe_values(file.target, path, None, batch, "rounded constants", file.path)
+    right = {_plain(item.name): item.value for item in values}
+    observed = _observe(file, batch, "unrounded")
+    sides = _set_up(file, noted, _round_weights(graph), observed, batch)
+    for node, item in sides.pairs.items():
+        name = _plain(item.name)
+        if name in right and not difference(right[name], item.value) <= OWN_DIFFERENCE_UNROUNDED:
+            return sides.describe_wrong(node, OWN_DIFFERENCE_UNROUNDED)
+    return None
+
+
+def _observe(file: FileDescription, batch: Array, reading: Reading) -> list[Observed]:
+    return observe_values(file.target, file.path, file.entries[0].function, batch, reading)
+
+
+def _set_up(
+    file: FileDescription, noted: Provenance | None, graph: Graph, observed: Sequence[Observed], batch: Array
+) -> Sides:
+    """Sets both sides' values beside each other; raises ArtifactError where they have too few names in common."""
+    found = {_plain(item.name): item for item in observed}
     pairs = {
         node: found[name]
         for node, name in _names(graph, file).items()
         if name in found and found[name].value.shape == tuple(node.meta["val"].shape)
     }
-    if not pairs:
+    if noted is None or len(pairs) < FEWEST_SHARE * len(found):
         raise ArtifactError(
-            f"no value in {file.path.name} has the name of a node of the model: the module cannot be told",
-            "locating needs an artifact that mvd exported, with the same model and recipe",
+            f"{len(pairs)} of the {len(found)} values of {file.path.name} have the names of the model's: that takes an "
+            "artifact that mvd exported, and the same model and recipe"
         )
-    return Sides(graph, worst, pairs, len(found)).find(precision)
+    return Sides(graph, batch, pairs, len(found))
+
+
+def _round_weights(graph: Graph) -> Graph:
+    """Returns the graph with its float32 weights rounded to half precision."""
+    rounded = graph.copy()
+    for name, value in rounded.weights.items():
+        rounded.weights[name] = value.half().float() if value.dtype == torch.float32 else value
+    return rounded
 
 
 def _program(made: Reconstructed, file: FileDescription, noted: Provenance | None) -> tuple[Graph, Array]:
@@ -61,7 +115,7 @@ def _program(made: Reconstructed, file: FileDescription, noted: Provenance | Non
     if file.image and noted and noted.image:
         images = to_pixels(images, noted.image)
     with quiet_torch():
-        return graph_of(recapture(made.graph, made.prepared.example).run_decompositions({})), images
+        return graph_of(made.program.run_decompositions({})), images
 
 
 def _worst_batch(file: FileDescription, graph: Graph, images: Array) -> Array:

@@ -6,8 +6,9 @@ from pathlib import Path
 from mobilevit_deploy import catalog
 from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.catalog import Recipe
-from mobilevit_deploy.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice, sha256_of
+from mobilevit_deploy.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
 from mobilevit_deploy.errors import ArtifactError, CheckpointError
+from mobilevit_deploy.hashing import sha256_of
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.provenance import Provenance
 from mobilevit_deploy.report.json import report_name

@@ -143,6 +143,10 @@ class Comparison:
             except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
                 self._not_run.append(NotRun(candidate.subject, "", {}, error.message))
 
+    def leave_out(self, subject: str, reason: str) -> None:
+        """Notes a leg that does not apply."""
+        self._not_run.append(NotRun(subject, "", {}, reason))
+
     def report(self) -> ParityReport:
         """Judges all legs: failed when any failed, passed only when the artifact itself was run."""
         return _conclude(self._legs, self._not_run, self._constant)

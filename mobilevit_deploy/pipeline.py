@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mobilevit_deploy import catalog, samples
+from mobilevit_deploy.accuracy import Classes
 from mobilevit_deploy.app_options import (
     AppInterface,
     AppOptions,
@@ -19,7 +20,7 @@ from mobilevit_deploy.app_options import (
 )
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import Captured, TensorSpec, capture
-from mobilevit_deploy.catalog import Precision, Recipe
+from mobilevit_deploy.catalog import Precision, Preprocessing, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.graph import Graph
@@ -51,6 +52,7 @@ class TargetRequest:
     app: AppOptions = field(default_factory=AppOptions)
     calibrated: bool = False
     sensitivity: bool = False
+    reads_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Prepared:
         images: structured ones, (N, C, H, W).
         given: the user's own, if there are any.
         calibration: those that int8 is calibrated on.
+        given_classes: what PyTorch says of those, (N,).
     """
 
     model: LoadedModel
@@ -84,6 +87,7 @@ class Prepared:
     images: samples.Images
     given: ImageSet | None = None
     calibration: Calibration | None = None
+    given_classes: Classes | None = None
 
     @property
     def example(self) -> Tensor:
@@ -123,7 +127,7 @@ def plan_target(request: TargetRequest) -> Plan:
     chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
     version = recipe.version.choose(request.version, target.VERSION_NAME)
     precision, app = recipe.choose_precision(request.precision), request.app
-    app.check()
+    app.check(reads_images=request.reads_images)
     _check_calibration(precision, request)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
@@ -149,6 +153,7 @@ def prepare(
     images: Path | None = None,
     largest_count: int | None = None,
     calibrate: Path | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Prepared:
     """Makes and reads the images and captures the graph.
 
@@ -157,23 +162,27 @@ def prepare(
         images: the user's own, see ``read_images``.
         largest_count: of those.
         calibrate: images to calibrate int8 on, or the word for the structured ones.
+        preprocessing: of those, in place of the card's.
 
     Raises:
         CaptureError: the model cannot be captured.
         MvdError: the user's images cannot be read.
     """
-    given = read_images(images, model.input_shape[1:], model.preprocessing, largest_count) if images else None
+    preparation = preprocessing or model.preprocessing
+    given = read_images(images, model.input_shape[1:], preparation, largest_count) if images else None
     made = structured_images(model)
     batch = model.input_shape[0]
-    calibration = _read_calibration(model, calibrate, made) if calibrate else None
+    calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
     captured = capture(model.module, torch.from_numpy(made[:batch]), model.task)
     return Prepared(model, captured, made, given, calibration)
 
 
-def _read_calibration(model: LoadedModel, path: Path, made: samples.Images) -> Calibration:
+def _read_calibration(
+    model: LoadedModel, path: Path, made: samples.Images, preparation: Preprocessing | None
+) -> Calibration:
     if str(path) == STRUCTURED:
         return Calibration(made, STRUCTURED)
-    found = read_images(path, model.input_shape[1:], model.preprocessing, CALIBRATION_IMAGES)
+    found = read_images(path, model.input_shape[1:], preparation, CALIBRATION_IMAGES)
     return Calibration(found.images, str(path))
 
 

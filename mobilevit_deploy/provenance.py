@@ -1,5 +1,6 @@
 """What an artifact says of itself: written at the export as text, read back as untrusted input."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ class Provenance(BaseModel):
         rewritten: False for ``--no-rewrite``.
         prune: share of the weights that was set to zero.
         keep_fp32: paths of the modules that stayed in float32.
+        labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
     """
 
@@ -59,6 +61,7 @@ class Provenance(BaseModel):
     rewritten: bool = True
     prune: float | None = None
     keep_fp32: tuple[str, ...] = ()
+    labels_sha256: str | None = None
     image: ImageNormalisation | None = None
 
 
@@ -113,6 +116,7 @@ def describe(
         "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},
         "prune": compression.prune if compression else None,
         "keep_fp32": list(app.keep_fp32) or None,
+        "labels_sha256": hash_labels(app.labels) if app.labels else None,
         "tool_versions": tool_versions(),
         "description": _describe(model),
     }
@@ -128,6 +132,11 @@ def describe(
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction
     return {f"{PREFIX}{key}": _to_text(value) for key, value in entries.items() if value not in (None, "")}
+
+
+def hash_labels(labels: Sequence[str]) -> str:
+    """Returns the SHA-256 of the classes' names, a line each."""
+    return hashlib.sha256("\n".join(labels).encode()).hexdigest()
 
 
 def _to_text(value: Any) -> str:

@@ -63,6 +63,22 @@ def publish(work: Path, folder: Path) -> list[Path]:
     return published
 
 
+def publish_text(text: str, path: Path) -> None:
+    """Writes one text file, whole or not at all, in place of what is there.
+
+    Raises:
+        OutputError: it cannot be written, or there is a folder of that name.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", "give the name of a file")
+    with staging(path.parent) as work:
+        try:
+            (work / path.name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}", "is the disk full?") from error
+        publish(work, path.parent)
+
+
 def _missing_parents(folder: Path) -> list[Path]:
     """Returns the folders, innermost first, that do not exist yet."""
     return [path for path in (folder, *folder.parents) if not path.exists()]

@@ -21,10 +21,12 @@ def warn_of_overflow(graph: Graph, largest: Mapping[Node, float], keep: Collecti
         keep: paths of the modules that stay in float32.
     """
     near: dict[str, tuple[float, str]] = {}
+    readers: dict[str, list[str]] = {}
     for node, magnitude in _with_weights(graph, largest):
         path = module_path(node)
         if path in keep or magnitude < FP16_LARGEST / MARGIN:
             continue
+        readers.setdefault(path, []).extend(module_path(reader) for reader in node.users if reader.op != "output")
         if path not in near or not near[path][0] >= magnitude:
             near[path] = (magnitude, op_name(node).rpartition("::")[2] or "a weight")
     if not near:
@@ -32,7 +34,9 @@ def warn_of_overflow(graph: Graph, largest: Mapping[Node, float], keep: Collecti
     worst = sorted(near.items(), key=lambda item: item[1][0], reverse=True)
     shown = ", ".join(f"{path or 'the model'} {magnitude:.3g} ({op})" for path, (magnitude, op) in worst[:SHOWN])
     more = f" and {len(worst) - SHOWN} more modules" if len(worst) > SHOWN else ""
-    options = " ".join(f"--keep-fp32 '{path}'" for path, _ in worst[:SHOWN] if path)
+    # What reads such a value must be float32 as well, or it is rounded on the way.
+    keeping = dict.fromkeys(path for name, _ in worst[:SHOWN] for path in (name, *readers[name]))
+    options = " ".join(f"--keep-fp32 '{path}'" for path in keeping if path)
     verb = "beyond" if worst[0][1][0] > FP16_LARGEST else f"within {MARGIN:g} times of"
     return (
         f"half precision ends at {FP16_LARGEST:.0f}, and values come {verb} that: {shown}{more}"

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch.export import ExportedProgram
+
 from mobilevit_deploy.app_options import AppInterface, ImageInput
 from mobilevit_deploy.artifact import ConversionRequest, FileDescription
 from mobilevit_deploy.borders import append_softmax, normalize_pixels
 from mobilevit_deploy.capture import recapture
-from mobilevit_deploy.catalog import Recipe
-from mobilevit_deploy.graph import Graph
+from mobilevit_deploy.catalog import Precision, Recipe
+from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.pipeline import Prepared, prepare, rewrite_captured
 from mobilevit_deploy.provenance import Provenance
@@ -17,10 +19,10 @@ from mobilevit_deploy.targets import target as find_target
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """The captured model, and its graph as the converter was given it, with the app's borders."""
+    """The captured model, and the program that the converter was given, with the app's borders."""
 
     prepared: Prepared
-    graph: Graph
+    program: ExportedProgram
 
 
 def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe, model: LoadedModel) -> Reconstructed:
@@ -32,28 +34,57 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
     if file.probabilities:
         graph = append_softmax(graph)
-    return Reconstructed(prepared, graph)
+    return Reconstructed(prepared, recapture(graph, prepared.example))
 
 
-def convert_in_float32(
-    made: Reconstructed, noted: Provenance | None, file: FileDescription, recipe: Recipe, folder: Path
+def convert_again(
+    made: Reconstructed,
+    noted: Provenance | None,
+    file: FileDescription,
+    recipe: Recipe,
+    path: Path,
+    *,
+    precision: Precision,
 ) -> Path:
-    """Converts the graph again in float32 and returns the path; raises ConversionError.
+    """Converts the graph again and returns the path.
 
     A classifier's probabilities are an array there and not a dictionary, which changes no value.
+
+    Args:
+        made: what the converter is given.
+        noted: what the file says of its export; its compression is made again, too, at its own precision.
+        file: whose names are kept.
+        recipe: that it was exported by.
+        path: where to write it.
+        precision: of the conversion.
+
+    Raises:
+        ConversionError: the converter refused the graph.
     """
     target, captured = find_target(file.target), made.prepared.captured
     image = noted.image if file.image and noted else None
-    app = AppInterface(ImageInput(image.color, image.mean, image.std) if image else None)
+    version = noted.target_version if noted and noted.target_version else recipe.version.default
+    same = noted is not None and noted.precision == precision
+    compression = None
+    if noted and same:
+        floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
+        compression = choose_compression(recipe, precision, noted.prune, floor)
+        if compression:
+            check_installed(compression)
+    app = AppInterface(
+        ImageInput(image.color, image.mean, image.std) if image else None,
+        keep_fp32=noted.keep_fp32 if noted and same else (),
+    )
     request = ConversionRequest(
-        program=recapture(made.graph, made.prepared.example),
+        program=made.program,
         sample=made.prepared.example,
         input=replace(captured.input, shape=file.entries[0].shape),
         outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),
-        precision="fp32",
-        version=noted.target_version if noted and noted.target_version else recipe.version.default,
+        precision=precision,
+        version=version,
         metadata={},
-        path=folder / f"float32{target.SUFFIX}",
+        path=path,
         app=app,
+        compression=compression,
     )
     return target.convert(request).path

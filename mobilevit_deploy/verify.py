@@ -4,26 +4,39 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
-from mobilevit_deploy import provenance
-from mobilevit_deploy.accuracy import Accuracy
-from mobilevit_deploy.artifact import FileDescription, measure_files
-from mobilevit_deploy.catalog import Precision, Recipe
+from mobilevit_deploy import catalog, provenance
+from mobilevit_deploy.accuracy import Accuracy, classify
+from mobilevit_deploy.app_options import AppOptions
+from mobilevit_deploy.artifact import FileDescription
+from mobilevit_deploy.blame import root_cause
+from mobilevit_deploy.catalog import Precision, Preprocessing, Recipe
 from mobilevit_deploy.checkpoint import WeightsChoice
 from mobilevit_deploy.divergence import Divergence
-from mobilevit_deploy.errors import ArtifactError, CheckFailedError, UsageError
+from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.images import read_images
-from mobilevit_deploy.legs import choose_tolerance, compare_unrounded, expect, measure_given
+from mobilevit_deploy.legs import (
+    INT8_UNROUNDED,
+    UNROUNDED,
+    choose_tolerance,
+    compare_repeated,
+    compare_unrounded,
+    expect,
+    measure_given,
+)
 from mobilevit_deploy.load import LoadedModel, WeightsOrigin, load_model
 from mobilevit_deploy.locate import locate
 from mobilevit_deploy.origin import find_recipe, model_request
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
 from mobilevit_deploy.pipeline import structured_images
-from mobilevit_deploy.provenance import Provenance
-from mobilevit_deploy.reconstruct import convert_in_float32, reconstruct
+from mobilevit_deploy.provenance import Provenance, hash_labels
+from mobilevit_deploy.reconstruct import Reconstructed, convert_again, reconstruct
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.borders import Borders
+from mobilevit_deploy.runners.torch import TorchRunner
 from mobilevit_deploy.targets import describe_file
 
 Progress = Callable[[str], None]
@@ -40,7 +53,7 @@ class VerifyRequest:
         weights: of that checkpoint.
         recipe: whose tolerances hold.
         images: the user's own, at most ``largest_count`` of them, see ``read_images``.
-        tight: hold a half-precision file to float32's tolerance, by converting the model again.
+        tight: hold the file to float32's tolerance, by converting the model again.
         locate: find the first module that diverges.
     """
 
@@ -81,7 +94,7 @@ class VerifyFailedError(CheckFailedError):
     """An artifact that does not compute what PyTorch computes, with its report."""
 
     def __init__(self, report: VerifyReport) -> None:
-        hint = f"mvd verify {report.artifact} --locate names the first module that differs"
+        hint = "the same command with --locate names the first module that differs"
         super().__init__(f"{report.artifact.name}: {report.parity.reason}", None if report.located else hint)
         self.report = report
 
@@ -104,20 +117,27 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     )
     model = load_model(wanted)
     borders = _borders(file, noted)
-    precision = noted.precision if noted else recipe.default_precision
-    if request.tight:
-        _refuse_tight(precision, noted)
+    precision = noted.precision if noted else "fp16" if file.half else "fp32"
+    _check_app(file, noted)
+    if not noted and request.checkpoint is None and not catalog.is_own_code(wanted.name):
+        warnings.append("compared with random weights: --checkpoint FILE gives those that the file was made from")
+    if request.tight and precision == "fp32":
+        raise UsageError("--tight, but an fp32 file is held to float32's tolerance already", "leave --tight out")
     progress(f"comparing {file.path.name} with PyTorch")
     comparison, expected = _compare(file, noted, recipe, precision, model, borders)
+    made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and both below may need it
     if request.tight:
         progress("converting the model again in float32")
-        _compare_tightly(file, noted, recipe, model, borders, expected, comparison)
+        _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
     parity = comparison.report()
-    accuracy = _measure(request, file, model, borders, progress)
+    accuracy = _measure(request, file, noted, model, borders, progress)
     divergence = None
     if request.locate and parity.status == "failed":
         progress("comparing every intermediate value")
-        divergence = locate(file, noted, recipe, precision, model)
+        try:
+            divergence = locate(made(), file, noted, recipe, precision)
+        except ArtifactError as error:  # such as a file from elsewhere, whose names say nothing
+            warnings.append(f"not located: {error.message}")
     sha256, size = measure_files(file.path)
     report = VerifyReport(
         artifact=file.path,
@@ -139,6 +159,18 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     if parity.status == "not_measured":
         raise ArtifactError(f"{file.path.name} was not verified: {parity.reason}")
     return report
+
+
+def _check_app(file: FileDescription, noted: Provenance | None) -> None:
+    """Raises CheckFailedError when what an app relies on is not what the export wrote."""
+    if noted is None:
+        return
+    if file.color and noted.image and file.color != noted.image.color:
+        raise CheckFailedError(
+            f"{file.path.name} takes a {file.color} image, and was exported for {noted.image.color}", "export it again"
+        )
+    if noted.labels_sha256 and hash_labels(file.labels) != noted.labels_sha256:
+        raise CheckFailedError(f"the labels of {file.path.name} are not those of its export", "export it again")
 
 
 def _borders(file: FileDescription, noted: Provenance | None) -> Borders:
@@ -165,7 +197,13 @@ def _compare(
     for entry in file.entries:
         sized = replace(model, input_shape=entry.shape)
         names = [output.name for output in file.outputs]
-        expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        try:
+            expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        except Exception as error:  # the model is the user's, and may be another than the artifact's
+            raise ModelCodeError(
+                f"{model.name} does not run as {file.path.name} does, on {list(entry.shape)}: {root_cause(error)}",
+                "is it the model that the artifact was made from?",
+            ) from error
         openers = borders.openers(runners_for(file.target, file.path, entry.function))
         comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
         first = first or expected
@@ -174,48 +212,54 @@ def _compare(
 
 
 def _compare_tightly(
+    made: Reconstructed,
     file: FileDescription,
     noted: Provenance | None,
     recipe: Recipe,
-    model: LoadedModel,
+    precision: Precision,
     borders: Borders,
     expected: Expected,
     comparison: Comparison,
 ) -> None:
-    """Adds the legs of the export's own float32 conversion, made again."""
+    """Adds the legs of the export's own conversions, made again."""
     with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
-        made = reconstruct(noted, file, recipe, model)
-        path = convert_in_float32(made, noted, file, recipe, Path(folder))
+        path = Path(folder) / f"float32{file.path.suffix}"
+        convert_again(made, noted, file, recipe, path, precision="fp32")
         openers = borders.openers(runners_for(file.target, path))[:1]
         comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
-        compare_unrounded(
-            file.target,
-            path,
-            file.path,
-            expected,
-            recipe,
-            borders,
-            comparison,
-            file.entries[0].function,
-            noted.precision if noted else "fp16",
-        )
-
-
-def _refuse_tight(precision: Precision, noted: Provenance | None) -> None:
-    if precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
-        return
-    raise UsageError(
-        "--tight is for half-precision and int8 files without compression, pruning or modules kept in float32",
-        "an fp32 file is held to float32's tolerance already" if precision == "fp32" else "leave it out",
-    )
+        function = file.entries[0].function
+        if precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
+            subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
+            compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
+        else:
+            again = Path(folder) / f"again{file.path.suffix}"
+            convert_again(made, noted, file, recipe, again, precision=precision)
+            compare_repeated(file.target, again, file.path, expected, recipe, borders, comparison, function)
+    for entry in file.entries[1:]:
+        size = "x".join(map(str, entry.shape[2:]))
+        comparison.leave_out(f"{UNROUNDED}, {size}", "--tight converts the model for the first size only")
 
 
 def _measure(
-    request: VerifyRequest, file: FileDescription, model: LoadedModel, borders: Borders, progress: Progress
+    request: VerifyRequest,
+    file: FileDescription,
+    noted: Provenance | None,
+    model: LoadedModel,
+    borders: Borders,
+    progress: Progress,
 ) -> Accuracy | None:
     if request.images is None:
         return None
     _, *size = model.input_shape
-    given = read_images(request.images, (size[0], size[1], size[2]), model.preprocessing, request.largest_count)
+    preparation = model.preprocessing or _preprocessing(noted)
+    given = read_images(request.images, (size[0], size[1], size[2]), preparation, request.largest_count)
     openers = runners_for(file.target, file.path, file.entries[0].function)
-    return measure_given(model.module, given, model.input_shape[0], borders, openers, progress)
+    classes = classify(TorchRunner(model.module), given, model.input_shape[0], progress)
+    return measure_given(classes, given, model.input_shape[0], borders, openers, progress)
+
+
+def _preprocessing(noted: Provenance | None) -> Preprocessing | None:
+    """Returns the normalisation that an image package holds."""
+    if noted is None or noted.image is None:
+        return None
+    return AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing()

@@ -51,7 +51,8 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
     for name in counters:
         tensors[name] = expected[name]
     model.load_state_dict(tensors)
-    return (*not_loaded, *(f"{name} (absent, and not used in inference)" for name in counters))
+    absent = [f"{len(counters)} x {COUNTER} (absent, and not used in inference)"] if counters else []
+    return (*not_loaded, *absent)
 
 
 def differs(model: nn.Module, checkpoint: Checkpoint) -> bool:

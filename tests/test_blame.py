@@ -10,7 +10,7 @@ from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.inspection.inspect import inspect_model
 from mobilevit_deploy.load import ModelRequest
-from mobilevit_deploy.report.tables import inspection_table
+from mobilevit_deploy.report.inspection import inspection_table
 
 CODE = """import torch
 from torch import nn

@@ -38,7 +38,7 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
         result = mvd(*arguments)
         assert result.exit_code == 0, f"{command}\n{result.stderr}"
         ran.append(arguments[0])
-    assert {"list", "show", "export", "verify", "latency", "profile", "compare"} <= set(ran)
+    assert {"list", "show", "export", "verify", "latency", "profile", "compare", "report"} <= set(ran)
     names = {path.name for path in Path("artifacts").iterdir()}
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
 
@@ -54,3 +54,9 @@ def test_every_option_of_export_is_in_the_readme(mvd: Callable[..., Result]) -> 
     options = {f"--{name.replace('_', '-')}" for name in export.__annotations__ if name not in ("model", "return")}
     assert {option for option in options if option not in README} == set()
     assert mvd("export", "--help").exit_code == 0
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"

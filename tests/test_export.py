@@ -1,6 +1,7 @@
 """The whole road: export, verify, publish; on a trained checkpoint, on recorded weights, and on others' code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,17 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
-from mobilevit_deploy.errors import CatalogError, CheckFailedError, ConversionError, OutputError, UsageError
+from mobilevit_deploy.app_options import AppOptions
+from mobilevit_deploy.errors import (
+    CatalogError,
+    CheckFailedError,
+    ConversionError,
+    MvdError,
+    OutputError,
+    UsageError,
+)
 from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
 from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.load import ModelRequest, load_model
@@ -248,3 +258,21 @@ def test_a_converter_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ConversionError, match="no symbolic for aten::mystery"):
         export_model(ExportRequest(XS, ("onnx",), folder=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
+
+
+def test_own_images_of_a_model_without_a_card(tmp_path: Path) -> None:
+    for label, value in (("bright", 250), ("dark", 5)):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (40, 30), (value - i, value, value)).save(tmp_path / "images" / label / f"{i}.png")
+    name = f"{RESEARCH / 'small_net.py'}:build"
+    request = ExportRequest(
+        ModelRequest(name, size=(16, 16)), ("onnx",), folder=tmp_path / "out", images=tmp_path / "images"
+    )
+    with pytest.raises(MvdError, match="no card that says it"):
+        export_model(request)
+    with_norm = replace(request, app=AppOptions(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)))
+    (report,) = export_model(with_norm)
+    assert report.accuracy is not None
+    assert (report.accuracy.images, report.accuracy.agreeing) == (4, 4)
+    assert report.accuracy.reference_correct == report.accuracy.artifact_correct

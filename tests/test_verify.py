@@ -16,7 +16,7 @@ from mobilevit_deploy import provenance
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.capture import quiet_torch
 from mobilevit_deploy.conversion import convert_for_target
-from mobilevit_deploy.errors import ArtifactError, CheckpointError, UsageError
+from mobilevit_deploy.errors import ArtifactError, CheckpointError, ModelCodeError, UsageError
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
@@ -194,6 +194,7 @@ def test_a_kept_module_survives(tmp_path: Path) -> None:
     app = AppOptions(keep_fp32=("middle",))
     (report,) = export_model(ExportRequest(request, ("coreml",), folder=tmp_path, app=app))
     assert report.parity.status == "passed"
+    assert "not all weights are rounded" in {leg.reason.partition("--keep-fp32 ")[2] for leg in report.parity.not_run}
     assert verify(report.artifact.path, model=name).parity.status == "passed"
 
 
@@ -233,8 +234,71 @@ def test_what_half_precision_hides_the_tight_leg_shows(tmp_path: Path) -> None:
     assert verify(path, model=NET).parity.status == "passed", "a GELU of another form is lost in half precision"
     assert "half precision, unrounded" in str(caught(path, model=NET, tight=True).parity.reason)
     fp32 = export(NET, tmp_path, precision="fp32")
-    with pytest.raises(UsageError, match="--tight is for half-precision"):
+    with pytest.raises(UsageError, match="--tight, but an fp32 file"):
         verify(fp32, model=NET, tight=True)
+
+
+@pytest.mark.parametrize("settings", [{"precision": "w8"}, {"app": AppOptions(prune=0.5)}], ids=["w8", "pruned"])
+def test_a_compressed_file_is_held_to_the_same_export_made_again(tmp_path: Path, settings: Any) -> None:
+    path = export(NET, tmp_path, **settings)
+    report = verify(path, model=NET, tight=True)
+    assert [leg.subject for leg in report.parity.legs][-1] == "same export, unrounded"
+    assert report.parity.legs[-1].outputs[0].max_rel == 0
+    edit_model(path, lambda model: make_relu(body_of(model), number=1))
+    assert verify(path, model=NET).parity.status == "passed", "the tolerance of its precision is wide"
+    assert "same export, unrounded" in str(caught(path, model=NET, tight=True).parity.reason)
+
+
+def test_a_small_fault_in_half_precision_is_located(tmp_path: Path) -> None:
+    path = export(NET, tmp_path)
+    edit_model(path, lambda model: change_gelu(body_of(model)))
+    divergence = caught(path, model=NET, tight=True, locate=True).divergence
+    assert divergence is not None
+    assert (divergence.module, divergence.op, divergence.kind) == ("first", "gelu", "wrong op")
+
+
+def test_what_an_app_relies_on_is_compared_with_the_export(tmp_path: Path, mvd: Mvd) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(f"class {i}" for i in range(100)))
+    app = AppOptions(image_input=True, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), labels=labels)
+    path = export(NET, tmp_path / "out", app=app)
+
+    def swap_labels(model: Any) -> None:
+        (classify,) = [item for item in body_of(model).operations if item.type == "classify"]
+        values = classify.inputs["classes"].arguments[0].value.immediateValue.list.values
+        first, second = values[0].SerializeToString(), values[1].SerializeToString()
+        values[0].ParseFromString(second)
+        values[1].ParseFromString(first)
+
+    def turn_colors(model: Any) -> None:
+        model.description.input[0].type.imageType.colorSpace = 30
+
+    for change, message in ((swap_labels, "are not those of its export"), (turn_colors, "was exported for RGB")):
+        copy = Path(shutil.copytree(path, tmp_path / change.__name__ / path.name))
+        assert mvd("verify", copy, "--model", NET).exit_code == 0
+        edit_model(copy, change)
+        result = mvd("verify", copy, "--model", NET)
+        assert result.exit_code == 3
+        assert message in result.stderr
+
+
+def test_files_from_elsewhere_have_the_precision_that_they_compute_in(tmp_path: Path) -> None:
+    for precision in ("fp32", "fp16"):
+        path = export(NET, tmp_path, precision=precision)
+        edit_model(path, lambda model: model.description.metadata.userDefined.clear())
+        report = verify(path, model=NET)
+        assert report.precision == precision
+        edit_model(path, lambda model: make_relu(body_of(model), number=1))
+        with pytest.raises(VerifyFailedError) as failure:
+            verify(path, model=NET, locate=True)
+        assert "not located" in failure.value.report.warnings[-1]
+
+
+def test_a_package_without_described_outputs(package: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(package, tmp_path / package.name))
+    edit_model(path, lambda model: model.description.ClearField("output"))
+    with pytest.raises(ArtifactError, match="describes no outputs"):
+        verify(path, model=NET)
 
 
 def change_gelu(body: Any) -> None:
@@ -259,6 +323,12 @@ def test_a_package_from_another_model(tmp_path: Path, mvd: Mvd) -> None:
     result = mvd("verify", path, "--model", "cloformer_xxs")
     assert result.exit_code == 3
     assert "made from small_net_build" in result.stderr
+
+
+def test_a_model_that_does_not_run_on_the_artifacts_input(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(5, 3)\n")
+    with pytest.raises(ModelCodeError, match=r"does not run as .* does, on"):
+        verify(package, model=f"{tmp_path / 'other.py'}:build")
 
 
 def test_a_file_that_mvd_did_not_write(tmp_path: Path) -> None:

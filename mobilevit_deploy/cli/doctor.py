@@ -6,11 +6,11 @@ from mobilevit_deploy.cli.options import Json
 
 def doctor(json: Json = False) -> None:
     """Show versions, and what works on this machine and what does not, with the reason."""
-    from mobilevit_deploy.report import tables
+    from mobilevit_deploy.report.support import diagnosis_table
     from mobilevit_deploy.support import diagnose
 
     diagnosis = diagnose()
     if json:
         console.print_json({"schema": 1, **diagnosis.document()})
     else:
-        console.print_result(tables.diagnosis_table(diagnosis))
+        console.print_result(diagnosis_table(diagnosis))

@@ -125,7 +125,7 @@ def export(
         from mobilevit_deploy.app_options import AppOptions
         from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
         from mobilevit_deploy.load import ModelRequest
-        from mobilevit_deploy.report import tables
+        from mobilevit_deploy.report.export import export_summary
         from mobilevit_deploy.report.json import export_document
 
         request = ExportRequest(
@@ -170,8 +170,10 @@ def export(
     for warning in dict.fromkeys(warning for report in reports for warning in report.warnings):
         console.warn(warning)
     if json:
-        console.print_json({"schema": 1, "artifacts": [export_document(report) for report in reports]})
+        console.print_json(
+            {"schema": 1, "published": failure is None, "artifacts": [export_document(report) for report in reports]}
+        )
     else:
-        console.print_result(tables.export_summary(reports, published=failure is None))
+        console.print_result(export_summary(reports, published=failure is None))
     if failure:
         raise failure

@@ -28,7 +28,7 @@ def inspect(
         from mobilevit_deploy import catalog
         from mobilevit_deploy.errors import CheckFailedError
         from mobilevit_deploy.inspection import inspect_artifact, inspect_model
-        from mobilevit_deploy.report import tables
+        from mobilevit_deploy.report.inspection import inspection_table
         from mobilevit_deploy.report.json import inspection_document
 
         if Path(model).suffix in (".onnx", ".mlpackage"):
@@ -47,7 +47,7 @@ def inspect(
         console.print_json({"schema": 1, "inspections": [inspection_document(item) for item in inspections]})
     else:
         for inspection in inspections:
-            console.print_result(tables.inspection_table(inspection))
+            console.print_result(inspection_table(inspection))
     if strict and not all(inspection.clean for inspection in inspections):
         count = sum(len(inspection.findings) + bool(inspection.conversion_error) for inspection in inspections)
         raise CheckFailedError(f"{count} finding{'s' if count != 1 else ''}", "leave --strict out to only list them")

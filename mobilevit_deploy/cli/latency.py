@@ -11,7 +11,9 @@ from mobilevit_deploy.cli.options import Json, Out
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from mobilevit_deploy.latency import LatencyReport
 
 
 class Backend(StrEnum):
@@ -57,8 +59,8 @@ def latency(
     with console.progress() as progress:
         from mobilevit_deploy.latency.measure import LatencyRequest, check_backend, measure_latency
         from mobilevit_deploy.latency.settings import read_settings
-        from mobilevit_deploy.report import tables
         from mobilevit_deploy.report.json import latency_document
+        from mobilevit_deploy.report.latency import latency_table
 
         check_backend(backend.value, device)
         read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
@@ -67,6 +69,7 @@ def latency(
             artifacts, backend.value, device, threads, seconds, batch, provider, option or (), huge_pages, pin
         )
         reports = measure_latency(request, progress)
+        _store(reports)
     for report in reports:
         for warning in report.warnings:
             console.warn(f"{report.artifact.name}: {warning}")
@@ -75,7 +78,18 @@ def latency(
     if json:
         console.print_json({"schema": 1, "results": [latency_document(report) for report in reports]})
     else:
-        console.print_result(tables.latency_table(reports))
+        console.print_result(latency_table(reports))
+
+
+def _store(reports: "Sequence[LatencyReport]") -> None:
+    """Keeps the results beside the artifacts, for `mvd report`; that this may fail spoils no measurement."""
+    from mobilevit_deploy.errors import OutputError
+    from mobilevit_deploy.report.stored import store_latencies
+
+    try:
+        store_latencies(reports)
+    except OutputError as error:
+        console.warn(f"the latency is not kept for mvd report: {error.message}")
 
 
 def _artifacts(names: list[str], folder: Path, batch: int | None, progress: "Callable[[str], None]") -> list[Path]:
@@ -100,7 +114,7 @@ def _with_batch(paths: list[Path], batch: int | None) -> list[Path]:
     """Returns the files that can be run with a batch; all without one."""
     if batch is None:
         return paths
-    from mobilevit_deploy.latency.inputs import takes_batch
+    from mobilevit_deploy.onnx_inputs import takes_batch
 
     return [path for path in paths if takes_batch(path, batch)]
 

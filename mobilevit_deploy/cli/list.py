@@ -7,10 +7,10 @@ from mobilevit_deploy.cli.options import Json
 def list_models(json: Json = False) -> None:
     """List the models: parameters, MACs, published top-1."""
     from mobilevit_deploy import catalog
-    from mobilevit_deploy.report import tables
+    from mobilevit_deploy.report.cards import card_document, models_table
 
     cards = list(catalog.models().values())
     if json:
-        console.print_json({"schema": 1, "models": [tables.card_document(card) for card in cards]})
+        console.print_json({"schema": 1, "models": [card_document(card) for card in cards]})
     else:
-        console.print_result(tables.models_table(cards))
+        console.print_result(models_table(cards))

@@ -23,8 +23,8 @@ def profile(
     with console.progress() as progress:
         from mobilevit_deploy.profiling import ProfileRequest, profile_artifact
         from mobilevit_deploy.profiling.trace import write_trace
-        from mobilevit_deploy.report import tables
         from mobilevit_deploy.report.json import profile_document
+        from mobilevit_deploy.report.profiling import profile_table
 
         report = profile_artifact(ProfileRequest(artifact, threads, seconds), progress)
         if trace:
@@ -34,4 +34,4 @@ def profile(
     if json:
         console.print_json(profile_document(report, depth))
     else:
-        console.print_result(tables.profile_table(report, depth))
+        console.print_result(profile_table(report, depth))

@@ -14,10 +14,10 @@ def show(
 ) -> None:
     """Show one model's card, whole."""
     from mobilevit_deploy import catalog
-    from mobilevit_deploy.report import tables
+    from mobilevit_deploy.report.cards import card_document, card_table
 
     card = catalog.model(model)
     if json:
-        console.print_json({"schema": 1, **tables.card_document(card), "card": card.model_dump(mode="json")})
+        console.print_json({"schema": 1, **card_document(card), "card": card.model_dump(mode="json")})
     else:
-        console.print_result(tables.card_table(card))
+        console.print_result(card_table(card))

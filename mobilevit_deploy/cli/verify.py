@@ -31,7 +31,9 @@ def verify(
     ] = False,
     tight: Annotated[
         bool,
-        typer.Option("--tight", help="Hold a half-precision file to float32's tolerance; takes as long as an export."),
+        typer.Option(
+            "--tight", help="Convert again, and hold the file to float32's tolerance; takes as long as an export."
+        ),
     ] = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
@@ -40,8 +42,8 @@ def verify(
     """Compare what lies on disk with PyTorch, without exporting anything."""
     with console.progress() as progress:
         progress("importing PyTorch")
-        from mobilevit_deploy.report import tables
         from mobilevit_deploy.report.json import verify_document
+        from mobilevit_deploy.report.verify import verify_summary
         from mobilevit_deploy.verify import VerifyFailedError, VerifyRequest, verify_artifact
 
         request = VerifyRequest(
@@ -66,6 +68,6 @@ def verify(
     if json:
         console.print_json(verify_document(report))
     else:
-        console.print_result(tables.verify_summary(report))
+        console.print_result(verify_summary(report))
     if failure:
         raise failure

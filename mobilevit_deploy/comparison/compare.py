@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.comparison.alternate import PRECISION, Alternated, alternate
 from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.comparison.ratio import Ratio
 from mobilevit_deploy.comparison.subject import Subject, open_subject
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.process import Session
 from mobilevit_deploy.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions

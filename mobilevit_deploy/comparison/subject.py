@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilevit_deploy.errors import ArtifactError, UsageError
-from mobilevit_deploy.latency.inputs import OnnxInput, read_inputs
+from mobilevit_deploy.onnx_inputs import OnnxInput, read_inputs
 from mobilevit_deploy.runners import Runner
 from mobilevit_deploy.runners.mil import MilRunner
 from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner

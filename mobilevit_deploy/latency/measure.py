@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency import onnxruntime
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
-from mobilevit_deploy.latency.inputs import takes_batch
 from mobilevit_deploy.latency.process import Session
 from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
 from mobilevit_deploy.latency.stability import Conditions, doubts
 from mobilevit_deploy.latency.statistics import Statistics, summarise
+from mobilevit_deploy.onnx_inputs import takes_batch
 
 Progress = Callable[[str], None]
 

@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.onnx_inputs import fed_inputs
 
 NUMBERS = ("FLOAT", "FLOAT16", "DOUBLE")
 INTEGERS = ("INT64", "INT32", "INT8", "UINT8", "BOOL")
@@ -69,7 +70,7 @@ def fix_batch(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         MeasurementError: another dimension is free.
     """
-    for item in image_inputs(model):
+    for item in fed_inputs(model.graph):
         for axis, dim in enumerate(item.type.tensor_type.shape.dim):
             if dim.HasField("dim_value"):
                 continue
@@ -82,12 +83,6 @@ def fix_batch(model: onnx.ModelProto, path: Path) -> None:
             del model.graph.value_info[:]  # shapes with the batch free, which inference would keep
 
 
-def image_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Returns the inputs that a caller feeds; old files list weights among them."""
-    weights = {item.name for item in model.graph.initializer}
-    return [item for item in model.graph.input if item.name not in weights]
-
-
 def random_inputs(model: onnx.ModelProto, path: Path) -> dict[str, NDArray[np.generic]]:
     """Returns an array for each input of a model whose sizes are fixed: noise, or zeros for integers.
 
@@ -96,7 +91,7 @@ def random_inputs(model: onnx.ModelProto, path: Path) -> dict[str, NDArray[np.ge
     """
     generator = np.random.default_rng(0)
     arrays: dict[str, NDArray[np.generic]] = {}
-    for item in image_inputs(model):
+    for item in fed_inputs(model.graph):
         number = item.type.tensor_type.elem_type
         kind = onnx.TensorProto.DataType.Name(number) if item.type.HasField("tensor_type") else "no tensor"
         shape = tuple(dim.dim_value for dim in item.type.tensor_type.shape.dim)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from mobilevit_deploy.artifact import measure_files
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.stability import DRIFT_LIMIT, OTHERS_LIMIT
 from mobilevit_deploy.latency.statistics import summarise
 from mobilevit_deploy.profiling import peak

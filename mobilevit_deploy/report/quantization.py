@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from mobilevit_deploy.report.table import make_table, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.quantization import ModuleCost, QuantizationResult
@@ -31,7 +32,7 @@ def quantization_summary(result: QuantizationResult, size: int) -> RenderableTyp
     lines: list[RenderableType] = [
         Text(f"onnx: {source}", style=style),
         Text(f"onnx: int8: {_counts(result.quantized)}; left in float32: {_counts(result.left)}"),
-        Text(f"onnx: {result.bytes_before / 2**20:.1f} MB in float32, {size / 2**20:.1f} MB in int8"),
+        Text(f"onnx: {show_bytes(result.bytes_before)} in float32, {show_bytes(size)} in int8"),
     ]
     if result.sensitivity:
         lines.append(_sensitivity_table(result.sensitivity))
@@ -43,10 +44,8 @@ def _counts(ops: Mapping[str, int]) -> str:
 
 
 def _sensitivity_table(costs: tuple[ModuleCost, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("int8 in this module alone")
-    for column in ("nodes", "SNR", "share of the noise"):
-        table.add_column(column, justify="right")
+    numbers = ("nodes", "SNR", "share of the noise")
+    table = make_table("int8 in this module alone", *numbers, numbers=numbers)
     for cost in costs[:SHOWN]:
         table.add_row(
             cost.module or "the model itself", str(cost.nodes), f"{cost.snr_db:.0f} dB", f"{cost.noise_share:.0%}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,10 @@ class Observed:
 
 Opener = Callable[[], Runner]
 
+# How half precision and int8 are read when values are looked at: as the artifact says; computed in float32; or, for a
+# float32 artifact, as if its weights had been rounded to half precision or int8.
+Reading = Literal["rounded", "unrounded", "rounded constants"]
+
 
 def runners_for(target: str, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
     """Returns what opens an artifact in each runner there is; one at a time, for each takes memory.
@@ -68,32 +72,44 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
     return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
 
 
-def unrounded_pair(target: str, float32: Path, half: Path, function: str | None = None) -> tuple[Opener, Opener] | None:
-    """Returns what opens two conversions of one graph so that both compute with rounded weights in float32.
+def unrounded(
+    target: str,
+    path: Path,
+    function: str | None = None,
+    reading: Reading = "unrounded",
+    like: Path | None = None,
+) -> Opener | None:
+    """Returns what opens an artifact so that it is computed in float32, and nothing is rounded on the way.
 
-    Rounding is the only thing in which they may differ, so a half-precision or int8 file can be held to float32's
+    Two conversions of one graph then differ in nothing, so a half-precision or int8 file can be held to float32's
     tolerance. None where the target's runner cannot do this.
-    """
-    if target == "coreml":
-        from mobilevit_deploy.runners.mil import MilRunner
 
-        return partial(MilRunner, float32, "half_constants"), partial(MilRunner, half, "widened", function)
+    Args:
+        target: of the artifact.
+        path: of the artifact.
+        function: of a Core ML model that has more than one.
+        reading: "rounded constants" for a float32 artifact to compare with.
+        like: the artifact that says which of the float32 one's weights are rounded, and to what.
+    """
     if target == "onnx":
         from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
-        from mobilevit_deploy.runners.unrounded_onnx import changes_for
+        from mobilevit_deploy.runners.unrounded_onnx import change_for
 
-        changes = changes_for(half)
-        if changes is None:
-            return None
-        return (
-            partial(OnnxRuntimeRunner, float32, "disabled", changes[0], "weights only"),
-            partial(OnnxRuntimeRunner, half, "disabled", changes[1], "weights only"),
-        )
+        return partial(OnnxRuntimeRunner, path, "disabled", change_for(reading, like), "weights only")
+    if target == "coreml":
+        from mobilevit_deploy.runners.mil import READINGS, MilRunner
+
+        return partial(MilRunner, path, READINGS[reading], function)
     return None
 
 
 def observe_values(
-    target: str, path: Path, function: str | None, batch: Array, *, widened: bool = False
+    target: str,
+    path: Path,
+    function: str | None,
+    batch: Array,
+    reading: Reading = "rounded",
+    like: Path | None = None,
 ) -> list[Observed]:
     """Returns every value that an artifact computes on the way to its outputs, in order.
 
@@ -102,17 +118,19 @@ def observe_values(
         path: of the artifact.
         function: of a Core ML model that has more than one.
         batch: as the artifact takes it, pixels where it takes those.
-        widened: compute half precision in float32, where the runner can.
+        reading: of half precision and int8, where the runner can compute them otherwise.
+        like: see ``unrounded``.
 
     Raises:
         ArtifactError: the artifact cannot be run, or no runner shows its values.
     """
     if target == "onnx":
         from mobilevit_deploy.runners.onnxruntime import observe_nodes
+        from mobilevit_deploy.runners.unrounded_onnx import change_for
 
-        return observe_nodes(path, batch)
+        return observe_nodes(path, batch, change_for(reading, like))
     if target == "coreml":
-        from mobilevit_deploy.runners.mil import MilRunner
+        from mobilevit_deploy.runners.mil import READINGS, MilRunner
 
-        return MilRunner(path, "widened" if widened else "fp16_storage", function).observe_all(batch)
+        return MilRunner(path, READINGS[reading], function).observe_all(batch)
     raise ArtifactError(f"this version cannot look into what {target} computes")

@@ -14,9 +14,15 @@ from mobilevit_deploy.mil.features import Feature, describe
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.mil.program import Function, Literal, Operation, TensorType, decode_function
 from mobilevit_deploy.mil.values import Mode, Value
-from mobilevit_deploy.runners import Array, Observed
+from mobilevit_deploy.runners import Array, Observed, Reading
 
 Inputs = Array | Mapping[str, Array]
+
+READINGS: Mapping[Reading, Mode] = {
+    "rounded": "fp16_storage",
+    "unrounded": "widened",
+    "rounded constants": "half_constants",
+}
 
 
 class MilRunner:

@@ -12,6 +12,7 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, Observed
 
 Optimization = Literal["disabled", "all"]
+Change = Callable[[Path], bytes]  # reads a file as another model
 
 
 class OnnxRuntimeRunner:
@@ -20,7 +21,7 @@ class OnnxRuntimeRunner:
     name = "onnxruntime"
 
     def __init__(
-        self, path: Path, optimization: Optimization, change: Callable[[Path], bytes] | None = None, rounding: str = ""
+        self, path: Path, optimization: Optimization, change: Change | None = None, rounding: str = ""
     ) -> None:
         """Opens the file.
 
@@ -67,9 +68,9 @@ def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -
         ) from error
 
 
-def observe_nodes(path: Path, batch: Array) -> list[Observed]:
+def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> list[Observed]:
     """Returns what every node computes, in order, with no node fused or left out; raises ArtifactError."""
-    model = onnx.load(path)
+    model = onnx.load_model_from_string(change(path)) if change else onnx.load(path)
     kinds = {name: node.op_type for node in model.graph.node for name in node.output if name}
     known = {value.name for value in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in kinds if name not in known)

@@ -4,7 +4,6 @@ Both sides have the weights of the smaller file, rounded anew here from the floa
 the only thing that drops out. What is left of a difference is a fault, of a scale, a weight or an operation.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,22 +12,41 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from mobilevit_deploy.runners import Reading
+from mobilevit_deploy.runners.onnxruntime import Change
+
 Floats = npt.NDArray[np.float32]
-Change = Callable[[Path], bytes]
 
 STEPS = 127  # of a symmetric int8, on either side of zero
 # A value halfway between two steps may go either way; float32 places it to 1e-7 of 127 steps.
 HALF_STEP = 0.5 + 1e-4
 
 
-def changes_for(small: Path) -> tuple[Change, Change] | None:
-    """Returns how to read the float32 file that a file was made from, and the file; None where it is float32 itself."""
-    kinds = {item.data_type for item in onnx.load(small, load_external_data=False).graph.initializer}
-    if TensorProto.INT8 in kinds:
-        return partial(_round_to_int8, small), _without_pairs
-    if TensorProto.FLOAT16 in kinds:
-        return _round_to_half, _widen
+def change_for(reading: Reading, like: Path | None = None) -> Change | None:
+    """Returns how to read a file; None for as it is.
+
+    Args:
+        reading: of the file.
+        like: with "rounded constants", the file that says which weights are rounded, and to what; half precision by
+            default.
+    """
+    if reading == "unrounded":
+        return _without_rounding
+    if reading == "rounded constants":
+        return partial(_round_like, like) if like else _round_to_half
     return None
+
+
+def _without_rounding(path: Path) -> bytes:
+    return _without_pairs(path) if _is_int8(path) else _widen(path)
+
+
+def _round_like(small: Path, path: Path) -> bytes:
+    return _round_to_int8(small, path) if _is_int8(small) else _round_to_half(path)
+
+
+def _is_int8(path: Path) -> bool:
+    return any(item.data_type == TensorProto.INT8 for item in onnx.load(path).graph.initializer)
 
 
 def _round_to_half(path: Path) -> bytes:

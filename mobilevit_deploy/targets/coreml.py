@@ -22,7 +22,6 @@ from mobilevit_deploy.artifact import (
     Entry,
     FileDescription,
     Intermediate,
-    measure_files,
 )
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.capture import TensorSpec
@@ -30,6 +29,8 @@ from mobilevit_deploy.compression import CompressionResult, account, blocks, com
 from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_path
+from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.mil.features import Feature
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner
@@ -55,12 +56,14 @@ def convert(request: ConversionRequest) -> Artifact:
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
+        program = request.program.run_decompositions({})
+        refuse_faults(program)
         intermediates = []
         compression = None
         with spoiling_passes_left_out(request.program):
             if request.intermediates and request.precision != "fp32":
-                intermediates.append(_float32_conversion(coremltools, request, request.intermediates))
-            model, kept = _convert(coremltools, request)
+                intermediates.append(_float32_conversion(coremltools, request, program, request.intermediates))
+            model, kept = _convert(coremltools, request, program)
             if request.compression:
                 model, compression, uncompressed = _compress(model, request, request.compression, kept)
                 intermediates += uncompressed
@@ -123,7 +126,8 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
 
 def describe(path: Path) -> FileDescription:
     """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
-    description = Package(path).model.description
+    package = Package(path)
+    description = package.model.description
     functions = [message.name for message in description.functions]
     default = description.defaultFunctionName
     functions.sort(key=lambda name: name != default)
@@ -132,6 +136,8 @@ def describe(path: Path) -> FileDescription:
     if len(first.inputs) != 1:
         names = ", ".join(feature.name for feature in first.inputs) or "none"
         raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    if not first.outputs:
+        raise ArtifactError(f"{path.name} describes no outputs", "export or copy the package again")
     return FileDescription(
         path=path,
         target="coreml",
@@ -144,7 +150,21 @@ def describe(path: Path) -> FileDescription:
             for feature in first.outputs
         ),
         image=first.inputs[0].kind == "image",
+        color=first.inputs[0].color,
+        labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
+        half=_computes_half(package.model),
         probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
+    )
+
+
+def _computes_half(specification: Any) -> bool:
+    """Tells whether an operation of the program returns half precision."""
+    return any(
+        DATA_TYPES.get(output.type.tensorType.dataType) is FP16
+        for operations in blocks(specification)
+        for operation in operations
+        for output in operation.outputs
+        if operation.type != "const" and not operation.type.startswith("constexpr_")
     )
 
 
@@ -164,10 +184,8 @@ def count_ops(specification: Any) -> dict[str, int]:
     return dict(Counter(kind for kind in types if kind != "const").most_common())
 
 
-def _convert(coremltools: Any, request: ConversionRequest) -> tuple[Any, set[str]]:
-    """Returns the converted model, and the names of the operations that were kept in float32."""
-    program = request.program.run_decompositions({})
-    refuse_faults(program)
+def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProgram) -> tuple[Any, set[str]]:
+    """Converts the decomposed program; returns it, and the names of the operations that were kept in float32."""
     chooser = _PrecisionChooser(program, request.app.keep_fp32)
     precision = coremltools.precision.FLOAT32
     if request.precision != "fp32":
@@ -228,11 +246,13 @@ class _PrecisionChooser:
         return False
 
 
-def _float32_conversion(coremltools: Any, request: ConversionRequest, folder: Path) -> Intermediate:
+def _float32_conversion(
+    coremltools: Any, request: ConversionRequest, program: ExportedProgram, folder: Path
+) -> Intermediate:
     """Converts the same graph in float32, where a wrong epsilon or form of GELU shows; half precision hides them."""
     plain = replace(request, precision="fp32", app=replace(request.app, keep_fp32=()), compression=None)
     path = folder / f"float32{SUFFIX}"
-    model, _ = _convert(coremltools, plain)
+    model, _ = _convert(coremltools, plain, program)
     _save(model, path)
     return Intermediate("float32 conversion", "fp32", path)
 

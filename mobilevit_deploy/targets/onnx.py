@@ -15,19 +15,14 @@ import onnx
 import torch
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.artifact import (
-    Artifact,
-    ConversionRequest,
-    Entry,
-    FileDescription,
-    Intermediate,
-    measure_files,
-)
+from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, Intermediate
 from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.half_precision import convert_to_half
+from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
+from mobilevit_deploy.onnx_inputs import fed_inputs
 from mobilevit_deploy.quantization import QuantizationResult
 from mobilevit_deploy.quantize_onnx import quantize
 from mobilevit_deploy.workers import CHILD
@@ -104,8 +99,7 @@ def describe(path: Path) -> FileDescription:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf raises many kinds for a damaged file
         raise ArtifactError(f"{path.name} is no ONNX file, or damaged", "export or copy the file again") from error
-    weights = {item.name for item in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = fed_inputs(model.graph)
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
         raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")

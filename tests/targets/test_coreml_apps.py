@@ -294,7 +294,7 @@ def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     assert "takes a BGR image; normalised in the graph by mean (0.4, 0.5, 0.6)" in text
     assert "returns the label and the probabilities of 100 classes" in text
     assert "float32 in head" in text
-    assert "MB of weights compressed; left as they were: " in text
+    assert "of weights compressed; left as they were: " in text
     only_onnx = mvd(*common, *more[:2], "--to", "onnx")
     assert only_onnx.exit_code == 2
     assert "--image-input and --mean and --std cannot be written to onnx" in only_onnx.stderr

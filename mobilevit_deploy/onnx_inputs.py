@@ -32,8 +32,13 @@ def read_inputs(path: Path) -> tuple[OnnxInput, ...]:
         graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:  # protobuf's own errors have no common base that is public
         raise MeasurementError(f"{path} is no ONNX file: {str(error).splitlines()[0]}", "is it complete?") from error
+    return tuple(_describe(item) for item in fed_inputs(graph))
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Returns the inputs that a caller feeds; old files list weights among them."""
     weights = {item.name for item in graph.initializer}
-    return tuple(_describe(item) for item in graph.input if item.name not in weights)
+    return [item for item in graph.input if item.name not in weights]
 
 
 def _describe(item: onnx.ValueInfoProto) -> OnnxInput:

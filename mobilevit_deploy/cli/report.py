@@ -1,0 +1,41 @@
+"""``mvd report``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.options import Json
+from mobilevit_deploy.publish import DEFAULT_FOLDER
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="The folder that artifacts and reports are in.")
+    ] = DEFAULT_FOLDER,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The page. Default: report.html in the folder.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write one HTML page of all artifacts and measurements in a folder."""
+    with console.progress() as progress:
+        from mobilevit_deploy.publish import publish_text
+        from mobilevit_deploy.report.folder import read_folder
+        from mobilevit_deploy.report.html import page_document, render
+        from mobilevit_deploy.report.records import printable
+
+        path = out or folder / "report.html"
+        shown = printable(str(path))
+        progress("reading reports and hashing artifacts")
+        found = read_folder(folder)
+        progress(f"writing {shown}")
+        publish_text(render(found), path)
+    for problem in found.problems:
+        console.warn(f"{problem.file}: {problem.reason}")
+    if json:
+        console.print_json(page_document(found, shown))
+    else:
+        count = sum(len(artifact.latencies) for artifact in found.artifacts)
+        typer.echo(f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}")

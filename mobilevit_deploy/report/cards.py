@@ -1,0 +1,80 @@
+"""The catalog's cards, as tables for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from mobilevit_deploy.report.table import make_table
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.catalog import InputRule, ModelCard
+
+
+def card_document(card: ModelCard) -> dict[str, Any]:
+    """Returns what `mvd list` says of one model."""
+    return {
+        "name": card.name,
+        "family": card.family.family,
+        "parameters": card.variant.parameters,
+        "macs": card.variant.macs,
+        "published": [item.model_dump() for item in card.variant.published],
+        "reconstruction": card.family.reconstruction,
+        "tasks": list(card.family.tasks),
+    }
+
+
+def models_table(cards: Sequence[ModelCard]) -> RenderableType:
+    """Returns the catalog."""
+    numbers = ("parameters", "MACs")
+    table = make_table("model", *numbers, "published top-1", "tasks", "note", numbers=numbers)
+    for card in cards:
+        table.add_row(
+            card.name,
+            f"{card.variant.parameters / 1e6:.2f} M",
+            f"{card.variant.macs / 1e9:.3f} G",
+            _published(card),
+            ", ".join(card.family.tasks),
+            "reconstruction" if card.family.reconstruction else "",
+        )
+    return table
+
+
+def _published(card: ModelCard) -> str:
+    return ", ".join(f"{item.top1_percent:.1f} % @{item.input_size}" for item in card.variant.published) or "none"
+
+
+def card_table(card: ModelCard) -> RenderableType:
+    """Returns one card, whole."""
+    family, variant = card.family, card.variant
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    rows = {
+        "model": card.name,
+        "paper": f"{family.title}\n{family.paper}",
+        "code": f"{family.repository or 'none published'}{f' @ {family.commit[:12]}' if family.commit else ''}",
+        "licence": family.licence or "unknown",
+        "reconstruction": "yes: not the authors' code" if family.reconstruction else "no",
+        "tasks": ", ".join(family.tasks),
+        "input": f"{family.input.default_size} px; {_sizes(family.input)}",
+        "parameters": f"{variant.parameters:,}",
+        "MACs at 224 px": f"{variant.macs:,}",
+        "published top-1": _published(card),
+        "preprocessing": f"{family.preprocessing.description}; {family.preprocessing.interpolation}; "
+        f"mean {family.preprocessing.mean}, std {family.preprocessing.std}",
+        "architecture": ", ".join(f"{key} {value}" for key, value in variant.architecture.items()),
+    }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    return table
+
+
+def _sizes(rule: InputRule) -> str:
+    words = {task: f"any size divisible by {n}" if n > 1 else "any size" for task, n in rule.multiple_of.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{task}: {text}" for task, text in words.items())

@@ -1,0 +1,76 @@
+"""Which measurements may be compared in one plot, and which of them no other one beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mobilevit_deploy.report.folder import Artifact
+from mobilevit_deploy.report.records import LatencyRecord, Settings
+
+
+@dataclass(frozen=True)
+class Point:
+    """One artifact in the plot, by its number on the page.
+
+    Attributes:
+        number: of the artifact on the page, from 1.
+        artifact: that was measured.
+        latency: its measurement.
+        top1_percent: published for its architecture.
+        best: whether no other point is both faster and more accurate.
+    """
+
+    number: int
+    artifact: Artifact
+    latency: LatencyRecord
+    top1_percent: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Measurements under the same conditions.
+
+    Attributes:
+        title: what they have in common.
+        points: in order of latency.
+        measured: how many artifacts were measured, with those that have no published accuracy.
+    """
+
+    title: str
+    points: Sequence[Point]
+    measured: int
+
+
+def comparable_groups(artifacts: Sequence[Artifact]) -> list[Group]:
+    """Returns the measurements of artifacts by machine and settings: latencies of two machines compare nothing."""
+    by_title: dict[str, list[tuple[int, Artifact, LatencyRecord]]] = {}
+    for number, artifact in enumerate(artifacts, 1):
+        for latency in artifact.latencies:
+            by_title.setdefault(conditions(latency), []).append((number, artifact, latency))
+    return [Group(title, _points(items), len(items)) for title, items in by_title.items()]
+
+
+def conditions(latency: LatencyRecord) -> str:
+    """Returns in words what two latencies must share to be compared."""
+    machine = latency.environment
+    batch = latency.input_shape[0] if latency.input_shape else 1
+    threads = f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
+    texts = [machine.cpu, f"{latency.backend} ({latency.provider})", threads, f"batch {batch}"]
+    settings: Settings = {**machine.session_options, **machine.provider_options, **machine.variables}
+    return ", ".join([*texts, *(f"{key}={value}" for key, value in settings.items())])
+
+
+def _points(items: Sequence[tuple[int, Artifact, LatencyRecord]]) -> list[Point]:
+    known = [
+        (number, artifact, latency, artifact.published.top1_percent)
+        for number, artifact, latency in items
+        if artifact.published.top1_percent is not None
+    ]
+    points = []
+    best_so_far = float("-inf")
+    for number, artifact, latency, top1 in sorted(known, key=lambda item: (item[2].p50_ms, -item[3], item[0])):
+        points.append(Point(number, artifact, latency, top1, best=top1 > best_so_far))
+        best_so_far = max(best_so_far, top1)
+    return points

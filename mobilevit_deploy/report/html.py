@@ -1,0 +1,94 @@
+"""One page of everything in a folder: it loads nothing, runs no script, and escapes whatever a report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mobilevit_deploy import __version__
+from mobilevit_deploy.report import page_tables
+from mobilevit_deploy.report.folder import Artifact, Folder
+from mobilevit_deploy.report.frontier import Group, comparable_groups
+from mobilevit_deploy.report.json import SCHEMA
+from mobilevit_deploy.report.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.report.records import printable
+
+TEMPLATE = "page.html.jinja"
+
+
+def render(folder: Folder) -> str:
+    """Returns the page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("mobilevit_deploy.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    groups = comparable_groups(folder.artifacts)
+    return environment.get_template(TEMPLATE).render(
+        folder=folder,
+        title=printable(str(folder.path)),
+        groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
+        tables=page_tables,
+        version=__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        untrained=any(artifact.trained is False for artifact in folder.artifacts),
+        reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
+    )
+
+
+def _plots(group: Group, number: int) -> tuple[Markup | None, Markup | None]:
+    """Returns the plot for a wide screen and for a phone, whose text would be too small in the wide one."""
+    if not group.points:
+        return None, None
+    return pareto_svg(group, WIDE, f"wide-{number}"), pareto_svg(group, NARROW, f"narrow-{number}")
+
+
+def page_document(folder: Folder, page: str) -> dict[str, Any]:
+    """Returns what is on the page, for scripts."""
+    return {
+        "schema": SCHEMA,
+        "folder": printable(str(folder.path)),
+        "page": page,
+        "artifacts": [_artifact(number, artifact) for number, artifact in enumerate(folder.artifacts, 1)],
+        "plots": _plot_documents(comparable_groups(folder.artifacts)),
+        "problems": [vars(problem) for problem in folder.problems],
+    }
+
+
+def _artifact(number: int, artifact: Artifact) -> dict[str, Any]:
+    return {
+        "number": number,
+        "name": artifact.name,
+        "state": artifact.state,
+        "trained": artifact.trained,
+        "published_top1_percent": artifact.published.top1_percent,
+        "published_reason": artifact.published.reason,
+        "latencies": [latency.model_dump(mode="json") for latency in artifact.latencies],
+        "stale_latencies": [latency.model_dump(mode="json") for latency in artifact.stale],
+        "report": artifact.record.model_dump(mode="json"),
+    }
+
+
+def _plot_documents(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    return [
+        {
+            "conditions": group.title,
+            "points": [
+                {
+                    "number": point.number,
+                    "p50_ms": point.latency.p50_ms,
+                    "ci95_ms": list(point.latency.ci95_ms),
+                    "published_top1_percent": point.top1_percent,
+                    "best": point.best,
+                }
+                for point in group.points
+            ],
+        }
+        for group in groups
+    ]

@@ -1,0 +1,42 @@
+"""Latencies, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mobilevit_deploy.report.table import make_table, with_origin
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.latency import LatencyReport
+
+
+def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
+    """Returns the latencies of all artifacts, in milliseconds."""
+    numbers = ("p50 ms", "95 % interval", "p90", "p99", "per s", "load", "again", "MB")
+    table = make_table("artifact", *numbers, "stable", numbers=numbers)
+    for report in reports:
+        s = report.statistics
+        table.add_row(
+            with_origin(report.artifact.name),
+            f"{s.p50_ms:.2f}",
+            f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
+            f"{s.p90_ms:.2f}",
+            f"{s.p99_ms:.2f}",
+            f"{report.throughput_per_s:.1f}",
+            f"{report.load_ms:.0f}",
+            f"{report.second_load_ms:.0f}",
+            f"{report.peak_rss_mb:.0f}" if report.peak_rss_mb else "unknown",
+            Text("yes", style="green") if report.stable else Text("no", style="yellow"),
+        )
+    first, machine = reports[0], reports[0].environment
+    settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
+    note = (
+        f"{first.provider}, {first.threads} threads, batch {first.batch}; {machine['cpu']}, "
+        f"{machine['cores_available']} cores available; onnxruntime {machine['versions']['onnxruntime']}"
+        + "".join(f"; {key}={value}" for key, value in settings.items())
+    )
+    return Group(table, Text(note, style="dim"))

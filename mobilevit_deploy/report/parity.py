@@ -1,0 +1,60 @@
+"""Parity and accuracy, as a table and lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mobilevit_deploy.report.table import make_table
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.accuracy import Accuracy
+    from mobilevit_deploy.parity import ParityReport
+
+
+def legs_table(parity: ParityReport, title: str) -> RenderableType:
+    """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
+    numbers = ("max rel", "(allowed)", "SNR", "(allowed) ", "class")
+    several = len({leg.size for leg in parity.legs}) > 1
+    table = make_table("leg", *["size"][: int(several)], "run by", *numbers, "", numbers=numbers)
+    for leg in parity.legs:
+        outputs = leg.outputs
+        agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
+        table.add_row(
+            leg.subject,
+            *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
+            " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
+            f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
+            f"({leg.tolerance.max_rel:.0e})",
+            f"{min(item.snr_db for item in outputs):.0f}" if outputs else "",
+            f"({leg.tolerance.snr_db:.0f} dB)",
+            f"{min(agreements):.0%}" if agreements else "",
+            Text("passed", style="green") if leg.passed else Text("FAILED", style="red"),
+        )
+    reasons: dict[str, list[str]] = {}
+    for missing in parity.not_run:
+        reasons.setdefault(missing.reason, []).append(
+            " ".join([missing.runner or missing.subject, *missing.settings.values()])
+        )
+    lines = [
+        Text(f"not run: {', '.join(dict.fromkeys(names))}: {reason}", style="yellow")
+        for reason, names in reasons.items()
+    ]
+    if not parity.legs:
+        return Group(*lines)
+    title = f"{title}, on {parity.legs[0].samples} structured images against PyTorch"
+    return Group(Text(title, style="bold"), table, *lines)
+
+
+def accuracy_lines(accuracy: Accuracy | None) -> list[str]:
+    """Returns what the user's own images say."""
+    if accuracy is None:
+        return []
+    count = accuracy.images
+    lines = [f"on {count} of your images the same class as PyTorch for {accuracy.agreeing}"]
+    if accuracy.reference_correct is not None and accuracy.artifact_correct is not None:
+        before, after = accuracy.reference_correct, accuracy.artifact_correct
+        lines.append(f"top-1 on them: PyTorch {before / count:.1%} ({before}), this file {after / count:.1%} ({after})")
+    return lines

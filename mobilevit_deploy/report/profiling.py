@@ -1,0 +1,55 @@
+"""Where the time goes, as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mobilevit_deploy.report.table import make_table, with_origin
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.profiling import ProfileReport
+    from mobilevit_deploy.profiling.tree import Row
+
+
+def profile_table(report: ProfileReport, depth: int) -> RenderableType:
+    """Returns the times by module and by op type; the last lines of the tree add up to the whole."""
+    from mobilevit_deploy.profiling.tree import build_tree, by_op, rows
+
+    peak = report.peak_macs_per_s
+    neighbours = report.share(exact=False) - report.share(exact=True)
+    cost_us = (report.profiled_run_ms - report.run_ms) / len(report.nodes) * 1e3
+    notes = (
+        f"all {len(report.nodes)} nodes: {report.nodes_ms:.2f} ms; a whole run, with what is between nodes: "
+        f"{report.run_ms:.2f} ms (fastest {report.fastest_run_ms:.2f}), "
+        f"and {report.profiled_run_ms:.2f} ms with the profiler, {cost_us:.1f} us a node",
+        f"peak: {peak / 1e9:.1f} GMAC/s, MatMul {'x'.join(map(str, report.peak_shape))}, {report.threads} threads; "
+        f"'above peak' is the time beyond the MACs at that rate",
+        f"module known for {report.share(exact=False):.1%} of the nodes' time; {neighbours:.1%} are from neighbours",
+    )
+    return Group(
+        Text(with_origin(report.artifact.name), style="bold"),
+        _time_table("module", list(rows(build_tree(report.nodes), depth)), report.nodes_ms, peak),
+        _time_table("op", by_op(report.nodes), report.nodes_ms, peak),
+        *(Text(note, style="dim") for note in notes),
+    )
+
+
+def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float) -> Table:
+    numbers = ("nodes", "ms", "share", "MMAC", "GMAC/s", "above peak ms")
+    table = make_table(title, *numbers, numbers=numbers)
+    for line in lines:
+        table.add_row(
+            "  " * line.level + line.label,
+            str(line.nodes),
+            f"{line.ms:.2f}",
+            f"{line.ms / (whole_ms or 1):.1%}",
+            f"{line.macs / 1e6:.1f}" if line.macs else "",
+            f"{line.macs / line.ms / 1e6:.1f}" if line.macs and line.ms else "",
+            f"{line.ms - line.macs / peak * 1e3:.2f}",
+        )
+    return table

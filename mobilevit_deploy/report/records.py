@@ -1,0 +1,214 @@
+"""What the page reads from reports on disk. They are untrusted: anyone may have written or damaged them.
+
+Every text, list and number has a limit; a key that is not known is passed over, and one that is absent is None or
+empty, for reports of other versions are shown too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+LARGEST_FILE = 4 * 2**20  # bytes; an export's report has 15 to 60 kB
+
+Name = Annotated[str, Field(max_length=300)]
+Note = Annotated[str, Field(max_length=4000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+Milliseconds = Annotated[float, Field(ge=1e-6, le=1e9)]
+Ops = Annotated[dict[Name, Count], Field(max_length=500)]
+Settings = Annotated[dict[Name, Name | bool | Whole | Number | None], Field(max_length=100)]
+
+
+class Record(BaseModel):
+    """Base of what is read from a report."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Weights(Record):
+    """Where the weights are from."""
+
+    trained: bool
+    path: Note | None = None
+
+
+class Spec(Record):
+    """Name and shape of an input or an output."""
+
+    name: Name = ""
+    shape: Annotated[list[Count], Field(max_length=16)] = []
+
+
+class Refusal(Record):
+    """One place where a rewrite was not applied, and why."""
+
+    at: Note = ""
+    reason: Note = ""
+
+
+class Rewrite(Record):
+    """One rewrite: how often it was applied, and its proof in float64."""
+
+    name: Name
+    applied: Count = 0
+    refused: Annotated[list[Refusal], Field(max_length=2000)] = []
+    max_rel_difference: Number | None = None
+
+
+class Tolerance(Record):
+    """What a leg was allowed."""
+
+    max_rel: Number | None = None
+    snr_db: Number | None = None
+    top1_agreement: Number | None = None
+
+
+class Leg(Record):
+    """One comparison with PyTorch."""
+
+    subject: Name = "artifact"
+    reference: Name = "PyTorch"
+    runner: Name = ""
+    settings: Settings = {}
+    precision: Name = ""
+    samples: Count | None = None
+    max_rel: Number | None = None
+    snr_db: Number | None = None
+    top1_agreement: Number | None = None
+    tolerance: Tolerance = Tolerance()
+    passed: bool | None = None
+
+
+class NotRun(Record):
+    """A comparison that this machine could not make."""
+
+    subject: Name = "artifact"
+    runner: Name | None = None
+    settings: Settings = {}
+    reason: Note = ""
+
+
+class Parity(Record):
+    """All comparisons of one artifact."""
+
+    status: Literal["passed", "failed", "not_measured"]
+    reason: Note | None = None
+    legs: Annotated[list[Leg], Field(max_length=200)] = []
+    not_run: Annotated[list[NotRun], Field(max_length=200)] = []
+
+
+class OwnAccuracy(Record):
+    """Counts over the user's own images."""
+
+    images: Annotated[int, Field(gt=0, le=2**53)]
+    agreeing: Count
+    reference_correct: Count | None = None
+    artifact_correct: Count | None = None
+
+
+class ExportRecord(Record):
+    """One artifact's report, ``<stem>.<target>.json``."""
+
+    model: Name
+    target: Name
+    precision: Name
+    path: Note
+    sha256: Sha256
+    bytes: Count
+    task: Name | None = None
+    reconstruction: bool = False
+    weights: Weights | None = None
+    input: Spec = Spec()
+    outputs: Annotated[list[Spec], Field(max_length=100)] = []
+    recipe: Name | None = None
+    version: Settings = {}
+    ops: Ops = {}
+    ops_before: Ops = {}
+    ops_rewritten: Ops = {}
+    rewrites: Annotated[list[Rewrite], Field(max_length=200)] = []
+    parity: Parity | None = None
+    accuracy: OwnAccuracy | None = None
+    warnings: Annotated[list[Note], Field(max_length=200)] = []
+    seconds: Annotated[dict[Name, Number], Field(max_length=50)] = {}
+    tool_versions: Settings = {}
+
+
+class Environment(Record):
+    """The machine and the session that a latency belongs to."""
+
+    cpu: Name = "unknown CPU"
+    os: Name | None = None
+    cores_available: Count | None = None
+    memory_total_mb: Count | None = None
+    session_options: Settings = {}
+    provider_options: Settings = {}
+    variables: Settings = {}
+    versions: Settings = {}
+
+
+class LatencyRecord(Record):
+    """One measurement, as ``mvd latency --json`` prints it."""
+
+    artifact: Note
+    sha256: Sha256
+    backend: Name
+    provider: Name
+    threads: Count
+    p50_ms: Milliseconds
+    ci95_ms: tuple[Milliseconds, Milliseconds]
+    p90_ms: Milliseconds | None = None
+    p99_ms: Milliseconds | None = None
+    load_ms: Number | None = None
+    peak_rss_mb: Number | None = None
+    throughput_per_s: Number | None = None
+    processes: Count | None = None
+    iterations: Count | None = None
+    input_shape: Annotated[list[Count], Field(max_length=16)] = []
+    stable: bool = False
+    warnings: Annotated[list[Note], Field(max_length=50)] = []
+    environment: Environment = Environment()
+
+
+class LatencyFile(Record):
+    """A document of ``mvd latency --json``."""
+
+    results: Annotated[list[LatencyRecord], Field(max_length=64)]
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class BrokenReportError(ValueError):
+    """A report that cannot be shown, and why."""
+
+
+def read_record(path: Path, kind: type[RecordT]) -> RecordT:
+    """Reads one report.
+
+    Raises:
+        BrokenReportError: it cannot be read, is too large, is no JSON, or lacks what a report holds.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise BrokenReportError(error.strerror or str(error)) from error
+    if len(content) > LARGEST_FILE:
+        raise BrokenReportError(f"larger than {LARGEST_FILE // 2**20} MB, which no report is")
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        problems: list[Any] = error.errors(include_url=False, include_input=False, include_context=False)
+        texts = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ") for item in problems[:3]]
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise BrokenReportError(printable("; ".join(texts)[:500]) + more) from error
+
+
+def printable(text: str) -> str:
+    """Returns a text that is safe to show on a terminal: no control characters, which could move its cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,73 @@
+"""Latencies kept beside the artifacts that they are of, as ``<stem>.<target>.latency.json``.
+
+The file is a document of ``mvd latency --json`` without the single samples. It keeps the newest result of each machine
+and settings, and only of the artifact as it is now: results of a file that was replaced since go when it is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilevit_deploy.publish import publish_text
+from mobilevit_deploy.report.json import SCHEMA, dumps, latency_document, report_name
+from mobilevit_deploy.report.records import BrokenReportError, LatencyFile, read_record
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.latency import LatencyReport
+
+SUFFIX = ".latency.json"
+TARGETS_BY_SUFFIX = {".onnx": "onnx", ".mlpackage": "coreml"}
+
+
+def latency_path(artifact: Path) -> Path | None:
+    """Returns where an artifact's latencies are kept; None when no export's report stands beside it.
+
+    What `mvd` did not export may lie anywhere: nothing is written there unasked.
+    """
+    target = TARGETS_BY_SUFFIX.get(artifact.suffix)
+    if target is None:
+        return None
+    report = artifact.with_name(report_name(artifact, target))
+    return report.with_name(report.name.removesuffix(".json") + SUFFIX) if report.is_file() else None
+
+
+def store_latencies(reports: Sequence[LatencyReport]) -> list[Path]:
+    """Adds each result to the file beside its artifact, in place of one under the same conditions; returns the files.
+
+    Raises:
+        OutputError: a folder cannot be written.
+    """
+    written = []
+    for report in reports:
+        path = latency_path(report.artifact)
+        if path is None:
+            continue
+        document = latency_document(report)
+        del document["samples_ms"]  # up to some hundred thousand numbers, which no page shows
+        kept = [old for old in _kept_results(path, report.sha256) if _conditions(old) != _conditions(document)]
+        publish_text(dumps({"schema": SCHEMA, "results": [*kept, document]}) + "\n", path)
+        written.append(path)
+    return written
+
+
+def _kept_results(path: Path, sha256: str) -> list[dict[str, Any]]:
+    """Returns the results on disk that are of this artifact; none of a file that is broken, for it is replaced."""
+    if not path.is_file():
+        return []
+    try:
+        read_record(path, LatencyFile)
+        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    except (BrokenReportError, OSError):
+        return []
+    return [result for result in results if result["sha256"] == sha256]
+
+
+def _conditions(result: dict[str, Any]) -> str:
+    """Returns what two results must share for the newer to replace the older."""
+    environment = result.get("environment") or {}
+    names = ("cpu", "session_options", "provider_options", "variables")
+    settings = [result.get(name) for name in ("backend", "provider", "threads", "input_shape")]
+    return json.dumps([settings, [environment.get(name) for name in names]], sort_keys=True)
