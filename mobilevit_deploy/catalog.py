@@ -4,7 +4,6 @@
 target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
 """
 
-import fnmatch
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,21 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from mobilevit_deploy.card import Card
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.quantization_rule import QuantizationRule
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
 # w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
 Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
-
-
-class Card(BaseModel):
-    """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputRule(Card):
@@ -78,25 +73,6 @@ class Variant(Card):
     macs: int = Field(gt=0)
     published: tuple[PublishedAccuracy, ...] = ()
     architecture: Mapping[str, Any]
-
-
-class QuantizationRule(Card):
-    """Which nodes of an ONNX graph become int8.
-
-    ``smallest_weight`` is the least number of values of a constant operand, of the operations that take one;
-    ``keep_float`` has patterns of module paths whose nodes, and those of modules inside, stay in float32.
-    """
-
-    op_types: tuple[str, ...]
-    smallest_weight: int = Field(default=0, ge=0)
-    keep_float: tuple[str, ...] = ()
-    reason: str
-
-    def keeps_float(self, path: str) -> bool:
-        """Tells whether a module, by its path, or one that it lies in, matches a pattern."""
-        parts = path.split(".")
-        names = [".".join(parts[: i + 1]) for i in range(len(parts))]
-        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.keep_float)
 
 
 class Family(Card):
@@ -218,6 +194,8 @@ class Recipe(Card):
             raise ValueError(f"no tolerances for the default precision {self.default_precision}")
         if "fp32" not in self.tolerances:
             raise ValueError("no tolerances for fp32, at which the rewritten graph is compared")
+        if ("int8" in self.tolerances) != (self.quantization is not None):
+            raise ValueError("int8 needs tolerances and a quantization rule, and nothing else has one")
         return self
 
     @model_validator(mode="after")
@@ -227,12 +205,6 @@ class Recipe(Card):
             raise ValueError(
                 "every compressed precision needs tolerances and at least one scheme, and no other has one"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _int8_has_a_rule(self) -> "Recipe":
-        if ("int8" in self.tolerances) != (self.quantization is not None):
-            raise ValueError("int8 needs tolerances and a quantization rule, and nothing else has one")
         return self
 
     def choose_precision(self, given: str | None) -> Precision:

@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 
 from mobilevit_deploy.accuracy import batches
-from mobilevit_deploy.catalog import QuantizationRule
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.node_order import sort_nodes
+from mobilevit_deploy.quantization_rule import QuantizationRule
 from mobilevit_deploy.runners import Array
 
 STRUCTURED = "structured"  # what --calibrate takes in place of images, for demos

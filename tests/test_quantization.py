@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.catalog import QuantizationRule
 from mobilevit_deploy.quantization import choose_nodes, signal_to_noise
+from mobilevit_deploy.quantization_rule import QuantizationRule
 
 
 def rule(**settings: object) -> QuantizationRule:

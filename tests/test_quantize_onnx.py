@@ -16,13 +16,13 @@ from typer.testing import Result
 from mobilevit_deploy import samples
 from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.artifact import Artifact
-from mobilevit_deploy.catalog import QuantizationRule
 from mobilevit_deploy.errors import ConversionError, MvdError, UsageError
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.images import Floats
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.module_paths import read_path
 from mobilevit_deploy.quantization import Calibration, Quantization
+from mobilevit_deploy.quantization_rule import QuantizationRule
 from mobilevit_deploy.quantize_onnx import _groups, quantize
 from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH

@@ -21,6 +21,7 @@ from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.half_precision import convert_to_half
 from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.int8_graph import suit_int8
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
 from mobilevit_deploy.onnx_inputs import fed_inputs
 from mobilevit_deploy.quantization import QuantizationResult
@@ -82,6 +83,8 @@ def _change_precision(
     """Returns a float32 model in the precision that was asked for, with the module paths of its nodes."""
     with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
         path = (request.intermediates or Path(folder)) / f"float32{SUFFIX}"
+        if request.quantization:
+            suit_int8(model)
         onnx.save(model, str(path))
         result = None
         if request.quantization:
