@@ -19,6 +19,7 @@ from mobilevit_deploy.legs import (
     compare_artifact,
     compare_graph,
     compare_other_sizes,
+    expect_for_artifact,
     expect_for_target,
     measure_given,
 )
@@ -229,7 +230,8 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         with clock.stage("convert", f"{target}: converting"):
             artifact = convert_for_target(plan, prepared, ready, work, Path(steps))
         with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
-            compare_artifact(plan, ready, artifact, expected, comparison)
+            own = expect_for_artifact(prepared, ready, expected)
+            compare_artifact(plan, ready, artifact, expected, comparison, own)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)

@@ -46,9 +46,17 @@ def locate(
     graph, images = _program(made, file, noted)
     worst = _worst_batch(file, graph, images)
     sides = _set_up(file, noted, graph, _observe(file, worst, "rounded"), worst)
-    found = sides.find(OWN_DIFFERENCE[precision])
-    if found is None and precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
-        found = _find_below_rounding(made, file, noted, recipe, graph, worst)
+
+    def find_below_rounding() -> Divergence | None:
+        if precision not in ("fp16", "int8") or (noted and (noted.prune or noted.keep_fp32)):
+            return None
+        return _find_below_rounding(made, file, noted, recipe, graph, worst)
+
+    # Images of another kind than int8 was calibrated on leave its ranges: what is not rounding is sought first.
+    if precision == "int8":
+        found = find_below_rounding() or sides.find(OWN_DIFFERENCE[precision])
+    else:
+        found = sides.find(OWN_DIFFERENCE[precision]) or find_below_rounding()
     return found or sides.find_cancellation()
 
 

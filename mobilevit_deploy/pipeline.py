@@ -27,7 +27,14 @@ from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.parity import SAMPLES
-from mobilevit_deploy.quantization import CALIBRATION_IMAGES, STRUCTURED, Calibration, Quantization
+from mobilevit_deploy.quantization import (
+    CALIBRATION_IMAGES,
+    HELD_OUT_IMAGES,
+    STRUCTURED,
+    Calibration,
+    Quantization,
+    divide,
+)
 from mobilevit_deploy.rewrites import chosen_rewrites
 from mobilevit_deploy.rewriting import RewriteResult, rewrite_graph
 from mobilevit_deploy.runners.borders import Borders
@@ -181,9 +188,9 @@ def _read_calibration(
     model: LoadedModel, path: Path, made: samples.Images, preparation: Preprocessing | None
 ) -> Calibration:
     if str(path) == STRUCTURED:
-        return Calibration(made, STRUCTURED)
-    found = read_images(path, model.input_shape[1:], preparation, CALIBRATION_IMAGES)
-    return Calibration(found.images, str(path))
+        return Calibration(made, made, STRUCTURED)
+    found = read_images(path, model.input_shape[1:], preparation, CALIBRATION_IMAGES + HELD_OUT_IMAGES)
+    return divide(found.images, str(path))
 
 
 def choose_quantization(plan: Plan, prepared: Prepared) -> Quantization | None:

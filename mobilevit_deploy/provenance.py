@@ -28,6 +28,15 @@ class ImageNormalisation(BaseModel):
     std: tuple[float, ...]
 
 
+class CalibrationNote(BaseModel):
+    """By how many images int8 was calibrated, and which: a name, or the word for the structured ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    images: int
+
+
 class Provenance(BaseModel):
     """What ``mvd export`` noted in an artifact; nothing in it is believed without a comparison.
 
@@ -44,6 +53,7 @@ class Provenance(BaseModel):
         keep_fp32: paths of the modules that stayed in float32.
         labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
+        calibration: of an int8 file.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -63,12 +73,14 @@ class Provenance(BaseModel):
     keep_fp32: tuple[str, ...] = ()
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
+    calibration: CalibrationNote | None = None
 
 
 PREFIX = "mvd."
 STRUCTURED = (
     "keep_fp32",
     "image",
+    "calibration",
     "prune",
     "rewritten",
     "own_code",

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 
 from mobilevit_deploy.accuracy import batches
-from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.errors import ConversionError, MvdError
 from mobilevit_deploy.node_order import sort_nodes
 from mobilevit_deploy.quantization_rule import QuantizationRule
 from mobilevit_deploy.runners import Array
@@ -29,6 +29,9 @@ STRUCTURED = "structured"  # what --calibrate takes in place of images, for demo
 WEIGHTED = ("Conv", "Gemm", "MatMul", "ConvTranspose")  # int8 pays off where one operand is a constant
 # With 20 images a trained cas_vit_xs kept 25 dB of its logits, with 100 it kept 28 dB, with 200 it kept 26 dB.
 CALIBRATION_IMAGES = 100
+HELD_OUT_IMAGES = 16  # of those that were given, for the artifact's own comparison
+HELD_OUT_SHARE = 5  # one of so many, where fewer are given
+FEWEST_HELD_OUT = 2  # an output is judged by how it differs between images
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,36 @@ class Calibration:
 
     Attributes:
         images: (N, C, H, W), normalised.
+        held_out: images of the same kind that have no part in it, (M, C, H, W); all of them where they are too few.
         source: what the user gave.
     """
 
     images: Array
+    held_out: Array
     source: str
 
     @property
     def structured(self) -> bool:
         """Tells whether the images are no photographs, but the ones that parity is measured on."""
         return self.source == STRUCTURED
+
+
+def divide(images: Array, source: str) -> Calibration:
+    """Holds images out of calibration, spread over all that were given: these lie in order of their classes.
+
+    Raises:
+        MvdError: there is one image only, on which nothing can be compared.
+    """
+    if len(images) < FEWEST_HELD_OUT:
+        raise MvdError(
+            f"{source} has one image, and a comparison takes {FEWEST_HELD_OUT}",
+            f"give some {CALIBRATION_IMAGES} images of the kind that the model will see",
+        )
+    count = min(HELD_OUT_IMAGES, len(images) // HELD_OUT_SHARE)
+    if count < FEWEST_HELD_OUT:
+        return Calibration(images, images, source)
+    chosen = np.linspace(0, len(images) - 1, count).round().astype(np.int64)
+    return Calibration(np.delete(images, chosen, axis=0), images[chosen], source)
 
 
 @dataclass(frozen=True)

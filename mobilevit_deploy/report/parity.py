@@ -23,7 +23,7 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         table.add_row(
-            leg.subject,
+            leg.subject + (leg.reference.removeprefix("PyTorch") if leg.reference.startswith("PyTorch") else ""),
             *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
             " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",

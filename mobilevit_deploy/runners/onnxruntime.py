@@ -12,6 +12,7 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, Observed
 
 Optimization = Literal["disabled", "all"]
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 Change = Callable[[Path], bytes]  # reads a file as another model
 
 
@@ -69,10 +70,15 @@ def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -
 
 
 def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> list[Observed]:
-    """Returns what every node computes, in order, with no node fused or left out; raises ArtifactError."""
+    """Returns what every node but those that only round computes, in order, with none fused; raises ArtifactError."""
     model = onnx.load_model_from_string(change(path)) if change else onnx.load(path)
-    kinds = {name: node.op_type for node in model.graph.node for name in node.output if name}
     known = {value.name for value in model.graph.output}
+    kinds = {
+        name: node.op_type
+        for node in model.graph.node
+        for name in node.output
+        if name and (name in known or node.op_type not in ROUNDING)
+    }
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in kinds if name not in known)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -75,15 +75,20 @@ def _widen(path: Path) -> bytes:
 def _without_pairs(path: Path) -> bytes:
     """Returns an int8 model without the rounding of activations; pairs that do not undo each other are left."""
     model = onnx.load(path)
+    ends = {value.name for value in model.graph.output}
     quantizers = {node.output[0]: node for node in model.graph.node if node.op_type == "QuantizeLinear"}
-    for node in model.graph.node:
+    sources: dict[str, str] = {}
+    for node in list(model.graph.node):
+        for i, name in enumerate(node.input):
+            node.input[i] = sources.get(name, name)
         quantizer = quantizers.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
-        if quantizer and list(quantizer.input[1:]) == list(node.input[1:]):
-            source = quantizer.input[0]
-            node.op_type = "Identity"
-            del node.attribute[:]
-            del node.input[:]
-            node.input.append(source)
+        if quantizer is None or list(quantizer.input[1:]) != list(node.input[1:]):
+            continue
+        if node.output[0] in ends:
+            node.CopyFrom(onnx.helper.make_node("Identity", quantizer.input[:1], node.output, node.name))
+        else:
+            sources[node.output[0]] = quantizer.input[0]
+            model.graph.node.remove(node)
     return bytes(model.SerializeToString())
 
 
