@@ -26,7 +26,9 @@ Kind = Literal["overflow", "cancellation", "wrong op"]
 OWN_DIFFERENCE: Mapping[Precision, float] = {
     "fp32": 2e-5,
     "fp16": 1e-2,
-    "int8": 1e-1,
+    # Right files of the families have 0.02 to 0.09; on images of another kind than calibration's, beyond the ranges,
+    # up to 0.34.
+    "int8": 2e-1,
     "w8": 5e-2,
     "w6": 1.5e-1,
     "w4": 5e-1,

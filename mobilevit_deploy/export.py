@@ -83,9 +83,10 @@ class ExportRequest:
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
         if self.sensitivity and self.precision != "int8":
             raise UsageError("--sensitivity is for int8", "leave it out")
-        # --mean and --std also say how the user's own images are normalised.
-        read = self.images or self.calibrate
-        given = [option for option in self.app.given() if not (read and option in ("--mean", "--std"))]
+        # --mean and --std also say how the user's own images are normalised, --keep-fp32 also what int8 leaves alone.
+        taken = ["--mean", "--std"] if self.images or self.calibrate else []
+        taken += ["--keep-fp32"] if self.precision == "int8" else []
+        given = [option for option in self.app.given() if option not in taken]
         if given and not takers:
             options = " and ".join(given)
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
@@ -96,13 +97,17 @@ class ExportRequest:
                 precision=self.precision,
                 version=versions[find_target(name).VERSION_NAME],
                 rewrite=self.rewrite,
-                app=self.app if name in takers else AppOptions(),
+                app=self.app if name in takers else self._app_of_others(),
                 calibrated=self.calibrate is not None,
                 sensitivity=self.sensitivity,
                 reads_images=bool(self.images or self.calibrate),
             )
             for name in dict.fromkeys(self.targets)
         ]
+
+    def _app_of_others(self) -> AppOptions:
+        """Returns what of an app's options concerns a target that takes none."""
+        return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())
 
 
 @dataclass(frozen=True)

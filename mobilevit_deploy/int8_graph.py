@@ -86,12 +86,14 @@ def _flatten_channels_last(graph: onnx.GraphProto, shapes: Shapes) -> None:
         if readers.count(flatten.output[0]) > 1 or readers.count(norm.output[0]) > 1:
             continue
         batch, channels, height, width = shape
-        name, result = norm.output[0], unflatten.output[0]
+        name, result = norm.output[0], unflatten.output[0]  # values in another order get names of their own
         sizes = np.array([batch, height, width, channels], dtype=np.int64)
         graph.initializer.append(numpy_helper.from_array(sizes, f"{name}_last_shape"))
         added.append(helper.make_node("Transpose", [flatten.input[0]], [f"{name}_last"], f"{name}_last", perm=TO_LAST))
         added.append(helper.make_node("Transpose", [f"{name}_normed"], [result], f"{name}_first", perm=TO_FIRST))
         flatten.input[0] = f"{name}_last"
+        flatten.output[0] = norm.input[0] = f"{name}_flat"
+        norm.output[0] = unflatten.input[0] = f"{name}_flat_normed"
         unflatten.input[1] = f"{name}_last_shape"
         unflatten.output[0] = f"{name}_normed"
     graph.node.extend(added)

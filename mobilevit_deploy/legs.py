@@ -129,7 +129,7 @@ def compare_artifact(
     half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
     if half is None or "fp32" not in paths:
         return
-    if ready.app.keep_fp32:
+    if ready.app.keep_fp32 and plan.precision != "int8":
         comparison.leave_out(UNROUNDED, "with --keep-fp32 not all weights are rounded")
     else:
         subject = INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED

@@ -48,7 +48,7 @@ def locate(
     sides = _set_up(file, noted, graph, _observe(file, worst, "rounded"), worst)
 
     def find_below_rounding() -> Divergence | None:
-        if precision not in ("fp16", "int8") or (noted and (noted.prune or noted.keep_fp32)):
+        if precision != "int8" and (precision != "fp16" or (noted and (noted.prune or noted.keep_fp32))):
             return None
         return _find_below_rounding(made, file, noted, recipe, graph, worst)
 

@@ -199,6 +199,7 @@ def choose_quantization(plan: Plan, prepared: Prepared) -> Quantization | None:
     rule = (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
+    rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
     return Quantization(rule, prepared.calibration, plan.sensitivity)
 
 

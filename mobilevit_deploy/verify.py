@@ -242,7 +242,7 @@ def _compare_tightly(
         openers = borders.openers(runners_for(file.target, path))[:1]
         comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
         function = file.entries[0].function
-        if precision in ("fp16", "int8") and not (noted and (noted.prune or noted.keep_fp32)):
+        if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
             subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
             compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
         else:

@@ -15,13 +15,14 @@ from typer.testing import Result
 
 from mobilevit_deploy import samples
 from mobilevit_deploy.accuracy import Accuracy
+from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.artifact import Artifact
 from mobilevit_deploy.errors import ConversionError, MvdError, UsageError
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.images import Floats
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.module_paths import read_path
-from mobilevit_deploy.quantization import Calibration, Quantization
+from mobilevit_deploy.quantization import Calibration, Quantization, divide
 from mobilevit_deploy.quantization_rule import QuantizationRule
 from mobilevit_deploy.quantize_onnx import _groups, quantize
 from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
@@ -122,6 +123,29 @@ def test_a_wrong_scale_of_a_weight_is_caught(trained: ExportReport, digits_check
         verify(change(source, "head.weight_scale", 4, tmp_path), checkpoint=digits_checkpoint)
 
 
+def test_a_wrong_weight_is_located(trained: ExportReport, digits_checkpoint: Path, tmp_path: Path) -> None:
+    path = change(trained.artifact.path, "network.4.2.mlp.fc2.weight_scale", 8, tmp_path)
+    with pytest.raises(VerifyFailedError) as caught:
+        verify(path, checkpoint=digits_checkpoint, tight=True, locate=True)
+    found = caught.value.report.divergence
+    assert found is not None
+    assert (found.module, found.kind) == ("network.4.2.mlp.fc2", "wrong op")
+
+
+def test_a_wrong_range_is_caught_on_images_of_the_kind_of_calibration(
+    trained: ExportReport, digits_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Ranges are what the leg without rounding leaves out."""
+    source, images = trained.artifact.path, trained.artifact.path.parents[1] / "test.npz"
+    right = verify(source, checkpoint=digits_checkpoint, images=images, largest_count=16)
+    (first, second) = right.parity.legs
+    assert first.reference == second.reference == "PyTorch, on your images"
+    path = change(source, "add_3_scale", 0.25, tmp_path)  # the first block's sum is cut off at a quarter of its range
+    verify(path, checkpoint=digits_checkpoint, tight=False)
+    with pytest.raises(VerifyFailedError, match="artifact at 64x64"):
+        verify(path, checkpoint=digits_checkpoint, images=images, largest_count=16)
+
+
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("own")
@@ -160,6 +184,34 @@ def test_sensitivity_is_by_module_and_adds_up(own: Artifact) -> None:
     }
     assert sum(cost.noise_share for cost in costs) == pytest.approx(1)
     assert [cost.snr_db for cost in costs] == sorted(cost.snr_db for cost in costs)
+
+
+def test_modules_that_cost_most_can_stay_in_float32(own: Artifact, tmp_path: Path) -> None:
+    assert own.quantization is not None
+    worst = own.quantization.sensitivity[0].module
+    np.save(tmp_path / "images.npy", samples.make_samples(8, 3, 32, 32, samples.IMAGENET_MEAN, samples.IMAGENET_STD))
+    settings = {"precision": "int8", "folder": tmp_path / "out"}
+    (all_of_it,) = export_model(request(tmp_path / "images.npy", **settings))
+    (without,) = export_model(request(tmp_path / "images.npy", app=AppOptions(keep_fp32=(worst,)), **settings))
+    assert without.artifact.quantization is not None
+    assert sum(without.artifact.quantization.quantized.values()) == 5
+    before, after = (
+        next(leg.outputs[0].snr_db for leg in report.parity.legs if leg.subject == "artifact")
+        for report in (all_of_it, without)
+    )
+    assert after > before + 1
+
+
+def test_held_out_images_are_no_part_of_calibration() -> None:
+    images = np.arange(116, dtype=np.float32)[:, None, None, None]
+    both = divide(images, "numbers")
+    assert (len(both.images), len(both.held_out)) == (100, 16)
+    assert sorted([*both.images.flat, *both.held_out.flat]) == list(range(116))
+    assert (both.held_out.min(), both.held_out.max()) == (0, 115)
+    few = divide(images[:9], "numbers")
+    assert (len(few.images), len(few.held_out)) == (9, 9)
+    with pytest.raises(MvdError, match="has one image"):
+        divide(images[:1], "numbers")
 
 
 def test_groups_are_as_deep_as_the_table_holds() -> None:

@@ -100,7 +100,9 @@ def export(
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
-        typer.Option("--keep-fp32", metavar="PATTERN", help="Core ML modules that stay in float32; repeatable."),
+        typer.Option(
+            "--keep-fp32", metavar="PATTERN", help="Modules that stay in float32, for Core ML and int8; repeatable."
+        ),
     ] = None,
     prune: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Set this share of the Core ML weights to zero, e.g. 0.5.")

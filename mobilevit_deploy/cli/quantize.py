@@ -28,6 +28,14 @@ def quantize(
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Default: onnx.")] = None,
     opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
     sensitivity: Sensitivity = False,
+    keep_fp32: Annotated[
+        list[str] | None,
+        typer.Option("--keep-fp32", metavar="PATTERN", help="Modules that stay in float32; repeatable."),
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="M,M,M", help="Of the images' channels, fractions of 1. Default: the card's.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(metavar="S,S,S", help="Likewise.")] = None,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
@@ -50,6 +58,9 @@ def quantize(
         recipe=recipe,
         opset=opset,
         sensitivity=sensitivity,
+        keep_fp32=keep_fp32,
+        mean=mean,
+        std=std,
         images=images,
         max_images=max_images,
         out=out,
