@@ -180,14 +180,14 @@ def calibrate(path: Path, images: Array) -> Any:
             raise ConversionError(f"ONNX Runtime cannot calibrate the graph: {_first_line(error)}") from error
 
 
-def insert_pairs(path: Path, ranges: Any, names: Sequence[str], op_types: Sequence[str]) -> onnx.ModelProto:
+def insert_pairs(path: Path, ranges: Any, names: Sequence[str], rule: QuantizationRule) -> onnx.ModelProto:
     """Returns a file's model with the named nodes in int8.
 
     Args:
         path: of the float32 file.
         ranges: from ``calibrate``.
         names: of the nodes.
-        op_types: of those.
+        rule: that they were chosen by.
 
     Raises:
         ConversionError: onnxruntime refuses the graph.
@@ -206,10 +206,13 @@ def insert_pairs(path: Path, ranges: Any, names: Sequence[str], op_types: Sequen
                 tensors_range=ranges,
                 nodes_to_quantize=list(names),
                 nodes_to_exclude=[],
-                op_types_to_quantize=list(op_types),
-                # A Relu that rounding to uint8 does anyway stays visible: verifying takes the rounding out, and ONNX
-                # Runtime drops the Relu when it opens the file.
-                extra_options={"QDQKeepRemovableActivations": True},
+                op_types_to_quantize=list(rule.op_types),
+                extra_options={
+                    # A Relu that rounding to uint8 does anyway stays visible: verifying takes the rounding out, and
+                    # ONNX Runtime drops the Relu when it opens the file.
+                    "QDQKeepRemovableActivations": True,
+                    "OpTypesToExcludeOutputQuantization": list(rule.float_results),
+                },
             )
             quantizer.quantize_model()
         except Exception as error:

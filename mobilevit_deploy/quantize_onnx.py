@@ -49,7 +49,7 @@ def quantize(path: Path, wanted: Quantization) -> tuple[onnx.ModelProto, Quantiz
     if wanted.sensitivity:
         groups = _groups([(node.name, paths[node.name]) for node in chosen])
         costs = measure_sensitivity(path, ranges, groups, wanted)
-    quantized = insert_pairs(path, ranges, [node.name for node in chosen], wanted.rule.op_types)
+    quantized = insert_pairs(path, ranges, [node.name for node in chosen], wanted.rule)
     return quantized, account(model, chosen, wanted, path.stat().st_size, costs)
 
 
@@ -71,7 +71,7 @@ def measure_sensitivity(
     expected = _run(path.read_bytes(), images)
     found = {}
     for module, names in groups.items():
-        alone = insert_pairs(path, ranges, names, wanted.rule.op_types)
+        alone = insert_pairs(path, ranges, names, wanted.rule)
         found[module] = signal_to_noise(expected, _run(alone.SerializeToString(), images))
     noise = {module: 10 ** (-ratio / 10) for module, ratio in found.items()}
     whole = sum(noise.values()) or 1.0

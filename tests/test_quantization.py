@@ -39,6 +39,7 @@ def test_the_rules_of_the_catalog() -> None:
         "cas_vit",
         "cloformer",
         "lightvit",
+        "saevit",
     }
     for card in catalog.models().values():
         if card.family.quantization:
