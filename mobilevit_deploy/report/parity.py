@@ -44,7 +44,9 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
     ]
     if not parity.legs:
         return Group(*lines)
-    title = f"{title}, on {parity.legs[0].samples} structured images against PyTorch"
+    # An int8 file's own legs are on other images, and say so.
+    samples = next((leg.samples for leg in parity.legs if not leg.reference.startswith("PyTorch,")), 0)
+    title = f"{title}, on {samples} structured images against PyTorch" if samples else f"{title}, against PyTorch"
     return Group(Text(title, style="bold"), table, *lines)
 
 
