@@ -75,6 +75,12 @@ def classify(runner: Runner, images: ImageSet, batch: int, progress: Progress = 
     return np.concatenate(found)
 
 
+def fill_batches(images: Array, batch: int) -> Array:
+    """Returns the images, and the first ones again until whole batches are full, (N, C, H, W)."""
+    count = -(-len(images) // batch) * batch
+    return images[np.arange(count) % len(images)]
+
+
 def batches(images: Array, batch: int) -> Iterator[tuple[Array, int]]:
     """Yields the images in batches, (B, C, H, W), the last one filled up, and how many in each are not filling."""
     for start in range(0, len(images), batch):

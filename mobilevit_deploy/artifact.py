@@ -11,6 +11,7 @@ from mobilevit_deploy.app_options import AppInterface, Compression
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
 from mobilevit_deploy.compression import CompressionResult
+from mobilevit_deploy.quantization import Quantization, QuantizationResult
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ConversionRequest:
         path: where to write it.
         app: what an app sees; normalisation and softmax are in the program already.
         compression: of the weights.
+        quantization: of weights and activations, for int8.
         sizes: other image sizes, (height, width), that ``program`` takes as well.
         intermediates: an empty folder for what the artifact is made from, to compare each step; None to leave it out.
     """
@@ -42,6 +44,7 @@ class ConversionRequest:
     path: Path
     app: AppInterface = field(default_factory=AppInterface)
     compression: Compression | None = None
+    quantization: Quantization | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     intermediates: Path | None = None
 
@@ -83,6 +86,7 @@ class Artifact:
     outputs: tuple[TensorSpec, ...]
     app: AppInterface = field(default_factory=AppInterface)
     compression: CompressionResult | None = None
+    quantization: QuantizationResult | None = None
     warnings: tuple[str, ...] = field(default=())
     intermediates: tuple[Intermediate, ...] = ()
     entries: tuple[Entry, ...] = ()

@@ -12,20 +12,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from mobilevit_deploy.card import Card
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.quantization_rule import QuantizationRule
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
-
-
-class Card(BaseModel):
-    """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+# w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
+Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
 
 
 class InputRule(Card):
@@ -93,6 +90,7 @@ class Family(Card):
     input: InputRule
     preprocessing: Preprocessing
     checkpoint: CheckpointRule
+    quantization: QuantizationRule | None = None  # None: the recipe's own
     variants: Mapping[str, Variant]
 
     @model_validator(mode="after")
@@ -187,6 +185,7 @@ class Recipe(Card):
     tolerances: Mapping[Precision, Tolerance]
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
     pruning: PruningRule | None = None
+    quantization: QuantizationRule | None = None  # of models whose family has none
     functions_minimum: int | None = None  # version from which on an artifact may have several functions
 
     @model_validator(mode="after")
@@ -195,6 +194,8 @@ class Recipe(Card):
             raise ValueError(f"no tolerances for the default precision {self.default_precision}")
         if "fp32" not in self.tolerances:
             raise ValueError("no tolerances for fp32, at which the rewritten graph is compared")
+        if ("int8" in self.tolerances) != (self.quantization is not None):
+            raise ValueError("int8 needs tolerances and a quantization rule, and nothing else has one")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from mobilevit_deploy.pipeline import (
     Prepared,
     ReadyForTarget,
     borders_of,
+    choose_quantization,
     prepare,
     ready_for_target,
     resize_model,
@@ -68,6 +69,7 @@ def _convert(
         path=path,
         app=ready.app,
         compression=plan.compression,
+        quantization=choose_quantization(plan, prepared),
         sizes=sizes,
         intermediates=intermediates,
     )
@@ -76,7 +78,14 @@ def _convert(
 
 def _metadata(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> dict[str, str]:
     return provenance.describe(
-        prepared.model, plan.recipe, plan.version, plan.precision, ready.results, ready.app, plan.compression
+        prepared.model,
+        plan.recipe,
+        plan.version,
+        plan.precision,
+        ready.results,
+        ready.app,
+        plan.compression,
+        choose_quantization(plan, prepared),
     )
 
 

@@ -21,10 +21,18 @@ from mobilevit_deploy.runners import Array, Observed
 
 Kind = Literal["overflow", "cancellation", "wrong op"]
 
-# What one operation may differ by, given its own inputs, as a share of the result's largest magnitude: four times and
-# more what the operations of right artifacts do. The most seen of cas_vit_xs, cloformer_xxs and lightvit_tiny was 9e-6
-# in ONNX fp32 (0 in Core ML's), and in Core ML 2e-3 in fp16, 8e-3 in w8, 4e-2 in w6, 1.3e-1 in w4.
-OWN_DIFFERENCE: Mapping[Precision, float] = {"fp32": 5e-5, "fp16": 1e-2, "w8": 5e-2, "w6": 1.5e-1, "w4": 5e-1}
+# What one operation may differ by, given its own inputs, as a share of the result's largest magnitude: twice and more
+# what the operations of right artifacts do. The most seen of cas_vit_xs, cloformer_xxs and lightvit_tiny was 9e-6 in
+# ONNX fp32 (0 in Core ML's), and in Core ML 2e-3 in fp16, 8e-3 in w8, 4e-2 in w6, 1.3e-1 in w4. Of int8 it was 9e-2; on
+# images of another kind than calibration's, beyond the ranges, up to 0.34.
+OWN_DIFFERENCE: Mapping[Precision, float] = {
+    "fp32": 5e-5,
+    "fp16": 1e-2,
+    "int8": 2e-1,
+    "w8": 5e-2,
+    "w6": 1.5e-1,
+    "w4": 5e-1,
+}
 
 # The same for half precision computed in float32 from half-precision weights, against a float32 conversion with the
 # same weights: the outputs of right artifacts of the families do not differ at all.

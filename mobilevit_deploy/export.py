@@ -20,6 +20,7 @@ from mobilevit_deploy.legs import (
     compare_artifact,
     compare_graph,
     compare_other_sizes,
+    expect_for_artifact,
     expect_for_target,
     measure_given,
 )
@@ -52,7 +53,8 @@ class ExportRequest:
 
     ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
     the user's own, at most ``largest_count`` of them, see ``read_images``. ``cache`` is the folder of kept exports,
-    from which the same export is taken unless ``force`` is set; None neither takes nor keeps.
+    from which the same export is taken unless ``force`` is set; None neither takes nor keeps. ``calibrate`` are the
+    images that int8 is calibrated on; with ``sensitivity`` the report says what each module costs.
     """
 
     model: ModelRequest
@@ -68,6 +70,8 @@ class ExportRequest:
     largest_count: int | None = None
     cache: Path | None = None
     force: bool = False
+    calibrate: Path | None = None
+    sensitivity: bool = False
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -77,8 +81,16 @@ class ExportRequest:
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         takers = [name for name in self.targets if find_target(name).TAKES_APP_OPTIONS]
-        # --mean and --std also say how the user's own images are normalised.
-        given = [option for option in self.app.given() if not (self.images and option in ("--mean", "--std"))]
+        if self.precision == "int8" and "onnx" not in self.targets:
+            raise UsageError("int8 is for ONNX", "add --to onnx; Core ML's 8-bit weights are --precision w8")
+        if self.calibrate and self.precision != "int8":
+            raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
+        if self.sensitivity and self.precision != "int8":
+            raise UsageError("--sensitivity is for int8", "leave it out")
+        # --mean and --std also say how the user's own images are normalised, --keep-fp32 also what int8 leaves alone.
+        taken = ["--mean", "--std"] if self.images or self.calibrate else []
+        taken += ["--keep-fp32"] if self.precision == "int8" else []
+        given = [option for option in self.app.given() if option not in taken]
         if given and not takers:
             options = " and ".join(given)
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
@@ -89,11 +101,17 @@ class ExportRequest:
                 precision=self.precision,
                 version=versions[find_target(name).VERSION_NAME],
                 rewrite=self.rewrite,
-                app=self.app if name in takers else AppOptions(),
-                reads_images=self.images is not None,
+                app=self.app if name in takers else self._app_of_others(),
+                calibrated=self.calibrate is not None,
+                sensitivity=self.sensitivity,
+                reads_images=bool(self.images or self.calibrate),
             )
             for name in dict.fromkeys(self.targets)
         ]
+
+    def _app_of_others(self) -> AppOptions:
+        """Returns what of an app's options concerns a target that takes none."""
+        return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())
 
 
 @dataclass(frozen=True)
@@ -188,7 +206,8 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(request.model)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            prepared = prepare(model, request.images, request.largest_count, request.app.preprocessing())
+            preparation = request.app.preprocessing()
+            prepared = prepare(model, request.images, request.largest_count, request.calibrate, preparation)
             for plan in plans:
                 check_app(plan, prepared)
         if prepared.given:  # once for all targets
@@ -234,7 +253,8 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         with clock.stage("convert", f"{target}: converting"):
             artifact = convert_for_target(plan, prepared, ready, work, Path(steps))
         with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
-            compare_artifact(plan, ready, artifact, expected, comparison)
+            own = expect_for_artifact(prepared, ready, expected)
+            compare_artifact(plan, ready, artifact, expected, comparison, own)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
@@ -263,15 +283,16 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
 
 
 def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[str, ...]:
-    """Returns a warning when compressed weights change the outputs by more than half precision may."""
-    if plan.compression is None:
+    """Returns a warning when compressed weights, or int8, change the outputs by more than half precision may."""
+    if plan.precision != "int8" and plan.compression is None:
         return ()
     found = [output.snr_db for leg in parity.legs if leg.subject == ARTIFACT for output in leg.outputs]
     usual = plan.recipe.tolerances["fp16"].snr_db
     if min(found, default=usual) >= usual:
         return ()
+    what = "compression" if plan.compression else plan.precision
     return (
-        f"compression leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
+        f"{what} leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
         "precision: --images DIR shows what it costs in accuracy"
         + ("" if trained else "; untrained weights lose more than trained ones"),
     )

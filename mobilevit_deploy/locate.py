@@ -46,9 +46,17 @@ def locate(
     graph, images = _program(made, file, noted)
     worst = _worst_batch(file, graph, images)
     sides = _set_up(file, noted, graph, _observe(file, worst, "rounded"), worst)
-    found = sides.find(OWN_DIFFERENCE[precision])
-    if found is None and precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32)):
-        found = _find_below_rounding(made, file, noted, recipe, graph, worst)
+
+    def find_below_rounding() -> Divergence | None:
+        if precision != "int8" and (precision != "fp16" or (noted and (noted.prune or noted.keep_fp32))):
+            return None
+        return _find_below_rounding(made, file, noted, recipe, graph, worst)
+
+    # Images of another kind than int8 was calibrated on leave its ranges: what is not rounding is sought first.
+    if precision == "int8":
+        found = find_below_rounding() or sides.find(OWN_DIFFERENCE[precision])
+    else:
+        found = sides.find(OWN_DIFFERENCE[precision]) or find_below_rounding()
     return found or sides.find_cancellation()
 
 
@@ -60,7 +68,7 @@ def _find_below_rounding(
     graph: Graph,
     batch: Array,
 ) -> Divergence | None:
-    """Returns the fault that half precision's rounding hides, by taking the rounding out of both sides.
+    """Returns the fault that half precision's or int8's rounding hides, by taking the rounding out of both sides.
 
     The other side is a float32 conversion with its constants rounded, and not PyTorch: a converter folds numbers of the
     graph into weights, and then rounds once what PyTorch's side would round twice.
@@ -68,9 +76,8 @@ def _find_below_rounding(
     with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
         path = Path(folder) / f"float32{file.path.suffix}"
         convert_again(made, noted, file, recipe, path, precision="fp32")
-        right = {
-            _plain(item.name): item.value for item in observe_values(file.target, path, None, batch, "half constants")
-        }
+        values = observe_values(file.target, path, None, batch, "rounded constants", file.path)
+    right = {_plain(item.name): item.value for item in values}
     observed = _observe(file, batch, "unrounded")
     sides = _set_up(file, noted, _round_weights(graph), observed, batch)
     for node, item in sides.pairs.items():

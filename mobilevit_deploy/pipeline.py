@@ -27,6 +27,14 @@ from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.parity import SAMPLES
+from mobilevit_deploy.quantization import (
+    CALIBRATION_IMAGES,
+    HELD_OUT_IMAGES,
+    STRUCTURED,
+    Calibration,
+    Quantization,
+    divide,
+)
 from mobilevit_deploy.rewrites import chosen_rewrites
 from mobilevit_deploy.rewriting import RewriteResult, rewrite_graph
 from mobilevit_deploy.runners.borders import Borders
@@ -39,7 +47,8 @@ PROBABILITIES = "probabilities"  # the output in place of the logits when the cl
 class TargetRequest:
     """What to make of a model for one target; ``None`` leaves the choice to the recipe.
 
-    ``recipe`` is by default the one that has the target's name; ``version`` the opset or the iOS floor.
+    ``recipe`` is by default the one that has the target's name; ``version`` the opset or the iOS floor;
+    ``calibrated`` tells whether there are images to calibrate on.
     """
 
     target: str
@@ -48,6 +57,8 @@ class TargetRequest:
     version: int | None = None
     rewrite: bool = True
     app: AppOptions = field(default_factory=AppOptions)
+    calibrated: bool = False
+    sensitivity: bool = False
     reads_images: bool = False
 
 
@@ -62,6 +73,7 @@ class Plan:
     app: AppOptions
     labels: tuple[str, ...] | None
     compression: Compression | None
+    sensitivity: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,7 @@ class Prepared:
         captured: its graph, before any rewrite.
         images: structured ones, (N, C, H, W).
         given: the user's own, if there are any.
+        calibration: those that int8 is calibrated on.
         given_classes: what PyTorch says of those, (N,).
     """
 
@@ -80,6 +93,7 @@ class Prepared:
     captured: Captured
     images: samples.Images
     given: ImageSet | None = None
+    calibration: Calibration | None = None
     given_classes: Classes | None = None
 
     @property
@@ -121,6 +135,7 @@ def plan_target(request: TargetRequest) -> Plan:
     version = recipe.version.choose(request.version, target.VERSION_NAME)
     precision, app = recipe.choose_precision(request.precision), request.app
     app.check(reads_images=request.reads_images)
+    _check_calibration(precision, request)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
     floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
@@ -128,13 +143,23 @@ def plan_target(request: TargetRequest) -> Plan:
     if compression:
         check_installed(compression)
     labels = read_labels(app.labels) if app.labels else None
-    return Plan(recipe, precision, version, request.rewrite, app, labels, compression)
+    return Plan(recipe, precision, version, request.rewrite, app, labels, compression, request.sensitivity)
+
+
+def _check_calibration(precision: Precision, request: TargetRequest) -> None:
+    if precision == "int8" and not request.calibrated:
+        raise UsageError(
+            "int8 chooses its ranges by images, and there are none",
+            f"add --calibrate DIR|FILE with some {CALIBRATION_IMAGES} images of the kind that the model will see, or "
+            f"--calibrate {STRUCTURED} for a demo",
+        )
 
 
 def prepare(
     model: LoadedModel,
     images: Path | None = None,
     largest_count: int | None = None,
+    calibrate: Path | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Prepared:
     """Makes and reads the images and captures the graph.
@@ -143,6 +168,7 @@ def prepare(
         model: as loaded.
         images: the user's own, see ``read_images``.
         largest_count: of those.
+        calibrate: images to calibrate int8 on, or the word for the structured ones.
         preprocessing: of those, in place of the card's.
 
     Raises:
@@ -153,7 +179,28 @@ def prepare(
     given = read_images(images, model.input_shape[1:], preparation, largest_count) if images else None
     made = structured_images(model)
     batch = model.input_shape[0]
-    return Prepared(model, capture(model.module, torch.from_numpy(made[:batch]), model.task), made, given)
+    calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
+    captured = capture(model.module, torch.from_numpy(made[:batch]), model.task)
+    return Prepared(model, captured, made, given, calibration)
+
+
+def _read_calibration(
+    model: LoadedModel, path: Path, made: samples.Images, preparation: Preprocessing | None
+) -> Calibration:
+    if str(path) == STRUCTURED:
+        return Calibration(made, made, STRUCTURED)
+    found = read_images(path, model.input_shape[1:], preparation, CALIBRATION_IMAGES + HELD_OUT_IMAGES)
+    return divide(found.images, str(path))
+
+
+def choose_quantization(plan: Plan, prepared: Prepared) -> Quantization | None:
+    """Returns how the graph becomes int8, by the family's rule or the recipe's; None for another precision."""
+    family = prepared.model.card.family if prepared.model.card else None
+    rule = (family and family.quantization) or plan.recipe.quantization
+    if plan.precision != "int8" or rule is None or prepared.calibration is None:
+        return None
+    rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
+    return Quantization(rule, prepared.calibration, plan.sensitivity)
 
 
 def structured_images(model: LoadedModel) -> samples.Images:

@@ -14,6 +14,7 @@ from mobilevit_deploy.catalog import Precision, Recipe, Task
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.quantization import Quantization
 from mobilevit_deploy.rewriting import RewriteResult
 
 
@@ -25,6 +26,15 @@ class ImageNormalisation(BaseModel):
     color: Literal["RGB", "BGR", "GRAYSCALE"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+class CalibrationNote(BaseModel):
+    """By how many images int8 was calibrated, and which: a name, or the word for the structured ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    images: int
 
 
 class Provenance(BaseModel):
@@ -43,6 +53,7 @@ class Provenance(BaseModel):
         keep_fp32: paths of the modules that stayed in float32.
         labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
+        calibration: of an int8 file.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -62,12 +73,14 @@ class Provenance(BaseModel):
     keep_fp32: tuple[str, ...] = ()
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
+    calibration: CalibrationNote | None = None
 
 
 PREFIX = "mvd."
 STRUCTURED = (
     "keep_fp32",
     "image",
+    "calibration",
     "prune",
     "rewritten",
     "own_code",
@@ -84,6 +97,7 @@ def describe(
     results: Sequence[RewriteResult] | None,
     app: AppInterface,
     compression: Compression | None,
+    quantization: Quantization | None = None,
 ) -> dict[str, str]:
     """Returns what an artifact says of itself; no path of this machine is in it.
 
@@ -95,6 +109,7 @@ def describe(
         results: of the rewrites; None for ``--no-rewrite``.
         app: what an app sees.
         compression: of the weights.
+        quantization: of weights and activations.
     """
     weights, family = model.weights, model.card.family if model.card else None
     entries: dict[str, Any] = {
@@ -117,6 +132,10 @@ def describe(
         "tool_versions": tool_versions(),
         "description": _describe(model),
     }
+    if quantization:
+        calibration = quantization.calibration
+        name = Path(calibration.source).name
+        entries["calibration"] = {"source": name, "images": len(calibration.images)}
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if family:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from mobilevit_deploy import catalog, provenance
-from mobilevit_deploy.accuracy import Accuracy, classify
+from mobilevit_deploy.accuracy import Accuracy, classify, fill_batches
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.blame import root_cause
@@ -17,8 +17,11 @@ from mobilevit_deploy.checkpoint import WeightsChoice
 from mobilevit_deploy.divergence import Divergence
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
 from mobilevit_deploy.hashing import measure_files
-from mobilevit_deploy.images import read_images
+from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.legs import (
+    GIVEN,
+    INT8_UNROUNDED,
+    OTHER_IMAGES_TOLERANCE,
     UNROUNDED,
     choose_tolerance,
     compare_repeated,
@@ -32,6 +35,7 @@ from mobilevit_deploy.origin import find_recipe, model_request
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
 from mobilevit_deploy.pipeline import structured_images
 from mobilevit_deploy.provenance import Provenance, hash_labels
+from mobilevit_deploy.quantization import HELD_OUT_IMAGES, STRUCTURED
 from mobilevit_deploy.reconstruct import Reconstructed, convert_again, reconstruct
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.borders import Borders
@@ -123,13 +127,15 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     if request.tight and precision == "fp32":
         raise UsageError("--tight, but an fp32 file is held to float32's tolerance already", "leave --tight out")
     progress(f"comparing {file.path.name} with PyTorch")
-    comparison, expected = _compare(file, noted, recipe, precision, model, borders)
+    given = _read_given(request, model, noted)
+    own = given if precision == "int8" else None
+    comparison, expected = _compare(file, noted, recipe, precision, model, borders, own)
     made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and both below may need it
     if request.tight:
         progress("converting the model again in float32")
         _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
     parity = comparison.report()
-    accuracy = _measure(request, file, noted, model, borders, progress)
+    accuracy = _measure(given, file, model, borders, progress)
     divergence = None
     if request.locate and parity.status == "failed":
         progress("comparing every intermediate value")
@@ -189,9 +195,15 @@ def _compare(
     precision: Precision,
     model: LoadedModel,
     borders: Borders,
+    own: ImageSet | None,
 ) -> tuple[Comparison, Expected]:
-    """Compares at every size that the artifact takes; returns what was expected at the first."""
+    """Compares at every size that the artifact takes; returns what was expected at the first.
+
+    An int8 file's ranges hold images of the kind that it was calibrated on, so it is compared on the user's ``own``.
+    """
     tolerance = choose_tolerance(recipe, precision, noted.prune if noted else None)
+    if own is None and noted and noted.calibration and noted.calibration.source != STRUCTURED:
+        tolerance = tolerance.model_copy(update=OTHER_IMAGES_TOLERANCE)
     comparison, first = Comparison(), None
     for entry in file.entries:
         sized = replace(model, input_shape=entry.shape)
@@ -204,8 +216,11 @@ def _compare(
                 "is it the model that the artifact was made from?",
             ) from error
         openers = borders.openers(runners_for(file.target, file.path, entry.function))
-        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
         first = first or expected
+        if own is not None:
+            images = fill_batches(own.images[:HELD_OUT_IMAGES], entry.shape[0])
+            expected = expect(sized.module, images, entry.shape[0], names, borders, GIVEN)
+        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
     assert first is not None  # a description has at least one entry
     return comparison, first
 
@@ -227,8 +242,9 @@ def _compare_tightly(
         openers = borders.openers(runners_for(file.target, path))[:1]
         comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
         function = file.entries[0].function
-        if precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32)):
-            compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function)
+        if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
+            subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
+            compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
         else:
             again = Path(folder) / f"again{file.path.suffix}"
             convert_again(made, noted, file, recipe, again, precision=precision)
@@ -238,19 +254,18 @@ def _compare_tightly(
         comparison.leave_out(f"{UNROUNDED}, {size}", "--tight converts the model for the first size only")
 
 
-def _measure(
-    request: VerifyRequest,
-    file: FileDescription,
-    noted: Provenance | None,
-    model: LoadedModel,
-    borders: Borders,
-    progress: Progress,
-) -> Accuracy | None:
+def _read_given(request: VerifyRequest, model: LoadedModel, noted: Provenance | None) -> ImageSet | None:
     if request.images is None:
         return None
-    _, *size = model.input_shape
     preparation = model.preprocessing or _preprocessing(noted)
-    given = read_images(request.images, (size[0], size[1], size[2]), preparation, request.largest_count)
+    return read_images(request.images, model.input_shape[1:], preparation, request.largest_count)
+
+
+def _measure(
+    given: ImageSet | None, file: FileDescription, model: LoadedModel, borders: Borders, progress: Progress
+) -> Accuracy | None:
+    if given is None:
+        return None
     openers = runners_for(file.target, file.path, file.entries[0].function)
     classes = classify(TorchRunner(model.module), given, model.input_shape[0], progress)
     return measure_given(classes, given, model.input_shape[0], borders, openers, progress)

@@ -34,7 +34,7 @@ def test_every_target_has_a_file_and_a_recipe_of_its_name() -> None:
     [
         (("version", "verzion"), "verzion: Extra inputs are not permitted"),
         (('default_precision = "fp32"', "default_precision = 32"), "default_precision: Input should be"),
-        (('default_precision = "fp32"', 'default_precision = "fp16"'), "no tolerances for the default precision fp16"),
+        (('default_precision = "fp32"', 'default_precision = "w8"'), "no tolerances for the default precision w8"),
         (("max_rel = 1e-5", 'max_rel = "small"'), "tolerances.fp32.max_rel"),
         (("[version]", "[version"), "is not TOML"),
     ],

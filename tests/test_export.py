@@ -212,7 +212,7 @@ def test_wrong_choices_are_refused_before_anything_is_written(tmp_path: Path) ->
     for request, error in (
         (ExportRequest(XS, ("onnx",), opset=11, folder=folder), CatalogError),
         (ExportRequest(XS, ("coreml",), min_ios=12, folder=folder), CatalogError),
-        (ExportRequest(XS, ("onnx",), precision="fp16", folder=folder), CatalogError),
+        (ExportRequest(XS, ("onnx",), precision="w8", folder=folder), CatalogError),
         (ExportRequest(XS, ("tflite",), folder=folder), CatalogError),
         (ExportRequest(XS, ("onnx",), recipe="coreml", folder=folder), UsageError),
         (ExportRequest(ModelRequest("cas_vit_xs", size=(225, 225)), ("onnx",), folder=folder), CatalogError),

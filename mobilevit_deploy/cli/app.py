@@ -15,7 +15,20 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import check, compare, doctor, export, inspect, latency, list, profile, report, show, verify
+from mobilevit_deploy.cli import (
+    check,
+    compare,
+    doctor,
+    export,
+    inspect,
+    latency,
+    list,
+    profile,
+    quantize,
+    report,
+    show,
+    verify,
+)
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -80,6 +93,7 @@ app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("latency")(latency.latency)
+app.command("quantize")(quantize.quantize)
 app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)

@@ -11,10 +11,12 @@ import typer
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
+    Calibrate,
     Images,
     Json,
     MaxImages,
     Out,
+    Sensitivity,
     parse_channels,
     parse_size,
     parse_sizes,
@@ -45,10 +47,11 @@ class WeightsName(StrEnum):
 
 
 class PrecisionName(StrEnum):
-    """Of weights and activations; w8, w6 and w4 are bits per weight, with half-precision activations."""
+    """Of weights and activations; int8 is calibrated; w8, w6, w4: bits per weight, with half-precision activations."""
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
     W8 = "w8"
     W6 = "w6"
     W4 = "w4"
@@ -97,7 +100,9 @@ def export(
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
-        typer.Option("--keep-fp32", metavar="PATTERN", help="Core ML modules that stay in float32; repeatable."),
+        typer.Option(
+            "--keep-fp32", metavar="PATTERN", help="Modules that stay in float32, for Core ML and int8; repeatable."
+        ),
     ] = None,
     prune: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Set this share of the Core ML weights to zero, e.g. 0.5.")
@@ -105,6 +110,8 @@ def export(
     sizes: Annotated[
         str | None, typer.Option(metavar="N,HxW,...", help="Other image sizes that the Core ML package takes as well.")
     ] = None,
+    calibrate: Calibrate = None,
+    sensitivity: Sensitivity = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
@@ -147,6 +154,8 @@ def export(
             largest_count=max_images,
             cache=default_folder(),
             force=force,
+            calibrate=calibrate,
+            sensitivity=sensitivity,
             app=AppOptions(
                 image_input=image_input,
                 channels=color.value if color else None,

@@ -18,6 +18,15 @@ Images = Annotated[
     Path | None,
     typer.Option(metavar="DIR|FILE", help="Your own images, in class folders or a .npz, for ranges and accuracy."),
 ]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE|structured", help="For int8: images that the model will see the like of; or a demo's."
+    ),
+]
+Sensitivity = Annotated[
+    bool, typer.Option("--sensitivity", help="For int8: measure what quantising each module alone costs.")
+]
 MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
 
 

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.report.parity import accuracy_lines, legs_table
+from mobilevit_deploy.report.quantization import quantization_summary
 from mobilevit_deploy.report.table import make_table, shorten, show_bytes
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
         if parity.status == "not_measured":
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
+        if artifact.quantization:
+            parts.append(quantization_summary(artifact.quantization, artifact.bytes))
         parts += [Text(f"{artifact.target}: {line}") for line in accuracy_lines(report.accuracy)]
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # this module is imported by export.py, and by commands that 
     from mobilevit_deploy.parity import Leg, ParityReport
     from mobilevit_deploy.profiling import ProfileReport
     from mobilevit_deploy.profiling.tree import Row
+    from mobilevit_deploy.quantization import QuantizationResult
     from mobilevit_deploy.rewriting import RewriteResult
     from mobilevit_deploy.verify import VerifyReport
 
@@ -59,6 +60,7 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "labels": len(artifact.app.labels) if artifact.app.labels else None,
         "keep_fp32": list(artifact.app.keep_fp32),
         "compression": _compression(report),
+        "quantization": _quantization(artifact.quantization),
         "recipe": report.recipe,
         "precision": report.precision,
         "version": dict(report.version),
@@ -126,6 +128,24 @@ def _compression(report: ExportReport) -> dict[str, Any] | None:
         "bytes_before": result.bytes_before,
         "weight_bytes_compressed": result.compressed_bytes,
         "weight_bytes_left": dict(result.left_bytes),
+    }
+
+
+def _quantization(result: QuantizationResult | None) -> dict[str, Any] | None:
+    """Returns what became int8, by which images."""
+    if result is None:
+        return None
+    return {
+        "calibration": {
+            "source": result.source,
+            "images": result.images,
+            "structured": result.structured,
+        },
+        "rule": result.rule.model_dump(),
+        "quantized": dict(result.quantized),
+        "left": dict(result.left),
+        "bytes_before": result.bytes_before,
+        "sensitivity": [vars(cost) for cost in result.sensitivity],
     }
 
 

@@ -23,7 +23,7 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         table.add_row(
-            leg.subject,
+            leg.subject + (leg.reference.removeprefix("PyTorch") if leg.reference.startswith("PyTorch") else ""),
             *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
             " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
@@ -44,7 +44,9 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
     ]
     if not parity.legs:
         return Group(*lines)
-    title = f"{title}, on {parity.legs[0].samples} structured images against PyTorch"
+    # An int8 file's own legs are on other images, and say so.
+    samples = next((leg.samples for leg in parity.legs if not leg.reference.startswith("PyTorch,")), 0)
+    title = f"{title}, on {samples} structured images against PyTorch" if samples else f"{title}, against PyTorch"
     return Group(Text(title, style="bold"), table, *lines)
 
 

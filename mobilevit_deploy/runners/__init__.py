@@ -47,9 +47,9 @@ class Observed:
 
 Opener = Callable[[], Runner]
 
-# How half precision is read when values are looked at: as the artifact says; computed in float32; or, for a float32
-# artifact, as if its weights had been rounded to half precision.
-Reading = Literal["rounded", "unrounded", "half constants"]
+# How half precision and int8 are read when values are looked at: as the artifact says; computed in float32; or, for a
+# float32 artifact, as if its weights had been rounded to half precision or int8.
+Reading = Literal["rounded", "unrounded", "rounded constants"]
 
 
 def runners_for(target: str, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
@@ -72,18 +72,30 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
     return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
 
 
-def unrounded(target: str, path: Path, function: str | None = None, reading: Reading = "unrounded") -> Opener | None:
-    """Returns what opens an artifact so that half precision is computed in float32, and nothing is rounded on the way.
+def unrounded(
+    target: str,
+    path: Path,
+    function: str | None = None,
+    reading: Reading = "unrounded",
+    like: Path | None = None,
+) -> Opener | None:
+    """Returns what opens an artifact so that it is computed in float32, and nothing is rounded on the way.
 
-    Two conversions of one graph then differ in nothing, so a half-precision file can be held to float32's tolerance.
-    None where the target's runner cannot do this.
+    Two conversions of one graph then differ in nothing, so a half-precision or int8 file can be held to float32's
+    tolerance. None where the target's runner cannot do this.
 
     Args:
         target: of the artifact.
         path: of the artifact.
         function: of a Core ML model that has more than one.
-        reading: "half constants" for a float32 artifact to compare with.
+        reading: "rounded constants" for a float32 artifact to compare with.
+        like: the artifact that says which of the float32 one's weights are rounded, and to what.
     """
+    if target == "onnx":
+        from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
+        from mobilevit_deploy.runners.unrounded_onnx import change_for
+
+        return partial(OnnxRuntimeRunner, path, "disabled", change_for(reading, like), "weights only")
     if target == "coreml":
         from mobilevit_deploy.runners.mil import READINGS, MilRunner
 
@@ -92,7 +104,12 @@ def unrounded(target: str, path: Path, function: str | None = None, reading: Rea
 
 
 def observe_values(
-    target: str, path: Path, function: str | None, batch: Array, reading: Reading = "rounded"
+    target: str,
+    path: Path,
+    function: str | None,
+    batch: Array,
+    reading: Reading = "rounded",
+    like: Path | None = None,
 ) -> list[Observed]:
     """Returns every value that an artifact computes on the way to its outputs, in order.
 
@@ -101,15 +118,17 @@ def observe_values(
         path: of the artifact.
         function: of a Core ML model that has more than one.
         batch: as the artifact takes it, pixels where it takes those.
-        reading: of half precision, where the runner can compute it otherwise.
+        reading: of half precision and int8, where the runner can compute them otherwise.
+        like: see ``unrounded``.
 
     Raises:
         ArtifactError: the artifact cannot be run, or no runner shows its values.
     """
     if target == "onnx":
         from mobilevit_deploy.runners.onnxruntime import observe_nodes
+        from mobilevit_deploy.runners.unrounded_onnx import change_for
 
-        return observe_nodes(path, batch)
+        return observe_nodes(path, batch, change_for(reading, like))
     if target == "coreml":
         from mobilevit_deploy.runners.mil import READINGS, MilRunner
 

@@ -21,7 +21,7 @@ Inputs = Array | Mapping[str, Array]
 READINGS: Mapping[Reading, Mode] = {
     "rounded": "fp16_storage",
     "unrounded": "widened",
-    "half constants": "half_constants",
+    "rounded constants": "half_constants",
 }
 
 

@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,8 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, Observed
 
 Optimization = Literal["disabled", "all"]
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+Change = Callable[[Path], bytes]  # reads a file as another model
 
 
 class OnnxRuntimeRunner:
@@ -19,8 +21,20 @@ class OnnxRuntimeRunner:
 
     name = "onnxruntime"
 
-    def __init__(self, path: Path, optimization: Optimization) -> None:
-        """Opens the file; raises ArtifactError when ONNX Runtime refuses it."""
+    def __init__(
+        self, path: Path, optimization: Optimization, change: Change | None = None, rounding: str = ""
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: of the file.
+            optimization: of the graph, by ONNX Runtime.
+            change: reads the file as another model.
+            rounding: what that model leaves out, for reports.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses it.
+        """
         levels = onnxruntime.GraphOptimizationLevel
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = {
@@ -30,8 +44,11 @@ class OnnxRuntimeRunner:
         options.log_severity_level = 3  # errors; a warning here speaks of ONNX Runtime's own fusions
         # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.settings: Mapping[str, str] = {"graph_optimization": optimization}
-        self._session = _open(path, str(path), options)
+        self.settings: Mapping[str, str] = {
+            "graph_optimization": optimization,
+            **({"rounding": rounding} if rounding else {}),
+        }
+        self._session = _open(path, change(path) if change else str(path), options)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
@@ -52,11 +69,16 @@ def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -
         ) from error
 
 
-def observe_nodes(path: Path, batch: Array) -> list[Observed]:
-    """Returns what every node computes, in order, with no node fused or left out; raises ArtifactError."""
-    model = onnx.load(path)
-    kinds = {name: node.op_type for node in model.graph.node for name in node.output if name}
+def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> list[Observed]:
+    """Returns what every node but those that only round computes, in order, with none fused; raises ArtifactError."""
+    model = onnx.load_model_from_string(change(path)) if change else onnx.load(path)
     known = {value.name for value in model.graph.output}
+    kinds = {
+        name: node.op_type
+        for node in model.graph.node
+        for name in node.output
+        if name and (name in known or node.op_type not in ROUNDING)
+    }
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in kinds if name not in known)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -1,6 +1,10 @@
-"""ONNX: PyTorch's dynamo exporter, then onnxsim, then the checker; nothing model-specific."""
+"""ONNX: PyTorch's dynamo exporter, then onnxsim, another precision if asked for, then the checker.
+
+Nothing here is model-specific.
+"""
 
 import subprocess
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,13 +15,17 @@ import onnx
 import torch
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription
+from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, Intermediate
 from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.half_precision import convert_to_half
 from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.int8_graph import suit_int8
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
 from mobilevit_deploy.onnx_inputs import fed_inputs
+from mobilevit_deploy.quantization import QuantizationResult
+from mobilevit_deploy.quantize_onnx import quantize
 from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
@@ -44,6 +52,10 @@ def convert(request: ConversionRequest) -> Artifact:
     if not warning:
         _restore_module_paths(model, onnx.load(plain, load_external_data=False))
     _strip_exporter_notes(model)
+    intermediates: tuple[Intermediate, ...] = ()
+    quantization = None
+    if request.precision != "fp32":
+        model, intermediates, quantization = _change_precision(model, request)
     model.producer_name, model.producer_version = "mobilevit_deploy", __version__
     onnx.helper.set_model_props(model, dict(request.metadata))
     onnx.save(model, str(request.path))
@@ -52,7 +64,36 @@ def convert(request: ConversionRequest) -> Artifact:
     _check(request.path)
     sha256, size = measure_files(request.path)
     warnings = (warning,) if warning else ()
-    return Artifact(request.path, "onnx", count_ops(model), sha256, size, request.outputs, warnings=warnings)
+    return Artifact(
+        path=request.path,
+        target="onnx",
+        ops=count_ops(model),
+        sha256=sha256,
+        bytes=size,
+        outputs=request.outputs,
+        quantization=quantization,
+        warnings=warnings,
+        intermediates=intermediates,
+    )
+
+
+def _change_precision(
+    model: onnx.ModelProto, request: ConversionRequest
+) -> tuple[onnx.ModelProto, tuple[Intermediate, ...], QuantizationResult | None]:
+    """Returns a float32 model in the precision that was asked for, with the module paths of its nodes."""
+    with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
+        path = (request.intermediates or Path(folder)) / f"float32{SUFFIX}"
+        if request.quantization:
+            suit_int8(model)
+        onnx.save(model, str(path))
+        result = None
+        if request.quantization:
+            changed, result = quantize(path, request.quantization)
+        else:
+            changed = convert_to_half(onnx.load(path))
+    _restore_module_paths(changed, model)
+    steps = (Intermediate("float32 conversion", "fp32", path),) if request.intermediates else ()
+    return changed, steps, result
 
 
 def describe(path: Path) -> FileDescription:

@@ -1,0 +1,56 @@
+"""What became int8, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mobilevit_deploy.report.table import make_table, show_bytes
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.quantization import ModuleCost, QuantizationResult
+
+SHOWN = 12
+
+
+def quantization_summary(result: QuantizationResult, size: int) -> RenderableType:
+    """Returns what became int8, by which images, and what each module costs if that was measured.
+
+    Args:
+        result: of one artifact.
+        size: of the artifact, in bytes.
+    """
+    source = f"calibrated on {result.images} images of {result.source}"
+    style = ""
+    if result.structured:
+        source = f"calibrated on {result.images} structured samples, for a demo: ranges of real images differ"
+        style = "yellow"
+    lines: list[RenderableType] = [
+        Text(f"onnx: {source}", style=style),
+        Text(f"onnx: int8: {_counts(result.quantized)}; left in float32: {_counts(result.left)}"),
+        Text(f"onnx: {show_bytes(result.bytes_before)} in float32, {show_bytes(size)} in int8"),
+    ]
+    if result.sensitivity:
+        lines.append(_sensitivity_table(result.sensitivity))
+    return Group(*lines)
+
+
+def _counts(ops: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in ops.items()) or "nothing"
+
+
+def _sensitivity_table(costs: tuple[ModuleCost, ...]) -> Table:
+    numbers = ("nodes", "SNR", "share of the noise")
+    table = make_table("int8 in this module alone", *numbers, numbers=numbers)
+    for cost in costs[:SHOWN]:
+        table.add_row(
+            cost.module or "the model itself", str(cost.nodes), f"{cost.snr_db:.0f} dB", f"{cost.noise_share:.0%}"
+        )
+    if rest := costs[SHOWN:]:
+        share = sum(cost.noise_share for cost in rest)
+        table.add_row(f"{len(rest)} more", str(sum(cost.nodes for cost in rest)), "", f"{share:.0%}")
+    return table
