@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.cli import compare, doctor, export, inspect, latency, list, profile, report, show, verify
+from mobilevit_deploy.cli import compare, devices, doctor, export, inspect, latency, list, profile, report, show, verify
 from mobilevit_deploy.errors import MvdError
 
 BUG = 4
@@ -83,6 +83,7 @@ app.command("latency")(latency.latency)
 app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
 
 

@@ -17,6 +17,13 @@ Images = Annotated[
     typer.Option(metavar="DIR|FILE", help="Your own images, in class folders or a .npz, for ranges and accuracy."),
 ]
 MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
+Team = Annotated[
+    str | None,
+    typer.Option(metavar="TEAM", help="Xcode signs the iPhone's app for it. Default: MVD_TEAM, or the settings file."),
+]
+LoadLimit = Annotated[
+    float | None, typer.Option(min=1, metavar="SECONDS", help="How long an iPhone may load a model. Default: 120.")
+]
 
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:
