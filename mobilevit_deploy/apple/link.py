@@ -6,18 +6,19 @@ what it lacks: they notice that the app has ended, look at the iPhone while they
 """
 
 import asyncio
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 from coremltools.models.ml_program.experimental import remote_device
 
 from mobilevit_deploy.apple.attached import AttachedDevice, list_devices, with_lock_state
+from mobilevit_deploy.apple.place import end_processes
 from mobilevit_deploy.apple.tools import error_lines
 from mobilevit_deploy.errors import MeasurementError
 
@@ -53,7 +54,13 @@ class RefusedError(MeasurementError):
 
 
 class WatchedSession(remote_device._AppSession):  # type: ignore[misc]  # coremltools has no types
-    """The app as it runs, with the process that shows its console."""
+    """The app as it runs, with the process that shows its console.
+
+    Attributes:
+        broken: why nothing came back once; nothing is asked after that.
+    """
+
+    broken: MeasurementError | None = None
 
     def __init__(self, session: Any, folder: Path, attached: AttachedDevice) -> None:
         """Takes over a session.
@@ -88,13 +95,11 @@ class WatchedSession(remote_device._AppSession):  # type: ignore[misc]  # coreml
         return None
 
     def end(self) -> None:
-        """Ends the app: devicectl passes the signal on to it."""
-        self.stop()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Ends the app, and ``devicectl``: coremltools' ``stop`` ends no more than the shell that it runs in."""
+        with suppress(psutil.NoSuchProcess):
+            shell = psutil.Process(self._process.pid)
+            end_processes([*shell.children(recursive=True), shell])
+        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             stream.close()
 
@@ -113,9 +118,22 @@ class WatchedService(remote_device._DeviceCtlRemoteService):  # type: ignore[mis
 
     async def call_method(self, name: str, params: Any, resource: Path | None = None) -> Any:
         """Returns the app's answer; raises MeasurementError with the reason where there is none."""
+        session = self.socket.device.session
+        if session.broken:
+            raise session.broken
+        try:
+            return await self._watch(name, super().call_method(name, params, resource))
+        except RefusedError:
+            raise
+        except MeasurementError as error:
+            session.broken = error
+            raise
+
+    async def _watch(self, name: str, answer: Coroutine[Any, Any, Any]) -> Any:
+        """Waits for an answer, and looks at the iPhone meanwhile."""
         limit_s, session = self._patience.limit_s(name), self.socket.device.session
         begin = looked = time.monotonic()
-        call = asyncio.ensure_future(super().call_method(name, params, resource))
+        call = asyncio.ensure_future(answer)
         try:
             while not (await asyncio.wait({call}, timeout=POLL_S))[0]:
                 now = time.monotonic()

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -113,10 +113,14 @@ def temporary_folder() -> Iterator[Path]:
 
 def end_children(known: set[int]) -> None:
     """Ends the processes that this one has started since, with all that they have started."""
-    children = [child for child in psutil.Process().children(recursive=True) if child.pid not in known]
-    for child in children:
-        _signal(child, kill=False)
-    _, left = psutil.wait_procs(children, timeout=5)
+    end_processes([child for child in psutil.Process().children(recursive=True) if child.pid not in known])
+
+
+def end_processes(processes: Sequence[psutil.Process]) -> None:
+    """Asks processes to end, which ``devicectl`` passes on to the app, and ends by force what does not."""
+    for process in processes:
+        _signal(process, kill=False)
+    _, left = psutil.wait_procs(processes, timeout=5)
     for child in left:
         _signal(child, kill=True)
     psutil.wait_procs(left, timeout=5)

@@ -57,7 +57,7 @@ class _MLModelProxy:
         (folder / "program.json").write_text(json.dumps(summarise(path)))
         return str(folder)
 
-    def predict(self, data: Any) -> dict[str, Any]:
+    def predict(self, data: Any, _state: Any = None) -> dict[str, Any]:
         import numpy as np
 
         given = data if isinstance(data, dict) else data[0]

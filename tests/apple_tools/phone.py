@@ -31,6 +31,7 @@ def notice(state: State, file: Path) -> None:
         return
     request = json.loads(file.read_text())
     assert request["jsonrpc"] == "2.0"
+    state.log(["modelrunner", request["method"], json.dumps(request["params"], sort_keys=True)])
     folder = file.parents[3]
     resource = request.get("resource")
     given = folder / "requests" / "resources" / request["id"] / resource if resource else None
@@ -47,7 +48,7 @@ def notice(state: State, file: Path) -> None:
         answer["resource"] = "outputs.bin"
     (place / "message.json").write_text(json.dumps(answer))
     if request["method"].endswith(".Load"):
-        if state.has("slow_load"):
+        if state.has("slow_load") and state.count("slow") == 1:
             os.utime(place / "message.json", (time.time(), time.time() + SLOW_LOAD_S))
         if state.has("endless_load"):
             os.utime(place / "message.json", (time.time(), time.time() + 1e6))
