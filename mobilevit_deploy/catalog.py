@@ -6,27 +6,21 @@ target, ``devices/<name>.toml`` a machine to measure on. A new file is a new ent
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from mobilevit_deploy.cards import Card, Device, PublishedLatency
 from mobilevit_deploy.errors import CatalogError
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
 Task = Literal["classify", "features"]
-ComputeUnits = Literal["all", "cpu", "cpu+gpu", "cpu+ne"]
 Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
-
-
-class Card(BaseModel):
-    """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputRule(Card):
@@ -68,18 +62,6 @@ class PublishedAccuracy(Card):
 
     input_size: int
     top1_percent: float
-
-
-class PublishedLatency(Card):
-    """A latency that someone published, in milliseconds; ``os`` is None where the source does not say."""
-
-    device: str
-    os: str | None = None
-    backend: str
-    input_size: int
-    batch: int
-    latency_ms: float = Field(gt=0)
-    source: str
 
 
 class Variant(Card):
@@ -233,29 +215,6 @@ class Recipe(Card):
         )
 
 
-class Device(Card):
-    """One file of ``devices/``: a machine that latency is measured on.
-
-    ``identifiers`` are Apple's product types that the profile is for, ``os_floor`` the oldest iOS that runs on them.
-    """
-
-    name: str
-    title: str
-    kind: Literal["host", "iphone"]
-    targets: tuple[str, ...]
-    backends: tuple[str, ...]
-    chip: str | None = None
-    os_floor: str | None = None
-    compute_units: tuple[ComputeUnits, ...] = ()
-    identifiers: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _iphone_is_described(self) -> "Device":
-        if self.kind == "iphone" and not (self.chip and self.os_floor and self.identifiers):
-            raise ValueError("an iPhone's profile has chip, os_floor and identifiers")
-        return self
-
-
 CardT = TypeVar("CardT", bound=Card)
 
 
@@ -351,24 +310,3 @@ def recipe(name: str) -> Recipe:
 def device(name: str) -> Device:
     """Returns a device profile; raises CatalogError with the nearest name when there is none."""
     return _find(devices(), name, "device", "the devices are")
-
-
-def device_of(product_type: str) -> Device | None:
-    """Returns the profile of Apple's product type, such as ``iPhone14,5``; None where no profile names it."""
-    return next((card for card in devices().values() if product_type in card.identifiers), None)
-
-
-def published_latencies(artifact: str, input_shape: Sequence[int]) -> tuple[PublishedLatency, ...]:
-    """Returns what was published of the model that an artifact's file name begins with, at its input's size and batch.
-
-    Args:
-        artifact: a file's name.
-        input_shape: of its input, (N, C, H, W).
-    """
-    card = models().get(artifact.partition("-")[0])
-    if card is None or len(input_shape) != 4:
-        return ()
-    batch, _, height, width = input_shape
-    return tuple(
-        item for item in card.variant.published_latency if item.batch == batch and item.input_size == height == width
-    )

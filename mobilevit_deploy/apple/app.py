@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.apple.attached import OLDEST_IOS, OLDEST_IOS_FOR_FUNCTIONS, parse_version
 from mobilevit_deploy.apple.place import Place
 from mobilevit_deploy.apple.preflight import Ready
 from mobilevit_deploy.apple.signing import bundle_identifier
@@ -16,6 +17,7 @@ from mobilevit_deploy.errors import MeasurementError
 Progress = Callable[[str], None]
 LOG = "xcodebuild.log"
 ACCOUNTS = "add your Apple account in Xcode > Settings > Accounts, check the team's ID, and repeat"
+IOS_BY_SPECIFICATION = {9: (18, 0)}  # older ones run wherever the app does
 SIGNING = ("development team", "provisioning", "signing", "No Account", "No profiles", "bundle identifier")
 
 
@@ -43,6 +45,18 @@ class RunnerApp(Place):
         """
         super().__init__()
         self._ready, self._load_limit_s, self._progress = ready, load_limit_s, progress
+
+    def check(self, name: str, model: Any) -> None:
+        """Raises MeasurementError when the iPhone's iOS is older than the package, or than its functions need."""
+        needed = IOS_BY_SPECIFICATION.get(model.specificationVersion, OLDEST_IOS)
+        if model.description.functions:
+            needed = max(needed, OLDEST_IOS_FOR_FUNCTIONS)
+        version = parse_version(self._ready.device.os_version)
+        if version and version < needed:
+            raise MeasurementError(
+                f"{name} needs iOS {needed[0]}, and {self._ready.device.name} has {self._ready.device.os_version}",
+                "export it with a lower --min-ios, or without --sizes; or update the iPhone",
+            )
 
     def facts(self) -> Mapping[str, Any]:
         """Returns the iPhone with its chip, iOS and build, and the tools that measured it."""

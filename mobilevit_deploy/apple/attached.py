@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mobilevit_deploy import catalog
 from mobilevit_deploy.apple.tools import DevicectlError, devicectl
+from mobilevit_deploy.cards import Device
+from mobilevit_deploy.catalog import devices
 from mobilevit_deploy.errors import MeasurementError
 
 # Until Xcode 26 the fields lie in these groups; from 27 on in groups of "properties", and these are deprecated.
@@ -58,9 +59,9 @@ class AttachedDevice:
     locked: bool | None = None
 
     @property
-    def profile(self) -> catalog.Device | None:
+    def profile(self) -> Device | None:
         """Returns the profile of its product type."""
-        return catalog.device_of(self.product_type)
+        return device_of(self.product_type)
 
     @property
     def os(self) -> str:
@@ -97,6 +98,11 @@ class AttachedDevice:
                 )
             )
         return tuple(found)
+
+
+def device_of(product_type: str) -> Device | None:
+    """Returns the profile of Apple's product type, such as ``iPhone14,5``; None where no profile names it."""
+    return next((card for card in devices().values() if product_type in card.identifiers), None)
 
 
 def parse_version(text: str) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ A plan is what Core ML intends before it runs anything. Its costs are estimates,
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from mobilevit_deploy.apple.compute_units import COREMLTOOLS, NEURAL_ENGINE, device_name
 from mobilevit_deploy.apple.place import Place
 from mobilevit_deploy.apple.tensor_twin import tensor_twin
-from mobilevit_deploy.catalog import ComputeUnits
+from mobilevit_deploy.cards import ComputeUnits
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, MeasurementError
 from mobilevit_deploy.hashing import measure_files
@@ -116,7 +115,7 @@ class PlanReport:
 def plan_package(
     path: Path,
     units: ComputeUnits,
-    place: AbstractContextManager[Place],
+    place: Place,
     progress: Progress = lambda _stage: None,
 ) -> PlanReport:
     """Asks a device how it would run a package.
@@ -131,7 +130,7 @@ def plan_package(
         ArtifactError: the package is damaged.
         MeasurementError: it is no package, the device refuses it or went away, or Core ML has no plan for it.
     """
-    check_package(path)
+    check_package(path, place)
     sha256, _ = measure_files(path)
     model = Package(path).model
     with place as opened:

@@ -53,6 +53,9 @@ class Place:
     def _open(self) -> None:
         """Does what the place needs before the first call."""
 
+    def check(self, name: str, model: Any) -> None:
+        """Raises MeasurementError when the place's system cannot run a package; it is not opened for that."""
+
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Returns the result of one of coremltools' coroutines, without its progress bars."""
         from mobilevit_deploy.targets.coreml import quiet_coreml

@@ -11,7 +11,7 @@ from mobilevit_deploy.cli.options import Json, LoadLimit, Out, Team
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mobilevit_deploy.report.stored import Measured
 
@@ -72,6 +72,15 @@ def latency(
     json: Json = False,
 ) -> None:
     """Measure latency: ONNX in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    onnx_options = {
+        "--threads": threads,
+        "--provider": provider != "cpu",
+        "--option": option,
+        "--huge-pages": huge_pages,
+        "--pin": pin != "auto",
+    }
+    phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
+    _refuse_options(backend, phone_options if backend is Backend.ONNXRUNTIME else onnx_options)
     if backend is Backend.COREML:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
 
@@ -102,6 +111,18 @@ def latency(
         console.print_json({"schema": 1, "results": [latency_document(report) for report in reports]})
     else:
         console.print_result(latency_table(reports))
+
+
+def _refuse_options(backend: Backend, options: "Mapping[str, object]") -> None:
+    """Raises UsageError for an option that the backend would ignore."""
+    from mobilevit_deploy.errors import UsageError
+
+    for name, given in options.items():
+        if given:
+            other = next(item for item in Backend if item is not backend)
+            raise UsageError(
+                f"{name} is for --backend {other.value}, and {backend.value} would ignore it", "leave it out"
+            )
 
 
 def store(reports: "Sequence[Measured]", document: "Callable[[Any], dict[str, Any]]") -> None:
@@ -141,7 +162,7 @@ def _with_batch(paths: list[Path], batch: int | None, target: str) -> list[Path]
     if batch is None:
         return paths
     if target == "coreml":
-        from mobilevit_deploy.latency.coreml import batch_of
+        from mobilevit_deploy.latency.coreml_benchmark import batch_of
 
         return [path for path in paths if batch_of(path) == batch]
     from mobilevit_deploy.onnx_inputs import takes_batch

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.catalog import PublishedLatency, is_reconstruction, published_latencies
+from mobilevit_deploy.cards import PublishedLatency
+from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.published import published_latencies
 from mobilevit_deploy.report.table import make_table, with_origin
 
 if TYPE_CHECKING:

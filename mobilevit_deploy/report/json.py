@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilevit_deploy.catalog import is_reconstruction, published_latencies
+from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.published import published_latencies
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.accuracy import Accuracy

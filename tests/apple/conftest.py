@@ -135,8 +135,8 @@ class StandIn:
     def wait(self, begin: float) -> Done:
         assert self.server is not None
         code = self.server.wait()
-        texts = [(self.folder / name).read_text() for name in ("out", "err")]
-        return Done(code, *texts, time.monotonic() - begin)
+        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
+        return Done(code, out, err, time.monotonic() - begin)
 
     def measure(self, package: Path, *arguments: object) -> Done:
         """Runs ``mvd latency`` on the iPhone for as short as it can be."""

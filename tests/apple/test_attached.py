@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.apple.attached import list_devices, read_device
+from mobilevit_deploy.apple.attached import device_of, list_devices, read_device
 from tests.apple.conftest import IDENTIFIER, UDID, Mvd, StandIn
 from tests.apple_tools import devicectl
 from tests.apple_tools.state import State
@@ -77,4 +77,4 @@ def test_the_profiles_know_every_iphone_from_12_to_17() -> None:
     ranges = {13: range(1, 5), 14: (2, 3, 4, 5, 7, 8), 15: range(2, 6), 16: (1, 2), 17: range(1, 6), 18: range(1, 5)}
     assert set(identifiers) == {f"iPhone{major},{minor}" for major, minors in ranges.items() for minor in minors}
     assert catalog.devices()["host"].compute_units == iphones[0].compute_units
-    assert catalog.device_of("iPhone14,6") is None
+    assert device_of("iPhone14,6") is None

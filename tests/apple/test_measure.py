@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.apple.conftest import NAME, StandIn, tiny_package
-from tests.mil.packages import coremltools
+from tests.apple.conftest import NAME, StandIn, body, tiny_package
+from tests.mil.packages import build, coremltools, save
 
 
 def test_on_this_mac(mac: StandIn, package: Path) -> None:
@@ -75,9 +75,6 @@ def test_published_figures_stand_beside_and_are_not_mixed_in(mac: StandIn, packa
 
 
 def tiny_package_of(size: int, folder: Path) -> Path:
-    from tests.apple.conftest import body
-    from tests.mil.packages import build, save
-
     return save(build(body, (1, 3, size, size), 16, "fp16"), folder)
 
 
@@ -94,7 +91,19 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_built(mac: StandI
         done = mac.run("latency", name, "--backend", "coreml", "--device", NAME)
         assert done.code == 1
         assert message in done.err
+    mac.set("old_ios")
+    done = mac.measure(save(build(body, (1, 3, 8, 8), 18, "fp16"), work))
+    assert done.code == 1
+    assert "model.mlpackage needs iOS 18, and Anna\u2019s iPhone has 17.2" in done.err
+    assert "--min-ios" in done.err
     assert not mac.calls("xcodebuild", "-workspace")
+    for option in (("--threads", 2), ("--provider", "cuda"), ("--huge-pages",), ("--pin", "0")):
+        done = mac.run("latency", "none.mlpackage", "--backend", "coreml", *option)
+        assert done.code == 2
+        assert f"{option[0]} is for --backend onnxruntime" in done.err
+    done = mac.run("latency", "net.onnx", "--compute-units", "cpu")
+    assert done.code == 2
+    assert "--compute-units is for --backend coreml" in done.err
     done = mac.run("latency", "none.mlpackage", "--backend", "coreml", "--compute-units", "gpu")
     assert done.code == 2
     done = mac.run("latency", "none.mlpackage", "--backend", "coreml", "--device", NAME, "--team", "x")

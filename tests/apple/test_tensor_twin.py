@@ -8,7 +8,7 @@ import pytest
 
 from mobilevit_deploy.apple.tensor_twin import tensor_twin
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.latency.coreml import described_inputs, random_arrays
+from mobilevit_deploy.latency.coreml_benchmark import described_inputs, random_arrays
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner
 from tests.apple.conftest import body
