@@ -23,6 +23,8 @@ from mobilevit_deploy.mil.package import Package
 
 Progress = Callable[[str], None]
 
+MAIN = "main"  # the function of a package that has one
+
 
 @dataclass(frozen=True)
 class PlannedOperation:
@@ -136,7 +138,7 @@ def plan_package(
     with place as opened:
         progress(f"asking for the compute plan of {path.name} on {units}")
         twin = tensor_twin(path, opened.folder)
-        planned = _ask(twin.path, units, opened)
+        planned = _ask(twin.path, units, opened, model.description.defaultFunctionName or MAIN)
         environment = {**opened.facts(), "versions": tool_versions()}
     operations = tuple(_describe(planned, model, path))
     if not operations:
@@ -151,7 +153,7 @@ class _Planned:
     cost: float | None
 
 
-def _ask(path: Path, units: ComputeUnits, place: Place) -> dict[str, _Planned]:
+def _ask(path: Path, units: ComputeUnits, place: Place, function: str) -> dict[str, _Planned]:
     """Returns the plan by the name of each operation's first result."""
     from mobilevit_deploy.targets.coreml import quiet_coreml
 
@@ -160,7 +162,7 @@ def _ask(path: Path, units: ComputeUnits, place: Place) -> dict[str, _Planned]:
 
         chosen = coremltools.ComputeUnit[COREMLTOOLS[units]]
     try:
-        return dict(place.run(_plan(path, chosen, place)))
+        return dict(place.run(_plan(path, chosen, place, function)))
     except MeasurementError:
         raise
     except Exception as error:  # what Core ML and coremltools raise are many kinds
@@ -168,27 +170,25 @@ def _ask(path: Path, units: ComputeUnits, place: Place) -> dict[str, _Planned]:
         raise MeasurementError(f"Core ML plans no {path.name}: {said}", "mvd inspect, mvd verify") from error
 
 
-async def _plan(path: Path, units: Any, place: Place) -> list[tuple[str, _Planned]]:
+async def _plan(path: Path, units: Any, place: Place, function: str) -> list[tuple[str, _Planned]]:
     from coremltools.models.compute_plan import MLComputePlan
     from coremltools.models.ml_program.experimental.async_wrapper import MLModelAsyncWrapper
     from coremltools.models.utils import compile_model
 
     if place.device is None:
         compiled = compile_model(str(path), str(place.folder / f"{path.stem}.mlmodelc"))
-        return list(_read(MLComputePlan.load_from_path(compiled, compute_units=units)))
+        return list(_read(MLComputePlan.load_from_path(compiled, compute_units=units), function))
     # load_from_path_on_device would leave the model loaded on the iPhone, so its parts are called one by one.
     model = MLModelAsyncWrapper.from_spec_or_path(str(path), weights_dir="", compute_units=units, device=place.device)
     await model.load()
     try:
-        return list(_read(await model.retrieve_compute_plan()))
+        return list(_read(await model.retrieve_compute_plan(), function))
     finally:
         await model.unload()
 
 
-def _read(plan: Any) -> Iterator[tuple[str, _Planned]]:
-    functions = plan.model_structure.program.functions
-    function = functions.get("main") or next(iter(functions.values()))
-    for operation in function.block.operations:
+def _read(plan: Any, function: str) -> Iterator[tuple[str, _Planned]]:
+    for operation in plan.model_structure.program.functions[function].block.operations:
         usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
         if usage is None or not operation.outputs:
             continue
@@ -204,7 +204,7 @@ def _read(plan: Any) -> Iterator[tuple[str, _Planned]]:
 def _describe(planned: Mapping[str, _Planned], model: Any, path: Path) -> Iterator[PlannedOperation]:
     """Yields the operations that have a plan, with what the package and ``mvd inspect`` know of them."""
     functions = model.mlProgram.functions
-    function = functions[model.description.defaultFunctionName or "main"]
+    function = functions[model.description.defaultFunctionName or MAIN]
     operations = function.block_specializations[function.opset].operations
     modules = module_paths(operations, model.description.metadata.userDefined)
     rules: dict[str, list[str]] = {}

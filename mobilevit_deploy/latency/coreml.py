@@ -103,7 +103,7 @@ class CoreMLRequest:
 
 
 def check_package(path: Path, place: Place) -> None:
-    """Raises MeasurementError when there is no package, or the place cannot run it; ArtifactError when it is damaged."""
+    """Raises MeasurementError when there is no package or the place cannot run it, ArtifactError when it is damaged."""
     if not path.exists():
         raise MeasurementError(f"there is no file {path}", "mvd export --to coreml makes one")
     if path.suffix != SUFFIX:
