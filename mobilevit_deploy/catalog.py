@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from mobilevit_deploy.card import Card
+from mobilevit_deploy.cards import Card, Device, PublishedLatency
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.quantization_rule import QuantizationRule
 
@@ -72,6 +72,7 @@ class Variant(Card):
     parameters: int = Field(gt=0)
     macs: int = Field(gt=0)
     published: tuple[PublishedAccuracy, ...] = ()
+    published_latency: tuple[PublishedLatency, ...] = ()
     architecture: Mapping[str, Any]
 
 
@@ -218,16 +219,6 @@ class Recipe(Card):
             f"recipe {self.name} writes {' and '.join(self.tolerances)}, not {given}",
             f"leave --precision out for {self.default_precision}",
         )
-
-
-class Device(Card):
-    """One file of ``devices/``: a machine that latency is measured on."""
-
-    name: str
-    title: str
-    kind: Literal["host"]
-    targets: tuple[str, ...]
-    backends: tuple[str, ...]
 
 
 CardT = TypeVar("CardT", bound=Card)

@@ -4,7 +4,7 @@ import fnmatch
 
 from pydantic import Field
 
-from mobilevit_deploy.card import Card
+from mobilevit_deploy.cards import Card
 
 
 class QuantizationRule(Card):

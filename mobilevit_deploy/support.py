@@ -40,7 +40,8 @@ def diagnose() -> Diagnosis:
             _needs("export to Core ML", versions, "torch", "coremltools"),
             _needs("compress Core ML to 4 and 6 bits", versions, "scikit-learn"),
             _needs("verify Core ML packages", versions, "coremltools"),
-            _measure_coreml(),
+            _measure_coreml("measure Core ML on this machine"),
+            _measure_coreml("measure Core ML on an attached iPhone", "xcrun", "xcodebuild"),
         ),
     )
 
@@ -52,8 +53,9 @@ def _needs(name: str, versions: dict[str, str | None], *packages: str) -> Abilit
     return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in packages))
 
 
-def _measure_coreml() -> Ability:
+def _measure_coreml(name: str, *programs: str) -> Ability:
     if sys.platform != "darwin":
-        return Ability("measure Core ML", False, "needs a Mac with Xcode, and an iPhone")
-    xcode = shutil.which("xcodebuild")
-    return Ability("measure Core ML", False, f"not in this version ({'Xcode found' if xcode else 'no Xcode found'})")
+        return Ability(name, False, "needs a Mac with Xcode, and for an iPhone's latency the iPhone")
+    if missing := [program for program in programs if shutil.which(program) is None]:
+        return Ability(name, False, f"not found: {', '.join(missing)}; install Xcode from the App Store")
+    return Ability(name, True, "mvd devices shows the iPhones and what stands in the way of each" if programs else "")

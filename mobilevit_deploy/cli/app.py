@@ -18,6 +18,7 @@ from mobilevit_deploy import __version__
 from mobilevit_deploy.cli import (
     check,
     compare,
+    devices,
     doctor,
     export,
     inspect,
@@ -98,6 +99,7 @@ app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("devices")(devices.devices)
 app.command("doctor")(doctor.doctor)
 
 

@@ -2,18 +2,20 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, Out
+from mobilevit_deploy.cli.options import Json, LoadLimit, Out, Team
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from mobilevit_deploy.latency import LatencyReport
+    from mobilevit_deploy.report.stored import Measured
+
+SUFFIXES = {"onnx": ".onnx", "coreml": ".mlpackage"}
 
 
 class Backend(StrEnum):
@@ -37,8 +39,12 @@ def latency(
         int | None, typer.Option(min=1, help="Images per run; a model is exported with it. Default: the file's, or 1.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Time limit for each artifact; less when the median is known to 2 %.")
-    ] = 20.0,
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Time limit for each artifact; less when the median is known to 2 %. Default: 20, on an iPhone 120.",
+        ),
+    ] = None,
     provider: Annotated[str, typer.Option(metavar="NAME", help="Of ONNX Runtime, such as cpu.")] = "cpu",
     option: Annotated[
         list[str] | None,
@@ -51,25 +57,51 @@ def latency(
     pin: Annotated[
         str, typer.Option(metavar="auto|none|CORES", help="auto: the least busy of the fastest cores; 0,2 or 0-3.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="A device profile.")] = "host",
+    device: Annotated[
+        str, typer.Option(metavar="NAME|UDID", help="An attached iPhone, or its profile; see mvd devices.")
+    ] = "host",
+    compute_units: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="all|cpu|cpu+gpu|cpu+ne|each", help="What Core ML may use; repeatable. Default: all, as in apps."
+        ),
+    ] = None,
+    team: Team = None,
+    load_limit: LoadLimit = None,
     out: Out = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Measure latency: each artifact in fresh processes, after a warm-up."""
+    """Measure latency: ONNX in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    onnx_options = {
+        "--threads": threads,
+        "--provider": provider != "cpu",
+        "--option": option,
+        "--huge-pages": huge_pages,
+        "--pin": pin != "auto",
+    }
+    phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
+    _refuse_options(backend, phone_options if backend is Backend.ONNXRUNTIME else onnx_options)
+    if backend is Backend.COREML:
+        from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
+
+        phone = PhoneOptions(device, tuple(compute_units or ()), team, load_limit)
+        measure_packages(models or [], out, batch, seconds, phone, json)
+        return
     with console.progress() as progress:
-        from mobilevit_deploy.latency.measure import LatencyRequest, check_backend, measure_latency
+        from mobilevit_deploy.latency.measure import SECONDS, LatencyRequest, check_backend, measure_latency
         from mobilevit_deploy.latency.settings import read_settings
         from mobilevit_deploy.report.json import latency_document
         from mobilevit_deploy.report.latency import latency_table
 
         check_backend(backend.value, device)
         read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
-        artifacts = _artifacts(models or [], out, batch, progress)
+        artifacts = find_artifacts(models or [], out, batch, "onnx", progress)
+        limit = SECONDS if seconds is None else seconds
         request = LatencyRequest(
-            artifacts, backend.value, device, threads, seconds, batch, provider, option or (), huge_pages, pin
+            artifacts, backend.value, device, threads, limit, batch, provider, option or (), huge_pages, pin
         )
         reports = measure_latency(request, progress)
-        _store(reports)
+        store(reports, latency_document)
     for report in reports:
         for warning in report.warnings:
             console.warn(f"{report.artifact.name}: {warning}")
@@ -81,45 +113,64 @@ def latency(
         console.print_result(latency_table(reports))
 
 
-def _store(reports: "Sequence[LatencyReport]") -> None:
+def _refuse_options(backend: Backend, options: "Mapping[str, object]") -> None:
+    """Raises UsageError for an option that the backend would ignore."""
+    from mobilevit_deploy.errors import UsageError
+
+    for name, given in options.items():
+        if given:
+            other = next(item for item in Backend if item is not backend)
+            raise UsageError(
+                f"{name} is for --backend {other.value}, and {backend.value} would ignore it", "leave it out"
+            )
+
+
+def store(reports: "Sequence[Measured]", document: "Callable[[Any], dict[str, Any]]") -> None:
     """Keeps the results beside the artifacts, for `mvd report`; that this may fail spoils no measurement."""
     from mobilevit_deploy.errors import OutputError
     from mobilevit_deploy.report.stored import store_latencies
 
     try:
-        store_latencies(reports)
+        store_latencies(reports, document)
     except OutputError as error:
         console.warn(f"the latency is not kept for mvd report: {error.message}")
 
 
-def _artifacts(names: list[str], folder: Path, batch: int | None, progress: "Callable[[str], None]") -> list[Path]:
+def find_artifacts(
+    names: list[str], folder: Path, batch: int | None, target: str, progress: "Callable[[str], None]"
+) -> list[Path]:
     """Returns the files to measure; models are looked up in the folder, and exported when they are not there."""
     from mobilevit_deploy.catalog import DEFAULT_MODEL, artifact_name
 
+    suffix = SUFFIXES[target]
     if not names:
-        found = sorted(folder.glob("*.onnx"))
-        return found or _exported(DEFAULT_MODEL, folder, batch, progress)
+        found = sorted(folder.glob(f"*{suffix}"))
+        return found or _exported(DEFAULT_MODEL, folder, batch, target, progress)
     artifacts = []
     for name in names:
-        if Path(name).suffix in (".onnx", ".mlpackage") or Path(name).exists():
+        if Path(name).suffix in SUFFIXES.values() or Path(name).exists():
             artifacts.append(Path(name))
         else:
             stem = f"{artifact_name(name)}-"
-            found = sorted(path for path in folder.glob("*.onnx") if path.name.startswith(stem))
-            artifacts += _with_batch(found, batch) or _exported(name, folder, batch, progress)
+            found = sorted(path for path in folder.glob(f"*{suffix}") if path.name.startswith(stem))
+            artifacts += _with_batch(found, batch, target) or _exported(name, folder, batch, target, progress)
     return artifacts
 
 
-def _with_batch(paths: list[Path], batch: int | None) -> list[Path]:
+def _with_batch(paths: list[Path], batch: int | None, target: str) -> list[Path]:
     """Returns the files that can be run with a batch; all without one."""
     if batch is None:
         return paths
+    if target == "coreml":
+        from mobilevit_deploy.latency.coreml_benchmark import batch_of
+
+        return [path for path in paths if batch_of(path) == batch]
     from mobilevit_deploy.onnx_inputs import takes_batch
 
     return [path for path in paths if takes_batch(path, batch)]
 
 
-def _exported(name: str, folder: Path, batch: int | None, progress: "Callable[[str], None]") -> list[Path]:
+def _exported(name: str, folder: Path, batch: int | None, target: str, progress: "Callable[[str], None]") -> list[Path]:
     """Exports a model; one with a batch of its own goes into a folder of its own, for file names do not tell it."""
     from mobilevit_deploy.catalog import artifact_name, is_own_code, model
     from mobilevit_deploy.export import ExportRequest, export_model
@@ -129,10 +180,11 @@ def _exported(name: str, folder: Path, batch: int | None, progress: "Callable[[s
         model(name)  # an unknown name is refused before anything is said or done
     if batch is not None:
         folder = folder / f"batch-{batch}"
-        found = sorted(path for path in folder.glob("*.onnx") if path.name.startswith(f"{artifact_name(name)}-"))
-        if found := _with_batch(found, batch):
+        suffix = SUFFIXES[target]
+        found = sorted(path for path in folder.glob(f"*{suffix}") if path.name.startswith(f"{artifact_name(name)}-"))
+        if found := _with_batch(found, batch, target):
             return found
     what = f"{name} with batch {batch}" if batch else name
     console.warn(f"there is no {what} in {folder}: exporting it with random weights, which take the same time")
-    request = ExportRequest(ModelRequest(name, batch=batch or 1), ("onnx",), folder=folder)
+    request = ExportRequest(ModelRequest(name, batch=batch or 1), (target,), folder=folder)
     return [report.artifact.path for report in export_model(request, progress)]

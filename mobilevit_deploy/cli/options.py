@@ -28,6 +28,13 @@ Sensitivity = Annotated[
     bool, typer.Option("--sensitivity", help="For int8: measure what quantising each module alone costs.")
 ]
 MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
+Team = Annotated[
+    str | None,
+    typer.Option(metavar="TEAM", help="Xcode signs the iPhone's app for it. Default: MVD_TEAM, or the settings file."),
+]
+LoadLimit = Annotated[
+    float | None, typer.Option(min=1, metavar="SECONDS", help="How long an iPhone may load a model. Default: 120.")
+]
 
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:

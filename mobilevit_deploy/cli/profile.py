@@ -1,25 +1,53 @@
 """``mvd profile``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json
+from mobilevit_deploy.cli.options import Json, LoadLimit, Team
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.cli.latency_coreml import PhoneOptions
 
 
 def profile(
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An .onnx file.")],
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An .onnx file, or an .mlpackage.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time to measure, after the warm-up.")] = 3.0,
     depth: Annotated[int, typer.Option(min=0, help="How far down the tree of modules is shown.")] = 2,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the runs as a Chrome trace, for ui.perfetto.dev.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME|UDID", help="An attached iPhone that plans the .mlpackage. Default: this Mac.")
+    ] = "host",
+    compute_units: Annotated[
+        str, typer.Option(metavar="all|cpu|cpu+gpu|cpu+ne", help="What Core ML may use for the .mlpackage.")
+    ] = "all",
+    require_ne: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Exit with 3 when less of the cost is planned for the Neural Engine."
+        ),
+    ] = None,
+    team: Team = None,
+    load_limit: LoadLimit = None,
     json: Json = False,
 ) -> None:
-    """Show where the time goes, by module and by op, beside the machine's own peak."""
+    """Show where the time goes: measured by module and op for ONNX, Core ML's plan by op for an .mlpackage."""
+    if artifact.suffix == ".mlpackage":
+        from mobilevit_deploy.cli.latency_coreml import PhoneOptions
+
+        _plan(artifact, PhoneOptions(device, (compute_units,), team, load_limit), require_ne, json)
+        return
+    if require_ne is not None or device != "host":
+        from mobilevit_deploy.errors import UsageError
+
+        raise UsageError(
+            f"--device and --require-ne are for an .mlpackage, and not for {artifact.name}", "mvd export --to coreml"
+        )
     with console.progress() as progress:
         from mobilevit_deploy.profiling import ProfileRequest, profile_artifact
         from mobilevit_deploy.profiling.trace import write_trace
@@ -35,3 +63,27 @@ def profile(
         console.print_json(profile_document(report, depth))
     else:
         console.print_result(profile_table(report, depth))
+
+
+def _plan(artifact: Path, options: "PhoneOptions", share: float | None, json: bool) -> None:
+    """Shows Core ML's compute plan of a package, and holds it to a share of the Neural Engine."""
+    with console.progress() as progress:
+        from mobilevit_deploy.apple.attached import OLDEST_IOS_FOR_PLAN
+        from mobilevit_deploy.apple.compute_units import read_compute_units
+        from mobilevit_deploy.cli.latency_coreml import open_place
+        from mobilevit_deploy.errors import UsageError
+
+        units = read_compute_units(options.compute_units)
+        if len(units) != 1:
+            raise UsageError("a plan is of one choice of compute units", "give all, cpu, cpu+gpu or cpu+ne")
+        place = open_place(options, progress, OLDEST_IOS_FOR_PLAN)
+        from mobilevit_deploy.apple.compute_plan import plan_package
+        from mobilevit_deploy.report.coreml import plan_document, plan_table
+
+        report = plan_package(artifact, units[0], place, progress)
+    if json:
+        console.print_json(plan_document(report))
+    else:
+        console.print_result(plan_table(report))
+    if share is not None:
+        report.require(share)

@@ -67,12 +67,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """One dislike; ``check`` returns what is wrong with an operation, or None."""
+    """One dislike; ``check`` returns what is wrong with an operation, or None; ``rewrites`` may write it otherwise."""
 
     name: str
     targets: frozenset[str]
     source: str
     check: Callable[[Operation], str | None]
+    rewrites: tuple[str, ...] = ()
 
 
 def _rank(operation: Operation) -> str | None:
@@ -137,9 +138,27 @@ BOTH = frozenset({"onnx", "coreml"})
 COREML = frozenset({"coreml"})
 
 RULES: tuple[Rule, ...] = (
-    Rule("rank_above_5", COREML, "coremltools issues 1723 and 1461: fails, or falls back to the CPU", _rank),
-    Rule("gather", COREML, "hollance/neural-engine, unsupported-layers.md: gather leaves the Neural Engine", _gather),
-    Rule("shape_computation", BOTH, "onnxruntime issue 12522: shape arithmetic splits a graph into partitions", _shape),
+    Rule(
+        "rank_above_5",
+        COREML,
+        "coremltools issues 1723 and 1461: fails, or falls back to the CPU",
+        _rank,
+        ("flatten_windows", "split_unbound_convolution"),
+    ),
+    Rule(
+        "gather",
+        COREML,
+        "hollance/neural-engine, unsupported-layers.md: gather leaves the Neural Engine",
+        _gather,
+        ("fold_constants", "replace_roll"),
+    ),
+    Rule(
+        "shape_computation",
+        BOTH,
+        "onnxruntime issue 12522: shape arithmetic splits a graph into partitions",
+        _shape,
+        ("fold_constants",),
+    ),
     Rule("dynamic_shape", COREML, "coremltools issues 2370 and 1764: flexible shapes lose the Neural Engine", _dynamic),
     Rule(
         "float32_island",
@@ -153,6 +172,7 @@ RULES: tuple[Rule, ...] = (
         COREML,
         f"IEEE 754: half precision ends at {LARGEST_HALF}, so a sum of more values of size 1 overflows",
         _large_reduction,
+        ("replace_group_norm",),
     ),
 )
 
@@ -165,3 +185,8 @@ def check(operations: Iterable[Operation], target: str) -> list[Finding]:
             if target in rule.targets and (detail := rule.check(operation)):
                 findings.append(Finding(rule.name, operation.at, operation.kind, detail, rule.source))
     return findings
+
+
+def rewrites_against(rule: str) -> tuple[str, ...]:
+    """Returns the names of the rewrites that may write otherwise what a rule finds."""
+    return next((item.rewrites for item in RULES if item.name == rule), ())

@@ -47,6 +47,14 @@ def _published(card: ModelCard) -> str:
     return ", ".join(f"{item.top1_percent:.1f} % @{item.input_size}" for item in card.variant.published) or "none"
 
 
+def _latencies(card: ModelCard) -> str:
+    return "\n".join(
+        f"{item.latency_ms} ms on {item.device} ({item.os or 'OS not stated'}), {item.backend}, {item.input_size} px, "
+        f"batch {item.batch}; {item.source}"
+        for item in card.variant.published_latency
+    )
+
+
 def card_table(card: ModelCard) -> RenderableType:
     """Returns one card, whole."""
     family, variant = card.family, card.variant
@@ -64,6 +72,7 @@ def card_table(card: ModelCard) -> RenderableType:
         "parameters": f"{variant.parameters:,}",
         "MACs at 224 px": f"{variant.macs:,}",
         "published top-1": _published(card),
+        "published latency": _latencies(card) or "none",
         "preprocessing": f"{family.preprocessing.description}; {family.preprocessing.interpolation}; "
         f"mean {family.preprocessing.mean}, std {family.preprocessing.std}",
         "architecture": ", ".join(f"{key} {value}" for key, value in variant.architecture.items()),

@@ -52,12 +52,18 @@ def comparable_groups(artifacts: Sequence[Artifact]) -> list[Group]:
     return [Group(title, _points(items), len(items)) for title, items in by_title.items()]
 
 
+def runs_on(latency: LatencyRecord) -> str:
+    """Returns what one run computes on: threads, or Core ML's compute units."""
+    if latency.threads is None:
+        return latency.provider
+    return f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
+
+
 def conditions(latency: LatencyRecord) -> str:
     """Returns in words what two latencies must share to be compared."""
     machine = latency.environment
     batch = latency.input_shape[0] if latency.input_shape else 1
-    threads = f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
-    texts = [machine.cpu, f"{latency.backend} ({latency.provider})", threads, f"batch {batch}"]
+    texts = [machine.cpu, f"{latency.backend} ({latency.provider})", runs_on(latency), f"batch {batch}"]
     settings: Settings = {**machine.session_options, **machine.provider_options, **machine.variables}
     return ", ".join([*texts, *(f"{key}={value}" for key, value in settings.items())])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.published import published_latencies
 
 if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.accuracy import Accuracy
@@ -251,6 +252,7 @@ def latency_document(report: LatencyReport) -> dict[str, Any]:
         "stable": report.stable,
         "warnings": list(report.warnings),
         "conditions": vars(report.conditions),
+        "published": [item.model_dump() for item in published_latencies(report.artifact.name, report.input_shape)],
         "samples_ms": list(report.samples_ms),
         "environment": dict(report.environment),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.report.coreml import published_notes
 from mobilevit_deploy.report.table import make_table, with_origin
 
 if TYPE_CHECKING:
@@ -39,4 +40,5 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         f"{machine['cores_available']} cores available; onnxruntime {machine['versions']['onnxruntime']}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )
-    return Group(table, Text(note, style="dim"))
+    published = published_notes((report.artifact.name, report.input_shape) for report in reports)
+    return Group(table, Text(note, style="dim"), *published)

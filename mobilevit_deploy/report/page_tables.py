@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mobilevit_deploy.report.folder import Artifact
-from mobilevit_deploy.report.frontier import Group, conditions
+from mobilevit_deploy.report.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Settings
 
 Tone = Literal["", "good", "bad", "doubt"]
@@ -94,8 +94,7 @@ def _worst_snr(record: ExportRecord) -> str:
 
 def _short(latency: LatencyRecord) -> str:
     doubt = "" if latency.stable else ", not stable"
-    threads = f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
-    return f"{latency.p50_ms:.2f} ms, {threads}{doubt}".replace(" ", NO_BREAK)
+    return f"{latency.p50_ms:.2f} ms, {runs_on(latency)}{doubt}".replace(" ", NO_BREAK)
 
 
 def published_text(artifact: Artifact) -> str:

@@ -158,7 +158,7 @@ class LatencyRecord(Record):
     sha256: Sha256
     backend: Name
     provider: Name
-    threads: Count
+    threads: Count | None = None
     p50_ms: Milliseconds
     ci95_ms: tuple[Milliseconds, Milliseconds]
     p90_ms: Milliseconds | None = None

@@ -7,19 +7,28 @@ and settings, and only of the artifact as it is now: results of a file that was 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mobilevit_deploy.publish import publish_text
 from mobilevit_deploy.report.json import SCHEMA, dumps, latency_document, report_name
 from mobilevit_deploy.report.records import BrokenReportError, LatencyFile, read_record
 
-if TYPE_CHECKING:
-    from mobilevit_deploy.latency import LatencyReport
-
 SUFFIX = ".latency.json"
 TARGETS_BY_SUFFIX = {".onnx": "onnx", ".mlpackage": "coreml"}
+
+
+class Measured(Protocol):
+    """A report of one artifact's latency, of any backend."""
+
+    @property
+    def artifact(self) -> Path:
+        """Returns the file."""
+
+    @property
+    def sha256(self) -> str:
+        """Returns its hash."""
 
 
 def latency_path(artifact: Path) -> Path | None:
@@ -34,8 +43,14 @@ def latency_path(artifact: Path) -> Path | None:
     return report.with_name(report.name.removesuffix(".json") + SUFFIX) if report.is_file() else None
 
 
-def store_latencies(reports: Sequence[LatencyReport]) -> list[Path]:
+def store_latencies(
+    reports: Sequence[Measured], document_of: Callable[[Any], dict[str, Any]] = latency_document
+) -> list[Path]:
     """Adds each result to the file beside its artifact, in place of one under the same conditions; returns the files.
+
+    Args:
+        reports: of one backend.
+        document_of: returns such a report as JSON takes it.
 
     Raises:
         OutputError: a folder cannot be written.
@@ -45,7 +60,7 @@ def store_latencies(reports: Sequence[LatencyReport]) -> list[Path]:
         path = latency_path(report.artifact)
         if path is None:
             continue
-        document = latency_document(report)
+        document = document_of(report)
         del document["samples_ms"]  # up to some hundred thousand numbers, which no page shows
         kept = [old for old in _kept_results(path, report.sha256) if _conditions(old) != _conditions(document)]
         publish_text(dumps({"schema": SCHEMA, "results": [*kept, document]}) + "\n", path)

@@ -28,8 +28,9 @@ from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
 from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
-from mobilevit_deploy.graph import module_path
+from mobilevit_deploy.graph import module_path, op_name
 from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.mil import module_notes
 from mobilevit_deploy.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.mil.features import Feature
 from mobilevit_deploy.mil.package import Package, make_reproducible
@@ -69,6 +70,9 @@ def convert(request: ConversionRequest) -> Artifact:
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
         model.user_defined_metadata.update(request.metadata)
+        if request.metadata:
+            noted = ((node.name, module_path(node)) for node in program.graph.nodes if op_name(node))
+            model.user_defined_metadata[module_notes.KEY] = module_notes.write_notes(noted)
         _save(model, request.path)
     sha256, size = measure_files(request.path)
     ops = count_ops(specification)

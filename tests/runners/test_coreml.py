@@ -13,7 +13,7 @@ from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.runners.coreml import CoreMLRunner, core_ml_runners
 from mobilevit_deploy.runners.mil import MilRunner
 from mobilevit_deploy.verify import VerifyRequest, verify_artifact
-from tests.apple import CoreMLModel, become_mac
+from tests.apple_tools.core_ml_model import CoreMLModel, become_mac
 from tests.conftest import RESEARCH
 
 NET = RESEARCH / "small_net.py"

@@ -1,0 +1,159 @@
+"""What Core ML measured and planned, as tables for people and documents for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mobilevit_deploy.cards import PublishedLatency
+from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.published import published_latencies
+from mobilevit_deploy.report.table import make_table, with_origin
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.apple.compute_plan import PlannedOperation, PlanReport
+    from mobilevit_deploy.latency.coreml import CoreMLReport
+
+BACKEND = "coreml"
+MOST_LEFT = 30  # lines of the table; the JSON document has all
+
+
+def coreml_document(report: CoreMLReport) -> dict[str, Any]:
+    """Returns one package's latency on one choice of compute units, in milliseconds."""
+    statistics = report.statistics
+    return {
+        "artifact": str(report.artifact),
+        "reconstruction": is_reconstruction(report.artifact.name),
+        "sha256": report.sha256,
+        "backend": BACKEND,
+        "provider": report.compute_units,
+        "compute_units": report.compute_units,
+        "device": report.environment["device"],
+        "threads": None,
+        "input_shape": list(report.input_shape),
+        "tensor_twin": list(report.twin_changes),
+        "warmup": report.warmup,
+        "processes": 1,
+        "iterations": len(report.samples_ms),
+        "p50_ms": statistics.p50_ms,
+        "p90_ms": statistics.p90_ms,
+        "p99_ms": statistics.p99_ms,
+        "mean_ms": statistics.mean_ms,
+        "min_ms": statistics.min_ms,
+        "ci95_ms": list(statistics.ci95_ms),
+        "precision": statistics.precision,
+        "drift": statistics.drift,
+        "load_ms": report.load_ms,
+        "second_load_ms": report.second_load_ms,
+        "peak_rss_mb": None,
+        "seconds_between_calls": report.seconds_between_calls,
+        "thermal_state": list(report.thermal_state),
+        "stable": report.stable,
+        "warnings": list(report.warnings),
+        "notes": list(report.notes),
+        "samples_ms": list(report.samples_ms),
+        "published": published_documents(report.artifact.name, report.input_shape),
+        "environment": dict(report.environment),
+    }
+
+
+def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
+    """Returns the latencies, in milliseconds, then the published ones, then what has to stand beside both."""
+    numbers = ("p50 ms", "95 % interval", "p90", "p99", "runs", "first load", "again")
+    table = make_table("artifact", "compute units", *numbers, "stable", numbers=numbers)
+    for report in reports:
+        s = report.statistics
+        table.add_row(
+            with_origin(report.artifact.name),
+            report.compute_units,
+            f"{s.p50_ms:.2f}",
+            f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
+            f"{s.p90_ms:.2f}",
+            f"{s.p99_ms:.2f}",
+            str(len(report.samples_ms)),
+            f"{report.load_ms:.0f}",
+            f"{report.second_load_ms:.0f}",
+            Text("yes", style="green") if report.stable else Text("no", style="yellow"),
+        )
+    machine = reports[0].environment
+    notes = [f"measured on {machine['device']}: {machine['cpu']}, {machine['os']}, batch {reports[0].batch}"]
+    notes += dict.fromkeys(note for report in reports for note in report.notes)
+    published = published_notes((report.artifact.name, report.input_shape) for report in reports)
+    return Group(table, *published, *(Text(note, style="dim") for note in notes))
+
+
+def published_documents(artifact: str, input_shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Returns what others have published of an artifact's model."""
+    return [item.model_dump() for item in published_latencies(artifact, input_shape)]
+
+
+def published_notes(artifacts: Any) -> list[RenderableType]:
+    """Returns a table of published latencies, apart from the measured ones; nothing where there are none."""
+    rows: dict[tuple[str, PublishedLatency], None] = {}
+    for name, shape in artifacts:
+        for item in published_latencies(name, shape):
+            rows[(name.partition("-")[0], item)] = None
+    if not rows:
+        return []
+    table = make_table("published, not measured here", "ms", "device", "os", "with", "source", numbers=("ms",))
+    for model, item in rows:
+        where = f"{item.backend}, {item.input_size} px, batch {item.batch}"
+        table.add_row(model, f"{item.latency_ms:.2f}", item.device, item.os or "not stated", where, item.source)
+    return [table]
+
+
+def plan_document(report: PlanReport) -> dict[str, Any]:
+    """Returns the plan of every operation, and the shares of the estimated cost."""
+    return {
+        "schema": 1,
+        "artifact": str(report.artifact),
+        "reconstruction": is_reconstruction(report.artifact.name),
+        "sha256": report.sha256,
+        "backend": BACKEND,
+        "compute_units": report.compute_units,
+        "device": report.environment["device"],
+        "tensor_twin": list(report.twin_changes),
+        "neural_engine_share": report.neural_engine_share,
+        "cost_by_device": report.cost_by_device,
+        "left": [operation.name for operation in report.left],
+        "operations": [vars(operation) for operation in report.operations],
+        "environment": dict(report.environment),
+    }
+
+
+def plan_table(report: PlanReport) -> RenderableType:
+    """Returns the shares, and the operations that are not planned for the Neural Engine."""
+    machine = report.environment
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in report.cost_by_device.items())
+    head = [
+        Text(with_origin(report.artifact.name), style="bold"),
+        Text(
+            f"estimated cost: {shares}; {len(report.operations)} operations, {len(report.left)} off the Neural Engine"
+        ),
+    ]
+    notes = [
+        f"planned by {machine['device']}: {machine['cpu']}, {machine['os']}, compute units {report.compute_units}",
+        "a plan is what Core ML intends; its costs are estimates, not times",
+        *(f"planned through a twin: {change}" for change in report.twin_changes),
+    ]
+    if len(report.left) > MOST_LEFT:
+        notes.insert(0, f"and {len(report.left) - MOST_LEFT} more; --json has all")
+    table = make_table("off the Neural Engine", "on", "could", "cost", "module", "found", "rewrite", numbers=("cost",))
+    for operation in report.left[:MOST_LEFT]:
+        table.add_row(*_cells(operation))
+    return Group(*head, *([table] if report.left else []), *(Text(note, style="dim") for note in notes))
+
+
+def _cells(operation: PlannedOperation) -> tuple[str, ...]:
+    return (
+        f"{operation.op} {operation.name}",
+        operation.preferred,
+        ", ".join(operation.supported),
+        "unknown" if operation.cost is None else f"{operation.cost:.1%}",
+        {None: "unknown", "": "the model itself"}.get(operation.module, operation.module) or "",
+        ", ".join(operation.rules),
+        ", ".join(operation.rewrites),
+    )
