@@ -7,7 +7,6 @@ own code is not kept, for that code may import anything.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mobilevit_deploy import catalog
+from mobilevit_deploy.cache import cache_folder
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.hashing import measure_files, sha256_of
@@ -32,9 +31,8 @@ LARGEST_BYTES = 2 * 2**30  # of all kept exports together: some dozens; the ones
 
 
 def default_folder() -> Path:
-    """Returns where exports are kept: ``MVD_CACHE``, or the system's folder for what may be deleted at any time."""
-    chosen = os.environ.get("MVD_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mvd", appauthor=False)) / "exports"
+    """Returns where exports are kept on this machine."""
+    return cache_folder() / "exports"
 
 
 def key_of(request: "ExportRequest") -> str | None:

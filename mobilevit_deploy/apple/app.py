@@ -1,7 +1,5 @@
 """coremltools' app on an iPhone: built once for a team and kept, installed, launched, watched, and ended."""
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +10,7 @@ from mobilevit_deploy.apple.place import Place
 from mobilevit_deploy.apple.preflight import Ready
 from mobilevit_deploy.apple.signing import bundle_identifier
 from mobilevit_deploy.apple.tools import check_shell_safe, error_lines, on_path
+from mobilevit_deploy.cache import cache_folder
 from mobilevit_deploy.errors import MeasurementError
 
 Progress = Callable[[str], None]
@@ -19,15 +18,6 @@ LOG = "xcodebuild.log"
 ACCOUNTS = "add your Apple account in Xcode > Settings > Accounts, check the team's ID, and repeat"
 IOS_BY_SPECIFICATION = {9: (18, 0)}  # older ones run wherever the app does
 SIGNING = ("development team", "provisioning", "signing", "No Account", "No profiles", "bundle identifier")
-
-
-def cache_folder() -> Path:
-    """Returns where the built app is kept: ``MVD_CACHE``, or the system's folder for what can be made again."""
-    if given := os.environ.get("MVD_CACHE"):
-        return Path(given)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mvd"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mvd"
 
 
 class RunnerApp(Place):

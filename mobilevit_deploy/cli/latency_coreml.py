@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.latency import find_artifacts, store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mobilevit_deploy.apple.place import Place
-
-HOST = "host"
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,9 @@ def measure_packages(
         from mobilevit_deploy.apple.compute_units import read_compute_units
 
         units = read_compute_units(options.compute_units)  # what cannot be is refused before anything is exported
-        place = open_place(options, progress)
+        from mobilevit_deploy.apple.open import HOST, open_place
+
+        place = open_place(options.device, options.team, options.load_limit_s, progress)
         from mobilevit_deploy.latency.coreml import IPHONE_SECONDS, CoreMLRequest, measure_coreml
         from mobilevit_deploy.latency.measure import SECONDS
         from mobilevit_deploy.report.coreml import coreml_document, coreml_table
@@ -52,27 +46,3 @@ def measure_packages(
         console.print_json({"schema": 1, "results": [coreml_document(report) for report in reports]})
     else:
         console.print_result(coreml_table(reports))
-
-
-def open_place(
-    options: PhoneOptions, progress: "Callable[[str], None]", oldest_ios: tuple[int, int] | None = None
-) -> "Place":
-    """Returns where Core ML is to run, checked as far as it can be without building anything.
-
-    Raises:
-        MeasurementError: Core ML does not run here, or something stands in the way on the iPhone.
-        UsageError: the team is no ID of a team.
-    """
-    if options.device == HOST:
-        from mobilevit_deploy.apple.place import ThisMac, require_mac
-
-        require_mac()
-        return ThisMac()
-    from mobilevit_deploy.apple.attached import OLDEST_IOS
-    from mobilevit_deploy.apple.preflight import check_device
-
-    progress(f"looking for {options.device}")
-    ready = check_device(options.device, options.team, oldest_ios or OLDEST_IOS)
-    from mobilevit_deploy.apple.app import RunnerApp
-
-    return RunnerApp(ready, options.load_limit_s, progress)

@@ -70,13 +70,13 @@ def _plan(artifact: Path, options: "PhoneOptions", share: float | None, json: bo
     with console.progress() as progress:
         from mobilevit_deploy.apple.attached import OLDEST_IOS_FOR_PLAN
         from mobilevit_deploy.apple.compute_units import read_compute_units
-        from mobilevit_deploy.cli.latency_coreml import open_place
+        from mobilevit_deploy.apple.open import open_place
         from mobilevit_deploy.errors import UsageError
 
         units = read_compute_units(options.compute_units)
         if len(units) != 1:
             raise UsageError("a plan is of one choice of compute units", "give all, cpu, cpu+gpu or cpu+ne")
-        place = open_place(options, progress, OLDEST_IOS_FOR_PLAN)
+        place = open_place(options.device, options.team, options.load_limit_s, progress, OLDEST_IOS_FOR_PLAN)
         from mobilevit_deploy.apple.compute_plan import plan_package
         from mobilevit_deploy.report.coreml import plan_document, plan_table
 

@@ -89,7 +89,7 @@ def _judge(check: Check, request: GatesRequest, progress: Progress) -> Iterator[
     if limits.latency:
         yield _latency(report, check, request, progress)
     if limits.neural_engine:
-        yield judge_neural_engine(limits.neural_engine)
+        yield judge_neural_engine(report.artifact.path, limits.neural_engine, progress)
 
 
 def _latency(report: ExportReport, check: Check, request: GatesRequest, progress: Progress) -> Verdict:

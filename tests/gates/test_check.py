@@ -16,8 +16,7 @@ from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.gates import summary
 from mobilevit_deploy.gates.judge import judge_report
-from mobilevit_deploy.gates.neural_engine import judge_neural_engine
-from mobilevit_deploy.gates.plan import AccuracyLimit, Limits, NeuralEngineLimit
+from mobilevit_deploy.gates.plan import AccuracyLimit, Limits
 from mobilevit_deploy.gates.run import Checked
 from mobilevit_deploy.gates.verdict import Verdict
 from mobilevit_deploy.load import ModelRequest
@@ -84,7 +83,6 @@ def test_what_cannot_be_told_is_undecided(report: ExportReport) -> None:
         limits = Limits(accuracy=loose(report)["accuracy"])
         _, verdict = judge_report(replace(report, accuracy=accuracy), limits)
         assert verdict.status == "undecided"
-    assert judge_neural_engine(NeuralEngineLimit(min_share=0.95)).status == "undecided"
 
 
 TEXT = st.text(max_size=30)

@@ -1,0 +1,40 @@
+"""Which of Apple's devices is to run Core ML: this Mac, or an attached iPhone."""
+
+from collections.abc import Callable
+
+from mobilevit_deploy.apple.attached import OLDEST_IOS
+from mobilevit_deploy.apple.place import Place, ThisMac, require_mac
+
+HOST = "host"
+
+
+def open_place(
+    device: str,
+    team: str | None = None,
+    load_limit_s: float | None = None,
+    progress: Callable[[str], None] = lambda _stage: None,
+    oldest_ios: tuple[int, int] = OLDEST_IOS,
+) -> Place:
+    """Returns where Core ML is to run, checked as far as it can be without building anything.
+
+    Args:
+        device: name, UDID or profile of an attached iPhone; ``host`` for this Mac.
+        team: that signs the app; None for ``MVD_TEAM`` or the configuration file.
+        load_limit_s: how long a load may take; None for two minutes.
+        progress: is told each stage.
+        oldest_ios: that what is wanted needs.
+
+    Raises:
+        MeasurementError: Core ML does not run here, or something stands in the way on the iPhone.
+        UsageError: the team is no ID of a team.
+    """
+    if device == HOST:
+        require_mac()
+        return ThisMac()
+    from mobilevit_deploy.apple.preflight import check_device
+
+    progress(f"looking for {device}")
+    ready = check_device(device, team, oldest_ios)
+    from mobilevit_deploy.apple.app import RunnerApp  # after the check, for it imports coremltools
+
+    return RunnerApp(ready, load_limit_s, progress)
