@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.baselines.results import Saved
-from benchmarks.baselines.table import WRONG
+from benchmarks.baselines.results import Saved, is_wrong
 
 MARKS = "osD^vPX*<>hd"
 BEYOND = 2.0  # what is slower than this is drawn at the edge
@@ -22,7 +21,7 @@ def draw(saved: Saved, path: Path) -> None:
         places, ratios, errors = [], [], ([], [])
         for row, name in enumerate(names):
             for item in saved["models"][name]["results"]:
-                if item["way"] == way and item["ratio"] and item["max_rel"] <= WRONG:
+                if item["way"] == way and item["ratio"] and not is_wrong(saved, item):
                     ratio = min(item["ratio"], BEYOND)
                     places.append(row), ratios.append(ratio)
                     for side, end in zip(errors, item["ci95"], strict=True):

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,15 @@ def add(path: Path, found: ModelResults, ways: list[Way]) -> Saved:
     saved["versions"] = dict(tool_versions())
     for way in ways:
         saved["versions"].update(way.versions() or {})
-    saved["ways"] = {way.name: {"title": way.title, "about": way.about} for way in ways}
+    saved["ways"] = {way.name: {"title": way.title, "about": way.about, "allowed": way.allowed} for way in ways}
     saved["models"][found.model] = asdict(found)
     path.write_text(json.dumps(saved, indent=1) + "\n")
     return saved
+
+
+def is_wrong(saved: Saved, result: Mapping[str, Any]) -> bool:
+    """Tells whether a file computes something else than PyTorch."""
+    return not result["max_rel"] <= saved["ways"][result["way"]]["allowed"]
 
 
 def verdict(way: str, model: str, ratio: float) -> str:

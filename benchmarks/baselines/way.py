@@ -14,6 +14,9 @@ from mobilevit_deploy.latency.process import ONNX_RUNTIME
 from mobilevit_deploy.load import LoadedModel
 
 
+ALLOWED = 1e-3  # float32 leaves 1e-6 of the largest output, ncnn's fast convolutions 5e-4
+
+
 class Build(Protocol):
     """Writes what a way runs."""
 
@@ -32,6 +35,7 @@ class Way:
         needs: packages beyond mvd's own; the way is left out where one is missing.
         build: writes the file.
         worker: module that runs it, as ``mvd latency`` runs ONNX files.
+        allowed: largest difference from PyTorch over the largest output; what differs by more is no competitor.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Way:
     needs: tuple[str, ...]
     build: Build
     worker: str
+    allowed: float
 
     def versions(self) -> Mapping[str, str] | None:
         """Returns the versions of what it needs; None when something is not installed."""
@@ -65,4 +70,5 @@ def _way(module: ModuleType) -> Way:
         needs=attributes.get("NEEDS", ()),
         build=attributes["build"],
         worker=module.__name__ if "load" in attributes else ONNX_RUNTIME,
+        allowed=attributes.get("ALLOWED", ALLOWED),
     )
