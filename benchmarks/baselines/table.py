@@ -9,8 +9,8 @@ PLACES = 2
 TITLE = [
     "# mvd's exports and what people would otherwise do",
     "",
-    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all of them in "
-    "turns, one process each. A loss is shown as a loss.",
+    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all of them "
+    "in turns, one process each. A loss is shown as a loss.",
     "",
     "![the same as a picture](baselines.svg)",
     "",

@@ -13,7 +13,6 @@ import benchmarks.baselines.ways
 from mobilevit_deploy.latency.process import ONNX_RUNTIME
 from mobilevit_deploy.load import LoadedModel
 
-
 ALLOWED = 1e-3  # float32 leaves 1e-6 of the largest output, ncnn's fast convolutions 5e-4
 
 
