@@ -18,6 +18,8 @@ from mobilevit_deploy.errors import CatalogError
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
+LARGEST_CARD = 2**20  # bytes; the largest here has 7 kB
+
 Task = Literal["classify", "features"]
 Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per weight, with half-precision activations
 
@@ -25,7 +27,7 @@ Precision = Literal["fp32", "fp16", "w8", "w6", "w4"]  # w8, w6, w4: bits per we
 class Card(BaseModel):
     """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputRule(Card):
@@ -240,10 +242,16 @@ def _folder(name: str) -> Path:
 
 def _read(path: Path, card: type[CardT]) -> CardT:
     try:
-        return card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CatalogError(f"cannot read {path}: it is no file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CARD + 1)
+        if len(content) > LARGEST_CARD:
+            raise CatalogError(f"{path} is larger than {LARGEST_CARD >> 20} MB, which no card is")
+        return card.model_validate(tomllib.loads(content.decode("utf-8")))
     except OSError as error:
         raise CatalogError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last for many brackets
         raise CatalogError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(

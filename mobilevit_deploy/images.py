@@ -15,6 +15,8 @@ from mobilevit_deploy.catalog import Preprocessing
 from mobilevit_deploy.errors import MvdError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+# Of the content, whatever the name: Pillow knows formats that run other programs, such as PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # The families' evaluation at 224 px resizes the short side to 256 and crops the centre.
 RESIZE_FOR_CROP = 256 / 224
 WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
@@ -114,7 +116,7 @@ def _open(file: Path, size: tuple[int, int, int], preparation: Preprocessing) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images, and of odd metadata
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 if opened.width * opened.height > LARGEST_IMAGE:
                     raise MvdError(f"{file} has {opened.width}x{opened.height} pixels", "give a smaller copy of it")
                 turned = ImageOps.exif_transpose(opened)

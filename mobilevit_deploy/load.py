@@ -144,8 +144,15 @@ def _from_catalog(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint
 
 
 def _build(card: ModelCard, task: Task, classes: int, options: dict[str, bool]) -> nn.Module:
-    architecture = importlib.import_module(f"mobilevit_deploy.architectures.{card.family.family}")
-    return cast(nn.Module, architecture.build(task, classes, **card.variant.architecture, **options))
+    family = card.family.family
+    name = f"mobilevit_deploy.architectures.{family}"
+    if not family.isidentifier() or importlib.util.find_spec(name) is None:
+        raise CatalogError(f"the card of {card.name} is of a family {family!r}, which has no architecture here")
+    build = importlib.import_module(name).build
+    try:
+        return cast(nn.Module, build(task, classes, **card.variant.architecture, **options))
+    except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
+        raise CatalogError(f"the card of {card.name} does not describe a {family}: {error}") from error
 
 
 def _count_classes(card: ModelCard, checkpoint: Checkpoint) -> int | None:
@@ -159,7 +166,9 @@ def _count_classes(card: ModelCard, checkpoint: Checkpoint) -> int | None:
     if head is None or head.ndim == 0 or head.layout != torch.strided or not head.shape[0]:
         return None
     with torch.device("meta"):
-        expected = _build(card, "classify", 1, {}).state_dict()[rule.class_count]
+        expected = _build(card, "classify", 1, {}).state_dict().get(rule.class_count)
+    if expected is None:
+        raise CatalogError(f"the card of {card.name} counts classes in {rule.class_count!r}, which the model lacks")
     held = head.untyped_storage().nbytes() >= head.numel() * head.element_size()
     return head.shape[0] if held and head.shape[1:] == expected.shape[1:] else None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from mobilevit_deploy.claims import Claim, abandoned, claim, locked
-from mobilevit_deploy.errors import STORAGE, ConversionError, MvdError, OutputError, environment_fault
+from mobilevit_deploy.errors import STORAGE, ConversionError, OutputError, environment_fault
 from mobilevit_deploy.exchange import exchange
 
 DEFAULT_FOLDER = Path("artifacts")
@@ -191,9 +191,9 @@ def _storage_fault(error: Exception, root: Path) -> str | None:
     fault = environment_fault(error)
     if fault and fault.errno in STORAGE:
         return _reason(fault)
-    if isinstance(error, MvdError) and not isinstance(error, ConversionError):
+    if not isinstance(error, ConversionError | RuntimeError):
         return None
-    try:  # native code that writes files does not say why it failed
+    try:  # native code that writes files, and raises these, does not say why it failed
         probe = root / "probe"
         probe.write_bytes(bytes(PROBE_BYTES))
         probe.unlink()

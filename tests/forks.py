@@ -26,6 +26,7 @@ from typing import Any, NoReturn, Self
 LARGEST_ADDRESS_SPACE = 16 * 2**30  # stops what runs away between two looks at its memory
 LOOK_S = 0.02
 EXECUTING = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect", "os.startfile"}
+ASKED_BY_PYTHON = ["uname", "-p"]  # its platform module, for the name of the processor
 OWN_WORKERS = [sys.executable, "-P", "-m"]  # what mobilevit_deploy.workers.CHILD begins with
 
 
@@ -226,7 +227,8 @@ def _watch(file: int, log: str) -> Callable[[str, tuple[Any, ...]], None]:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "subprocess.Popen":
             command = list(map(str, arguments[1]))
-            if command[:3] != OWN_WORKERS or not command[3].startswith("mobilevit_deploy.workers."):
+            own = command[:3] == OWN_WORKERS and command[3].startswith("mobilevit_deploy.workers.")
+            if not own and command != ASKED_BY_PYTHON:
                 os.write(file, f"executed {command}\n".encode())
         elif event in EXECUTING:
             os.write(file, f"executed {event} {arguments}\n".encode())

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hypothesis import strategies as st
+
 from tests.conftest import RESEARCH
 from tests.forks import Done, Forks
 
@@ -97,3 +99,12 @@ def tenths(content: bytes) -> Iterator[bytes]:
     """Yields a file cut off at every tenth of its length."""
     for i in range(10):
         yield content[: len(content) * i // 10]
+
+
+def flipped(content: bytes, data: st.DataObject) -> bytes:
+    """Returns a file with one to eight bytes changed."""
+    places = st.tuples(st.integers(0, len(content) - 1), st.integers(1, 255))
+    damaged = bytearray(content)
+    for position, change in data.draw(st.lists(places, min_size=1, max_size=8)):
+        damaged[position] ^= change
+    return bytes(damaged)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
 from tests.forks import Forks
-from tests.hostile.attacks import NET, Place, attack, tenths
+from tests.hostile.attacks import NET, Place, attack, flipped, tenths
 from tests.hostile.checkpoint_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, state
 from tests.hostile.conftest import Refuse
 from tests.hostile.pickles import fragment, gadgets, old_format, tensor, vectors, weights, whole, zipped
@@ -136,12 +136,6 @@ FLIPPED = {
 def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
     """A flipped byte is refused, or harmless: a weight of another value."""
     suffix, content = FLIPPED[kind]
-    flips = data.draw(
-        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(1, 255)), min_size=1, max_size=8)
-    )
-    damaged = bytearray(content)
-    for position, change in flips:
-        damaged[position] ^= change
     place = Place(tmp_path_factory.mktemp("place"))
-    done = attack(forks, place, export(place.write(f"c.{suffix}", bytes(damaged))))
+    done = attack(forks, place, export(place.write(f"c.{suffix}", flipped(content, data))))
     assert done.code == 1
