@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -33,8 +33,8 @@ class Card(BaseModel):
 class InputRule(Card):
     """Which image sizes a family takes, in pixels: ``multiple_of`` gives, by task, what must divide both sides."""
 
-    default_size: int
-    multiple_of: Mapping[Task, int]
+    default_size: int = Field(gt=0)
+    multiple_of: Mapping[Task, Annotated[int, Field(gt=0)]]
 
     def check(self, model: str, task: Task, height: int, width: int) -> None:
         """Raises CatalogError, naming the nearest sizes that fit, when a side does not fit."""
@@ -251,13 +251,13 @@ def _read(path: Path, card: type[CardT]) -> CardT:
         return card.model_validate(tomllib.loads(content.decode("utf-8")))
     except OSError as error:
         raise CatalogError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last for many brackets
-        raise CatalogError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
         )
         raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}") from error
 
 
 def _find(cards: Mapping[str, CardT], name: str, what: str, where: str) -> CardT:

@@ -140,9 +140,10 @@ def _inferred(model: onnx.ModelProto) -> Iterable[Any]:
         if len(tensor.raw_data) > SMALL:
             tensor.ClearField("raw_data")
     try:
-        return onnx.shape_inference.infer_shapes(light, data_prop=True).graph.value_info
+        values: Iterable[Any] = onnx.shape_inference.infer_shapes(light, data_prop=True).graph.value_info
     except Exception:  # it raises many kinds for what it does not know: the runtime will say what is wrong
         return ()
+    return values
 
 
 def _bytes(sizes: Iterable[int], kind: int, path: Path) -> int:
@@ -152,7 +153,7 @@ def _bytes(sizes: Iterable[int], kind: int, path: Path) -> int:
         raise ArtifactError(f"{path.name} has a tensor with the size {min(known)}", DAMAGE)
     bits = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
     try:
-        name = onnx.TensorProto.DataType.Name(kind)  # type: ignore[arg-type]
+        name = onnx.TensorProto.DataType.Name(kind)
         width = bits.get(name) or 8 * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
     except (ValueError, KeyError, TypeError):  # no type, or one of another version: the runtime will refuse it
         width = 8

@@ -19,7 +19,7 @@ def read(name: str) -> str:
 def use_cards(log: Path) -> None:
     """Makes the catalog read the folder ``given`` of a test; called in a fork."""
     given = log.parent / "place" / "given"
-    catalog._folder = lambda name: given / name  # type: ignore[assignment]
+    catalog._folder = lambda name: given / name
     for cached in (catalog.models, catalog.recipes, catalog.devices):
         cached.cache_clear()
 

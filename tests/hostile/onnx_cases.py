@@ -15,7 +15,8 @@ DEEP = 25  # subgraphs in one another, four messages each: protobuf itself stops
 
 
 def first_weight(model: onnx.ModelProto) -> TensorProto:
-    return next(item for item in model.graph.initializer if len(item.dims) == 4)
+    found: TensorProto = next(item for item in model.graph.initializer if len(item.dims) == 4)
+    return found
 
 
 def move_out(tensor: TensorProto, location: str, **entries: object) -> None:
@@ -39,11 +40,6 @@ def beside(prepare: Callable[[Path], object], location: str = "weights.bin", **e
         move_out(first_weight(model), location, **entries)
 
     return edit
-
-
-def node(op: str, inputs: list[str], outputs: list[str], **attributes: object) -> Edit:
-    """Returns an edit that puts a node in front of the graph, and its result into the sum of the last one."""
-    return lambda model, _: model.graph.node.insert(0, helper.make_node(op, inputs, outputs, **attributes))
 
 
 def feeding(op: str, **values: object) -> Edit:
@@ -222,7 +218,9 @@ SIZES: dict[str, Edit] = {
     "tiled to terabytes": feeding("Tile", x=0, repeats=[HUGE, 1, 1, 1]),
     "padded to terabytes": feeding("Pad", x=0, pads=[0, 0, 0, 0, HUGE, 0, 0, 0]),
     "padded to 16 GB": feeding("Pad", x=0, pads=[0, 0, 0, 0, 0, 0, 2**13, 2**13]),
-    "enlarged to terabytes": feeding("Resize", x=0, roi=np.zeros(0, np.float32), scales=np.float32([1, 1, 1e6, 1e6])),
+    "enlarged to terabytes": feeding(
+        "Resize", x=0, roi=np.zeros(0, np.float32), scales=np.array([1, 1, 1e6, 1e6], np.float32)
+    ),
     "reshaped to what it is not": feeding("Reshape", x=0, shape=[HUGE, HUGE]),
     "a range of terabytes": feeding("Range", start=0, limit=HUGE, delta=1),
     "gathered from outside": feeding("Gather", x=0, indices=[2**40]),
