@@ -8,6 +8,7 @@ report it; so a test sees what a hostile file made the program do, and not only 
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import resource
@@ -72,7 +73,7 @@ class Forks:
         Args:
             arguments: of the command line.
             folder: the current one of the run.
-            log: an empty folder for its output, what it does, and its temporary files.
+            log: a folder for its output, what it does, and its temporary files.
             prepare: ``module:function`` that is called with the log folder before the program runs.
             limits: by the name of ``resource.RLIMIT_*``.
         """
@@ -148,12 +149,13 @@ def serve(warm_up: list[str]) -> None:
     if warm_up:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
-            subprocess_free = _run_program(warm_up)
+            tempfile.tempdir = folder
+            code = _run_program(warm_up)
             os.chdir("/")
-            if subprocess_free:
-                sys.exit(f"the warm-up ended with {subprocess_free}")
-    import gc
-
+            if code:
+                sys.exit(f"the warm-up ended with {code}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # as in a process that has just begun
     gc.collect()
     gc.freeze()  # the forks do not touch what they share
     print(json.dumps({"ready": True}), file=answers, flush=True)
@@ -194,11 +196,11 @@ def _become(request: dict[str, Any]) -> NoReturn:
     """Runs the program in this fork, as if it had just been started."""
     log = Path(request["log"])
     for stream, name in ((1, "output"), (2, "errors")):
-        os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT), stream)
+        os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    acts = os.open(log / "acts", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    acts = os.open(log / "acts", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     temporary = log / "temporary"
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     os.environ |= {"TMPDIR": str(temporary), "MVD_DEBUG": "1"}
     tempfile.tempdir = None
     os.chdir(request["folder"])
@@ -210,6 +212,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
         _find(request["prepare"])(log)
     sys.addaudithook(_watch(acts, str(log)))
     code = _run_program(request["arguments"])
+    atexit._run_exitfuncs()
     os._exit(code)
 
 
@@ -255,7 +258,6 @@ def _run_program(arguments: list[str]) -> int:
 
         traceback.print_exc()
         code = 70
-    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else int(code is not None)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from mobilevit_deploy.workers.parent import end_with_parent
+
 WARMUP_RUNS = 5
 MINIMUM_RUNS = 10
 MAXIMUM_RUNS = 100  # the profiler writes some 700 bytes a node and run, and stops after a million nodes
@@ -21,6 +23,7 @@ PEAK_S = 0.2  # for each shape
 
 def main() -> None:
     """Measures the peak, then runs the model with and without the profiler in turns."""
+    end_with_parent()
     request = json.load(sys.stdin)
     folder = Path(request["folder"])
     peak = [_matmul_s(path, request["threads"]) for path in request["peak"]]
