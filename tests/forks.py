@@ -26,6 +26,8 @@ from typing import Any, NoReturn, Self
 
 LARGEST_ADDRESS_SPACE = 16 * 2**30  # stops what runs away between two looks at its memory
 LOOK_S = 0.02
+BROKEN = 70  # exit code of a fork in which this program failed, and not the one that is tested
+LOGS = ("output", "errors", "acts")  # files of the log folder
 EXECUTING = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect", "os.startfile"}
 ASKED_BY_PYTHON = ["uname", "-p"]  # its platform module, for the name of the processor
 OWN_WORKERS = [sys.executable, "-P", "-m"]  # what mobilevit_deploy.workers.CHILD begins with
@@ -77,6 +79,8 @@ class Forks:
             prepare: ``module:function`` that is called with the log folder before the program runs.
             limits: by the name of ``resource.RLIMIT_*``.
         """
+        for name in LOGS:
+            (log / name).unlink(missing_ok=True)
         run = {"arguments": [*map(str, arguments)], "folder": str(folder), "log": str(log), "prepare": prepare}
         self._send({**run, "limits": limits})
         return Run(self._answer(60)["pid"], log, time.perf_counter())
@@ -89,7 +93,8 @@ class Forks:
             if time.perf_counter() > end or (largest_bytes and _resident(run.pid) > largest_bytes):
                 os.kill(run.pid, signal.SIGKILL)
         answer = self._answer(10)
-        texts = [(run.log / name).read_text(errors="replace") for name in ("output", "errors", "acts")]
+        files = [run.log / name for name in LOGS]
+        texts = [file.read_text(errors="replace") if file.exists() else "" for file in files]
         return Done(
             code=answer["code"],
             output=texts[0],
@@ -167,7 +172,10 @@ def serve(warm_up: list[str]) -> None:
         else:
             pid = os.fork()
             if pid == 0:
-                _become(request)
+                try:
+                    _become(request)
+                finally:  # what went wrong before the program ran, or while it ended
+                    os._exit(BROKEN)
             answer = {"pid": pid}
         print(json.dumps(answer), file=answers, flush=True)
 
@@ -257,7 +265,7 @@ def _run_program(arguments: list[str]) -> int:
         import traceback
 
         traceback.print_exc()
-        code = 70
+        code = BROKEN
     sys.stdout.flush()
     sys.stderr.flush()
     return code if isinstance(code, int) else int(code is not None)

@@ -10,10 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.workers.parent import end_with_parent
+
+if __name__ == "__main__":
+    end_with_parent()  # before what may hang while it is imported
+
 import numpy as np
 import onnxruntime
-
-from mobilevit_deploy.workers.parent import end_with_parent
 
 WARMUP_RUNS = 5
 MINIMUM_RUNS = 10
@@ -23,7 +26,6 @@ PEAK_S = 0.2  # for each shape
 
 def main() -> None:
     """Measures the peak, then runs the model with and without the profiler in turns."""
-    end_with_parent()
     request = json.load(sys.stdin)
     folder = Path(request["folder"])
     peak = [_matmul_s(path, request["threads"]) for path in request["peak"]]

@@ -64,7 +64,8 @@ def _wait_for_moment(begun: float, seconds: float, log: Path, *, publishing: boo
         time.sleep(max(0.0, begun + chance.uniform(0, seconds) - time.perf_counter()))
         return
     end = begun + 10 * seconds + 5
-    while PUBLISHING not in (log / "errors").read_text() and time.perf_counter() < end:
+    errors = log / "errors"
+    while not (errors.exists() and PUBLISHING in errors.read_text()) and time.perf_counter() < end:
         time.sleep(0.0005)
     time.sleep(chance.uniform(0, 0.006))
 
