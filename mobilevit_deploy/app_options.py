@@ -159,6 +159,8 @@ def choose_image_input(
 def read_labels(path: Path) -> tuple[str, ...]:
     """Returns the classes' names, one a line, UTF-8; raises MvdError for a file that is none of it."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise MvdError(f"{path} is no file", "--labels takes a text file, one class a line")
         with path.open("rb") as file:
             data = file.read(LARGEST_LABELS_FILE + 1)
     except OSError as error:

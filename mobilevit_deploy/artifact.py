@@ -1,6 +1,7 @@
 """A file on its way to a phone, and what every converter is given to write one."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from mobilevit_deploy.app_options import AppInterface, Compression
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.catalog import Precision
 from mobilevit_deploy.compression import CompressionResult
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.quantization import Quantization, QuantizationResult
+
+LARGEST_IMAGE = 2**24  # values of one image; of 2364 px a side and three channels
+LARGEST_BATCH = 2**26  # values of one input
 
 
 @dataclass(frozen=True)
@@ -119,3 +124,19 @@ class FileDescription:
     color: str | None = None
     labels: tuple[str, ...] = ()
     half: bool = False
+
+
+def check_input(shape: Sequence[int], name: str) -> None:
+    """Raises ArtifactError for an input without pixels, or with more than a model for a telephone takes.
+
+    Args:
+        shape: of the input of an artifact, as it says itself.
+        name: of the artifact.
+    """
+    shown = "x".join(map(str, shape[:8]))
+    if min(shape, default=1) < 1:
+        raise ArtifactError(f"{name} takes an input of {shown}, which holds no image", "export it again")
+    if math.prod(shape[1:]) > LARGEST_IMAGE or math.prod(shape) > LARGEST_BATCH:
+        raise ArtifactError(
+            f"{name} takes an input of {shown}, more than mvd makes images for", "is the file damaged, or hostile?"
+        )

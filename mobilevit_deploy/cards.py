@@ -10,7 +10,7 @@ ComputeUnits = Literal["all", "cpu", "cpu+gpu", "cpu+ne"]
 class Card(BaseModel):
     """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PublishedLatency(Card):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,6 +20,8 @@ from mobilevit_deploy.quantization_rule import QuantizationRule
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
+LARGEST_CARD = 2**20  # bytes; the largest here has 7 kB
+
 Task = Literal["classify", "features"]
 # w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
 Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
@@ -28,8 +30,8 @@ Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
 class InputRule(Card):
     """Which image sizes a family takes, in pixels: ``multiple_of`` gives, by task, what must divide both sides."""
 
-    default_size: int
-    multiple_of: Mapping[Task, int]
+    default_size: int = Field(gt=0)
+    multiple_of: Mapping[Task, Annotated[int, Field(gt=0)]]
 
     def check(self, model: str, task: Task, height: int, width: int) -> None:
         """Raises CatalogError, naming the nearest sizes that fit, when a side does not fit."""
@@ -232,16 +234,22 @@ def _folder(name: str) -> Path:
 
 def _read(path: Path, card: type[CardT]) -> CardT:
     try:
-        return card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CatalogError(f"cannot read {path}: it is no file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CARD + 1)
+        if len(content) > LARGEST_CARD:
+            raise CatalogError(f"{path} is larger than {LARGEST_CARD >> 20} MB, which no card is")
+        return card.model_validate(tomllib.loads(content.decode("utf-8")))
     except OSError as error:
         raise CatalogError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
         )
         raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}") from error
 
 
 def _find(cards: Mapping[str, CardT], name: str, what: str, where: str) -> CardT:

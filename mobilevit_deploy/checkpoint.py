@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.hashing import sha256_of
+from mobilevit_deploy.pickle_cost import CostlyFileError, check_pickles
 
 WeightsChoice = Literal["auto", "ema", "raw"]
 
@@ -29,6 +30,7 @@ PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin")
 EMA_KEYS = ("model_ema", "ema_model", "state_dict_ema", "ema")
 RAW_KEYS = ("model", "state_dict", "net")
 PREFIXES = ("module.", "backbone.", "model.")
+DEEPEST = 6  # containers around the weights; Lightning with an average has three
 
 RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
 
@@ -106,10 +108,13 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _read_pickle(path: Path) -> Mapping[str, Any]:
     try:
+        check_pickles(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # PyTorch's advice on a TorchScript file is to load it unsafely
             # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except CostlyFileError as error:
+        raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
     except pickle.UnpicklingError as error:
         raise _unsafe_or_damaged(path, error) from error
     except Exception as error:  # a damaged file ends in almost any exception of the unpickler
@@ -167,14 +172,14 @@ def _choose(
     )
 
 
-def _state_dict(value: object) -> Mapping[str, Tensor] | None:
+def _state_dict(value: object, depth: int = 0) -> Mapping[str, Tensor] | None:
     """Returns the tensors in a container, or in the state dict that it wraps (Lightning, EMA classes)."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or depth == DEEPEST:  # a dictionary may hold itself
         return None
     direct = _tensors_in(value)
     if direct is not None:
         return direct
-    return next((inner for key in RAW_KEYS if (inner := _state_dict(value.get(key))) is not None), None)
+    return next((inner for key in RAW_KEYS if (inner := _state_dict(value.get(key), depth + 1)) is not None), None)
 
 
 def _tensors_in(value: Mapping[Any, Any]) -> Mapping[str, Tensor] | None:

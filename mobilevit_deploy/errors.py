@@ -14,8 +14,19 @@
     ├── UsageError            exit 2   options that contradict each other
     └── CheckFailedError      exit 3   parity failed
 
-Anything else that escapes is a bug of ours: exit 4, with the traceback kept in a file.
+Anything else that escapes is a bug of ours: exit 4, with the traceback kept in a file; but for what the operating
+system refuses (``environment_fault``), which is exit 1.
 """
+
+import errno
+from collections.abc import Iterator
+
+# Refusals of the operating system that no code can prevent: a full disk, a name that is too long, missing rights.
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
+ENVIRONMENT = (
+    *STORAGE, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
+LONGEST_MESSAGE = 4000  # characters; a hostile file may hold names of a megabyte
 
 
 class MvdError(Exception):
@@ -82,3 +93,31 @@ class CheckFailedError(MvdError):
     """A check that ran and failed; nothing was published."""
 
     exit_code = 3
+
+
+def environment_fault(error: BaseException) -> OSError | None:
+    """Returns the refusal of the operating system that an error is, or that it follows from."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in ENVIRONMENT:
+            return cause
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def printable(text: str) -> str:
+    """Returns a text that is safe to show on a terminal: no control characters, which could move its cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def show(text: str) -> str:
+    """Returns a message of one or more lines as a terminal may show it, cut where it is too long."""
+    lines = (printable(line) for line in text[:LONGEST_MESSAGE].split("\n"))
+    return "\n".join(lines) + ("..." if len(text) > LONGEST_MESSAGE else "")

@@ -1,11 +1,12 @@
 """Images of the user's own, prepared as a model's authors prepare them; everything read is untrusted input."""
 
+import math
 import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,17 @@ from mobilevit_deploy.catalog import Preprocessing
 from mobilevit_deploy.errors import MvdError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+# Of the content, whatever the name: Pillow knows formats that run other programs, such as PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # The families' evaluation at 224 px resizes the short side to 256 and crops the centre.
 RESIZE_FOR_CROP = 256 / 224
 WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
 LARGEST_ARRAY = 4 * 2**30  # bytes, uncompressed; a small .npz may claim to hold more than the memory does
 LARGEST_IMAGE = 100_000_000  # pixels; more is a decompression bomb, or nothing that a phone took
+
+SMALL_ARRAY = 2**28  # bytes, which any machine has
+MOST_COMPRESSED = 20  # photographs stored as numbers compress to a third, drawings to a tenth
+ARRAYS = ("images", "labels")  # of an array file
 
 Floats = npt.NDArray[np.float32]
 
@@ -114,7 +121,7 @@ def _open(file: Path, size: tuple[int, int, int], preparation: Preprocessing) ->
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images, and of odd metadata
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
                 if opened.width * opened.height > LARGEST_IMAGE:
                     raise MvdError(f"{file} has {opened.width}x{opened.height} pixels", "give a smaller copy of it")
                 turned = ImageOps.exif_transpose(opened)
@@ -174,7 +181,7 @@ def _read_arrays(path: Path, size: tuple[int, int, int], preprocessing: Preproce
         )
     if not len(images):
         raise MvdError(f"{path} has no images", "give at least one")
-    images = images.astype(np.float32)
+    images = images.astype(np.float32, copy=False)
     if not np.isfinite(images).all():
         raise MvdError(f"the images of {path} have NaN or infinite values", "look at how they were normalised")
     if labels is not None:
@@ -190,21 +197,48 @@ def _read_arrays(path: Path, size: tuple[int, int, int], preprocessing: Preproce
 def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Returns the arrays of a file by name, without unpickling anything."""
     try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                claimed = sum(entry.file_size for entry in archive.infolist())
-        else:
-            claimed = path.stat().st_size
-        if claimed > LARGEST_ARRAY:
-            raise MvdError(f"{path} holds {claimed / 2**30:.1f} GB", f"give at most {LARGEST_ARRAY >> 30} GB of images")
+        _check_claims(path)
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"images": loaded}
         with loaded:
-            return {name: loaded[name] for name in ("images", "labels") if name in loaded.files}
-    # MemoryError: a header that claims a shape larger than its data
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile) as error:
+            return {name: loaded[name] for name in ARRAYS if name in loaded.files}
+    except MvdError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for what is damaged
         raise MvdError(
             f"{path} is no array file that can be read: {error}",
             "write it with numpy.savez(path, images=..., labels=...)",
         ) from error
+
+
+def _check_claims(path: Path) -> None:
+    """Raises MvdError for arrays that take too much memory, and ValueError for one larger than its bytes."""
+    size = path.stat().st_size
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            claimed = sum(entry.file_size for entry in entries)
+            for entry in entries:
+                if Path(entry.filename).stem in ARRAYS and entry.filename.endswith(".npy"):
+                    with archive.open(entry) as stream:
+                        _check_header(stream, entry.file_size)
+    else:
+        claimed = size
+        with path.open("rb") as stream:
+            _check_header(stream, size)
+    if claimed > LARGEST_ARRAY:
+        raise MvdError(f"{path} holds {claimed / 2**30:.1f} GB", f"give at most {LARGEST_ARRAY >> 30} GB of images")
+    if claimed > SMALL_ARRAY and claimed > MOST_COMPRESSED * size:
+        raise MvdError(f"{path} unpacks to {claimed // size} times its size", "images do not; is the file hostile?")
+
+
+def _check_header(stream: IO[bytes], size: int) -> None:
+    """Raises ValueError for an array whose values would take more than the bytes there are."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):  # version 3 is for fields with names, which images have not
+        raise ValueError(f"it has the format {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ValueError(f"it claims {dtype} of shape {shape}, and has {size} bytes")

@@ -144,16 +144,40 @@ def _from_catalog(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint
 
 
 def _build(card: ModelCard, task: Task, classes: int, options: dict[str, bool]) -> nn.Module:
-    architecture = importlib.import_module(f"mobilevit_deploy.architectures.{card.family.family}")
-    return cast(nn.Module, architecture.build(task, classes, **card.variant.architecture, **options))
+    family = card.family.family
+    name = f"mobilevit_deploy.architectures.{family}"
+    if not family.isidentifier() or importlib.util.find_spec(name) is None:
+        raise CatalogError(f"the card of {card.name} is of a family {family!r}, which has no architecture here")
+    build = importlib.import_module(name).build
+    try:
+        return cast(nn.Module, build(task, classes, **card.variant.architecture, **options))
+    except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
+        raise CatalogError(f"the card of {card.name} does not describe a {family}: {error}") from error
+
+
+def _count_classes(card: ModelCard, checkpoint: Checkpoint) -> int | None:
+    """Returns the classes of the checkpoint's head; None where it has none, or one that holds less than it claims.
+
+    A model of that many classes is built before anything else is compared: a head whose other sizes are not the
+    model's, or whose values are one value repeated, could ask for terabytes.
+    """
+    rule = card.family.checkpoint
+    head = checkpoint.find(rule.class_count)
+    if head is None or head.ndim == 0 or head.layout != torch.strided or not head.shape[0]:
+        return None
+    with torch.device("meta"):
+        expected = _build(card, "classify", 1, {}).state_dict().get(rule.class_count)
+    if expected is None:
+        raise CatalogError(f"the card of {card.name} counts classes in {rule.class_count!r}, which the model lacks")
+    held = head.untyped_storage().nbytes() >= head.numel() * head.element_size()
+    return head.shape[0] if held and head.shape[1:] == expected.shape[1:] else None
 
 
 def _check_classes(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint) -> int | None:
     """Returns the number of classes that the checkpoint has, where it has a head."""
-    head = checkpoint.find(card.family.checkpoint.class_count)
-    if request.task != "classify" or head is None or head.ndim == 0:
+    found = _count_classes(card, checkpoint) if request.task == "classify" else None
+    if found is None:
         return None
-    found = head.shape[0]
     if request.num_classes not in (None, found):
         raise CheckpointError(
             f"{checkpoint.path.name} has {found} classes in {card.family.checkpoint.class_count}, "
@@ -193,10 +217,10 @@ def _recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
     for card in catalog.models().values():
         rule = card.family.checkpoint
         options = {option: True for option, key in rule.options.items() if checkpoint.holds(key)}
-        head = checkpoint.find(rule.class_count)
+        classes = _count_classes(card, checkpoint) or 1
         for task in card.family.tasks:
             with torch.device("meta"):
-                module = _build(card, task, head.shape[0] if head is not None and head.ndim else 1, options)
+                module = _build(card, task, classes, options)
             if not differs(module, checkpoint):
                 return card.name, task
     return None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+LONGEST_NOTE = 10_000  # characters; a module 50 deep has a tenth of it
 MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # where the dynamo exporter notes it on a node
 
 
@@ -17,8 +18,8 @@ def read_path(node: onnx.NodeProto) -> str | None:
     for entry in node.metadata_props:
         if entry.key == MODULE_PATH_KEY:
             try:
-                scopes = ast.literal_eval(entry.value)
-            except (ValueError, SyntaxError):
+                scopes = ast.literal_eval(entry.value) if len(entry.value) <= LONGEST_NOTE else None
+            except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two for many brackets
                 return None
             return str(scopes[-2]) if isinstance(scopes, list) and len(scopes) > 1 else None
     return None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.onnx_files import load_onnx
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,19 @@ class OnnxInput:
     @property
     def type_name(self) -> str:
         """Returns ONNX's own name, such as ``FLOAT``."""
-        return str(onnx.TensorProto.DataType.Name(self.element_type))
+        try:
+            return str(onnx.TensorProto.DataType.Name(self.element_type))
+        except ValueError:
+            return f"type {self.element_type}"
 
 
 def read_inputs(path: Path) -> tuple[OnnxInput, ...]:
     """Returns the inputs of a file, weights not among them.
 
     Raises:
-        MeasurementError: the file cannot be read as ONNX.
+        ArtifactError: the file is damaged, or asks for what no model needs (see ``onnx_files``).
     """
-    try:
-        graph = onnx.load(str(path), load_external_data=False).graph
-    except Exception as error:  # protobuf's own errors have no common base that is public
-        raise MeasurementError(f"{path} is no ONNX file: {str(error).splitlines()[0]}", "is it complete?") from error
-    return tuple(_describe(item) for item in fed_inputs(graph))
+    return tuple(_describe(item) for item in fed_inputs(load_onnx(path).graph))
 
 
 def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
@@ -48,6 +47,6 @@ def _describe(item: onnx.ValueInfoProto) -> OnnxInput:
 
 
 def takes_batch(path: Path, batch: int) -> bool:
-    """Tells whether every input's first size is the batch, or free; raises MeasurementError."""
+    """Tells whether every input's first size is the batch, or free; raises ArtifactError."""
     first = [item.shape[0] if item.shape else 0 for item in read_inputs(path)]
     return all(size == batch or isinstance(size, str) for size in first)

@@ -7,7 +7,7 @@ from mobilevit_deploy import catalog
 from mobilevit_deploy.artifact import FileDescription
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
-from mobilevit_deploy.errors import ArtifactError, CheckpointError
+from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
 from mobilevit_deploy.hashing import sha256_of
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.provenance import Provenance
@@ -18,7 +18,13 @@ LARGEST_REPORT = 16 * 2**20  # bytes
 
 def find_recipe(file: FileDescription, noted: Provenance | None, given: str | None) -> Recipe:
     """Returns the recipe whose tolerances hold; raises CatalogError where it is a user's own that was not given."""
-    recipe = catalog.recipe(given or (noted.recipe if noted else file.target))
+    name = given or (noted.recipe if noted else file.target)
+    if given is None and name not in catalog.recipes():
+        raise CatalogError(
+            f"{file.path.name} says that it was exported by the recipe {name[:80]!r}, which is none of mvd's",
+            "mvd reads no recipe that a file names: add --recipe FILE",
+        )
+    recipe = catalog.recipe(name)
     if recipe.target != file.target or (noted and noted.precision not in recipe.tolerances):
         raise ArtifactError(f"recipe {recipe.name} writes nothing like {file.path.name}", "give its own with --recipe")
     return recipe
@@ -93,10 +99,10 @@ def _choice(noted: Provenance | None) -> WeightsChoice:
 def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
     """Returns the checkpoint by its name and hash: where the report beside the artifact says, beside it, or here."""
     for path in (_reported_path(file), file.path.parent / Path(noted.weights).name, Path(Path(noted.weights).name)):
-        if path and path.is_file() and sha256_of(path) == noted.weights_sha256:
+        if path and _is_file(path) and sha256_of(path) == noted.weights_sha256:
             return path
     raise CheckpointError(
-        f"{file.path.name} was made from {noted.weights} (SHA-256 {str(noted.weights_sha256)[:12]}...), "
+        f"{file.path.name} was made from {noted.weights[:80]} (SHA-256 {str(noted.weights_sha256)[:12]}...), "
         "which is not where it was",
         "add --checkpoint FILE",
     )
@@ -105,12 +111,19 @@ def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
 def _reported_path(file: FileDescription) -> Path | None:
     report = file.path.parent / report_name(file.path, file.target)
     try:
-        if report.stat().st_size > LARGEST_REPORT:
+        if not report.is_file() or report.stat().st_size > LARGEST_REPORT:
             return None
         path = json.loads(report.read_text(encoding="utf-8"))["weights"]["path"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # the report is a convenience: without it the user is asked
     return Path(path) if isinstance(path, str) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _sha256_if_there(path: Path) -> str | None:

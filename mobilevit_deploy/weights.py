@@ -15,6 +15,8 @@ from mobilevit_deploy.checkpoint import Checkpoint, name_forms
 from mobilevit_deploy.errors import CheckpointError
 
 SHOWN = 5  # names listed per kind of problem
+COMPARED = 2000  # names in which the nearest one is sought
+LONGEST = 300  # letters of a name that a nearest one is sought for: the time grows with their square
 COUNTER = "num_batches_tracked"
 AVERAGING_COUNTER = "n_averaged"  # beside the weights in torch.optim.swa_utils.AveragedModel
 
@@ -100,7 +102,7 @@ def _names_differ(
     lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} of {wanted} names fit"]
     for kind, names, pool in (("missing", missing, unmatched), ("unexpected", unmatched, missing)):
         for name in names[:SHOWN]:
-            near = get_close_matches(name, pool, n=1)
+            near = get_close_matches(name, pool[:COMPARED], n=1) if len(name) < LONGEST else []
             lines.append(f"  {kind}: {name}" + (f" (nearest: {near[0]})" if near else ""))
         if len(names) > SHOWN:
             lines.append(f"  {kind}: {len(names) - SHOWN} more")

@@ -106,3 +106,12 @@ def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
 def capture_model(module: nn.Module, *shape: int) -> Captured:
     """Captures a small model, with a fixed random input."""
     return capture(module.eval(), torch.randn(shape, generator=torch.Generator().manual_seed(0)), "classify")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how many hostile inputs were refused, and how many faults were survived."""
+    passed = terminalreporter.stats.get("passed", [])
+    for counted, what in (("hostile", "hostile inputs refused"), ("fault", "faults survived")):
+        found = [value for report in passed for key, value in report.user_properties if key == counted]
+        if found:
+            terminalreporter.write_line(f"{what}: {len(found)}, distinct: {len(set(found))}")

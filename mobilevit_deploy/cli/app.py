@@ -27,10 +27,11 @@ from mobilevit_deploy.cli import (
     profile,
     quantize,
     report,
-    show,
+    temporary,
     verify,
 )
-from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.cli import show as show_card
+from mobilevit_deploy.errors import MvdError, environment_fault, show
 
 BUG = 4
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -55,6 +56,9 @@ class Commands(TyperGroup):
                 raise
             if _interrupted.is_set():  # a half-imported package turns an interruption into another error
                 _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
+            if fault := environment_fault(error):
+                where = f": {fault.filename}" if fault.filename else ""
+                _fail(f"the system refused{where}: {fault.strerror}", None, MvdError.exit_code)
             kept = _keep_traceback()
             _fail(
                 f"a bug in mvd: {type(error).__name__}: {error}",
@@ -64,16 +68,17 @@ class Commands(TyperGroup):
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> None:
-    typer.secho(f"mvd: {message}", fg=typer.colors.RED, err=True)
+    typer.secho(show(f"mvd: {message}"), fg=typer.colors.RED, err=True)
     if hint:
-        typer.secho(f"     {hint}", err=True)
+        typer.secho(show(f"     {hint}"), err=True)
     if os.environ.get("MVD_DEBUG") == "1":
         typer.echo(traceback.format_exc(), err=True)
     raise typer.Exit(exit_code)
 
 
 def _keep_traceback() -> str:
-    with tempfile.NamedTemporaryFile("w", prefix="mvd-traceback-", suffix=".txt", delete=False) as file:
+    folder = temporary.parent()
+    with tempfile.NamedTemporaryFile("w", prefix="mvd-traceback-", suffix=".txt", delete=False, dir=folder) as file:
         file.write(traceback.format_exc())
     return file.name
 
@@ -89,7 +94,7 @@ app = typer.Typer(
 )
 
 app.command("list")(list.list_models)
-app.command("show")(show.show)
+app.command("show")(show_card.show)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
@@ -128,6 +133,7 @@ def main() -> None:
     """Runs the program."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    temporary.use_own_folder()
     # OpenMP threads that spin while they wait made an export of 8 s take 32 s on a machine that was busy otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch.export makes millions of small objects that live to the end: collecting less often takes 1.5 s of 15 off

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mobilevit_deploy.errors import show
+
 if TYPE_CHECKING:  # rich is imported when something is printed, not when help is shown
     from rich.console import Console, RenderableType
 
@@ -40,7 +42,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def warn(message: str) -> None:
     """Prints a warning."""
-    typer.secho(f"warning: {message}", fg=typer.colors.YELLOW, err=True)
+    typer.secho(show(f"warning: {message}"), fg=typer.colors.YELLOW, err=True)
 
 
 @contextmanager

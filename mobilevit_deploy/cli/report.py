@@ -21,10 +21,10 @@ def report(
 ) -> None:
     """Write one HTML page of all artifacts and measurements in a folder."""
     with console.progress() as progress:
+        from mobilevit_deploy.errors import printable
         from mobilevit_deploy.publish import publish_text
         from mobilevit_deploy.report.folder import read_folder
         from mobilevit_deploy.report.html import page_document, render
-        from mobilevit_deploy.report.records import printable
 
         path = out or folder / "report.html"
         shown = printable(str(path))

@@ -10,7 +10,7 @@ from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.comparison.ratio import Ratio
 from mobilevit_deploy.comparison.subject import Subject, open_subject
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
-from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.process import Session
@@ -120,6 +120,8 @@ def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: P
     for subject in subjects:
         progress(f"running {subject.path.name} on structured images")
         outputs = run(subject, request.mean, request.std)
+        if outputs.reason and subject.target == "coreml":  # an ONNX file is timed, and says there what is wrong
+            raise ArtifactError(f"{subject.path.name} cannot be compared: {outputs.reason}")
         base = base or outputs
         drifts.append(compare_outputs(base, outputs, subjects[0], subject))
     return drifts

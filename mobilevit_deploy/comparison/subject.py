@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from mobilevit_deploy.artifact import check_input
 from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.onnx_inputs import OnnxInput, read_inputs
 from mobilevit_deploy.runners import Runner
@@ -131,8 +132,7 @@ def _fix_sizes(path: Path, item: OnnxInput, layout: Layout, size: tuple[int, ...
         raise UsageError(
             f"{path.name} leaves sizes of its input {item.name} free: {free}", f"fix them with --input-size {what}"
         )
-    if min(fixed) < 1:
-        raise ArtifactError(f"{path.name} has an input of the shape {fixed}", "it holds no image")
+    check_input(fixed, path.name)
     return tuple(fixed)
 
 
@@ -142,6 +142,7 @@ def _open_coreml(path: Path) -> Subject:
     if feature is None or feature.kind not in ("image", "array") or len(feature.shape) != 4:
         found = ", ".join(f"{item.name} {item.kind} {list(item.shape)}" for item in runner.inputs) or "none"
         raise ArtifactError(f"{path.name} does not take one image; its inputs: {found}", "an image has four sizes")
+    check_input(feature.shape, path.name)
     return Subject(
         path=path,
         target="coreml",

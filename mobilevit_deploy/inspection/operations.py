@@ -75,12 +75,13 @@ def from_onnx(path: Path) -> list[Operation]:
     import onnx
 
     from mobilevit_deploy.module_paths import read_path
+    from mobilevit_deploy.onnx_files import COPY_AGAIN, first_line, load_onnx
 
+    model = load_onnx(path)
     try:
-        model = onnx.load(path, load_external_data=False)
         graph = onnx.shape_inference.infer_shapes(model).graph
-    except Exception as error:  # protobuf and shape inference raise many kinds for a damaged file
-        raise MvdError(f"{path} is no ONNX file: {str(error).splitlines()[0]}", "is it complete?") from error
+    except Exception as error:  # it raises many kinds for a damaged file
+        raise MvdError(f"{path.name} is damaged: {first_line(error)}", COPY_AGAIN) from error
     values = (*graph.value_info, *graph.input, *graph.output)
     known = {value.name: _onnx_tensor(value.type.tensor_type) for value in values}
     ends = {value.name for value in graph.output}

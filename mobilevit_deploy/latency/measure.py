@@ -15,6 +15,7 @@ from mobilevit_deploy.latency.process import Session
 from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
 from mobilevit_deploy.latency.stability import Conditions, doubts
 from mobilevit_deploy.latency.statistics import Statistics, summarise
+from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.onnx_inputs import takes_batch
 
 Progress = Callable[[str], None]
@@ -119,13 +120,14 @@ def check_backend(backend: str, device: str) -> None:
 
 
 def check_artifact(path: Path, batch: int | None) -> None:
-    """Raises MeasurementError when there is no such file, or it is none that ONNX Runtime runs with this batch."""
+    """Raises MeasurementError or ArtifactError when there is no such file, or none that may be run with this batch."""
     if not path.exists():
         raise MeasurementError(f"there is no file {path}", "mvd export makes one")
     if not path.is_file() or path.suffix != onnxruntime.SUFFIX:
         raise MeasurementError(
             f"{path} is no {onnxruntime.SUFFIX} file", f"onnxruntime runs {onnxruntime.SUFFIX} files"
         )
+    load_onnx(path)
     if batch is not None and not takes_batch(path, batch):
         raise MeasurementError(
             f"{path.name} has another batch than {batch} fixed in its graph",

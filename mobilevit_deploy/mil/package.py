@@ -14,6 +14,7 @@ _MANIFEST = "Manifest.json"
 _MODEL_PATH = "@model_path/"  # how a program begins the path of a weight file
 # coremltools 9.0 writes this file, meant for ExecuTorch's debugger, beside what the manifest lists.
 _STRAY_FILE = "executorch_debug_handle_mapping.json"
+_OLDEST, _NEWEST = 6, 10  # iOS 15, with the first ML Programs, and iOS 26
 _COPY_AGAIN = "export or copy the package again"
 
 
@@ -88,6 +89,12 @@ class Package:
         kind = model.WhichOneof("Type")
         if kind is None:
             raise ArtifactError(f"{name} in {self.path.name} holds no model", _COPY_AGAIN)
+        if not _OLDEST <= model.specificationVersion <= _NEWEST:
+            raise ArtifactError(
+                f"{self.path.name} has specification {model.specificationVersion}, and ML Programs {_OLDEST} to "
+                f"{_NEWEST} are known here",
+                "a newer mvd may know it; if it is not from a newer tool, the package is damaged",
+            )
         if kind != "mlProgram":
             raise ArtifactError(
                 f"{self.path.name} is a {kind} model, not an ML Program",

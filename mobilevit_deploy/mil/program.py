@@ -10,6 +10,8 @@ import numpy as np
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.mil.data_types import DATA_TYPES, STRING, AnyArray, DataType, unpack
 
+LARGEST_TENSOR = 2**31  # bytes; more than a telephone has for one model
+
 Constant = AnyArray | str | tuple[str, ...]
 
 _BYTE_TYPES = {"fp16", "int8", "uint8", "uint32"}  # with the sub-byte types, what a literal keeps as raw bytes
@@ -172,7 +174,13 @@ def decode_type(message: Any) -> ValueType:
     tensor = message.tensorType
     if tensor.dataType not in DATA_TYPES:
         raise ArtifactError(f"the model uses data type {tensor.dataType} of MIL, which this runner does not know")
-    return TensorType(DATA_TYPES[tensor.dataType], _decode_shape(tensor.dimensions))
+    data_type, shape = DATA_TYPES[tensor.dataType], _decode_shape(tensor.dimensions)
+    if data_type.bits * math.prod(size or 1 for size in shape or ()) > 8 * LARGEST_TENSOR:
+        sizes = "x".join(str(size or "?") for size in (shape or ())[:8])
+        raise ArtifactError(
+            f"the model declares a tensor of {sizes}, more than 2 GB", "the package is damaged, or hostile"
+        )
+    return TensorType(data_type, shape)
 
 
 def _decode_shape(dimensions: Any) -> tuple[int | None, ...] | None:

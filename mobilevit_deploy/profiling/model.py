@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.onnx_inputs import fed_inputs
 
 NUMBERS = ("FLOAT", "FLOAT16", "DOUBLE")
@@ -18,7 +19,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     """Reads an ONNX file with its external weights; names are given to nodes that have none or another's.
 
     Raises:
-        MeasurementError: the file is missing, damaged or of another format.
+        MeasurementError: the file is missing or of another format.
+        ArtifactError: it is damaged, or asks for what no model needs (see ``onnx_files``).
     """
     if path.suffix == ".mlpackage":
         raise MeasurementError(
@@ -28,10 +30,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     if not path.is_file() or path.suffix != ".onnx":
         reason = "is no .onnx file" if path.exists() else "does not exist"
         raise MeasurementError(f"{path} {reason}", "mvd export MODEL --to onnx makes one")
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf raises its own kinds; external weights may be missing
-        raise MeasurementError(f"{path} cannot be read: {str(error).splitlines()[0]}", "is it complete?") from error
+    model = load_onnx(path, weights=True)
     if not model.graph.node:
         raise MeasurementError(f"{path} has no nodes", "is it complete?")
     names: set[str] = {node.name for node in all_nodes(model.graph)}

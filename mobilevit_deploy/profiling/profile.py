@@ -169,7 +169,7 @@ def _run(request: ProfileRequest, threads: int, folder: Path, inputs: list[str],
         )
     except subprocess.TimeoutExpired as error:
         raise MeasurementError(f"{name} did not finish within {error.timeout:.0f} s") from error
-    if done.returncode != 0:
+    if done.returncode != 0 or not done.stdout.strip():
         last = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]
         raise MeasurementError(f"{name} cannot be profiled: {last[0]}", "mvd inspect tells what the file holds")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mobilevit_deploy.catalog import PublishedAccuracy, models, recipes
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, printable
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.report.json import report_name
 from mobilevit_deploy.report.records import (
@@ -16,7 +16,6 @@ from mobilevit_deploy.report.records import (
     ExportRecord,
     LatencyFile,
     LatencyRecord,
-    printable,
     read_record,
 )
 from mobilevit_deploy.report.stored import SUFFIX, TARGETS_BY_SUFFIX

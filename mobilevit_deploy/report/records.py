@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mobilevit_deploy.errors import printable
+
 LARGEST_FILE = 4 * 2**20  # bytes; an export's report has 15 to 60 kB
 
 Name = Annotated[str, Field(max_length=300)]
@@ -207,8 +209,3 @@ def read_record(path: Path, kind: type[RecordT]) -> RecordT:
         texts = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ") for item in problems[:3]]
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise BrokenReportError(printable("; ".join(texts)[:500]) + more) from error
-
-
-def printable(text: str) -> str:
-    """Returns a text that is safe to show on a terminal: no control characters, which could move its cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.runners import Reading
 from mobilevit_deploy.runners.onnxruntime import Change
 
@@ -46,11 +47,11 @@ def _round_like(small: Path, path: Path) -> bytes:
 
 
 def _is_int8(path: Path) -> bool:
-    return any(item.data_type == TensorProto.INT8 for item in onnx.load(path).graph.initializer)
+    return any(item.data_type == TensorProto.INT8 for item in load_onnx(path, weights=True).graph.initializer)
 
 
 def _round_to_half(path: Path) -> bytes:
-    model = onnx.load(path)
+    model = load_onnx(path, weights=True)
     for item in model.graph.initializer:
         if item.data_type == TensorProto.FLOAT:
             values = numpy_helper.to_array(item).astype(np.float16).astype(np.float32)
@@ -60,7 +61,7 @@ def _round_to_half(path: Path) -> bytes:
 
 def _widen(path: Path) -> bytes:
     """Returns a half-precision model that computes in float32 with its rounded weights."""
-    model = onnx.load(path)
+    model = load_onnx(path, weights=True)
     del model.graph.value_info[:]
     for item in model.graph.initializer:
         if item.data_type == TensorProto.FLOAT16:
@@ -74,7 +75,7 @@ def _widen(path: Path) -> bytes:
 
 def _without_pairs(path: Path) -> bytes:
     """Returns an int8 model without the rounding of activations; pairs that do not undo each other are left."""
-    model = onnx.load(path)
+    model = load_onnx(path, weights=True)
     ends = {value.name for value in model.graph.output}
     quantizers = {node.output[0]: node for node in model.graph.node if node.op_type == "QuantizeLinear"}
     sources: dict[str, str] = {}
@@ -94,14 +95,14 @@ def _without_pairs(path: Path) -> bytes:
 
 def _round_to_int8(small: Path, path: Path) -> bytes:
     """Returns a float32 model with the weights rounded that are integers in the smaller one."""
-    quantized = onnx.load(small)
+    quantized = load_onnx(small, weights=True)
     arrays = {item.name: numpy_helper.to_array(item) for item in quantized.graph.initializer}
     found: dict[str, tuple[npt.NDArray[np.generic], Floats, int]] = {}
     for node in quantized.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in arrays:
             axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
             found[node.input[0].removesuffix("_quantized")] = (arrays[node.input[0]], arrays[node.input[1]], axis)
-    model = onnx.load(path)
+    model = load_onnx(path, weights=True)
     for item in model.graph.initializer:
         if item.name in found:
             values = _rounded(numpy_helper.to_array(item), *found[item.name])

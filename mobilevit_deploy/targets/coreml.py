@@ -22,6 +22,7 @@ from mobilevit_deploy.artifact import (
     Entry,
     FileDescription,
     Intermediate,
+    check_input,
 )
 from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.capture import TensorSpec
@@ -176,6 +177,7 @@ def _shapes(feature: Feature, path: Path) -> list[tuple[int, int, int, int]]:
     for shape in dict.fromkeys([feature.shape, *feature.shapes]):
         if len(shape) != 4:
             raise ArtifactError(f"{path.name} takes an input of shape {list(shape)}, which is no image")
+        check_input(shape, path.name)
         found.append((shape[0], shape[1], shape[2], shape[3]))
     return found
 

@@ -15,7 +15,14 @@ import onnx
 import torch
 
 from mobilevit_deploy import __version__
-from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, Intermediate
+from mobilevit_deploy.artifact import (
+    Artifact,
+    ConversionRequest,
+    Entry,
+    FileDescription,
+    Intermediate,
+    check_input,
+)
 from mobilevit_deploy.blame import blame
 from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
@@ -23,6 +30,7 @@ from mobilevit_deploy.half_precision import convert_to_half
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.int8_graph import suit_int8
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
+from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.onnx_inputs import fed_inputs
 from mobilevit_deploy.quantization import QuantizationResult
 from mobilevit_deploy.quantize_onnx import quantize
@@ -98,10 +106,7 @@ def _change_precision(
 
 def describe(path: Path) -> FileDescription:
     """Reads a file's names, shapes and metadata; a free batch counts as 1. Raises ArtifactError when it is damaged."""
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf raises many kinds for a damaged file
-        raise ArtifactError(f"{path.name} is no ONNX file, or damaged", "export or copy the file again") from error
+    model = load_onnx(path)
     inputs = fed_inputs(model.graph)
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
@@ -109,8 +114,9 @@ def describe(path: Path) -> FileDescription:
     shape = _shape(inputs[0])
     if len(shape) != 4 or not all(shape[1:]):
         raise ArtifactError(
-            f"{path.name} takes an input of shape {list(shape)}, where 0 is free", "export it for one image size"
+            f"{path.name} takes an input of shape {list(shape[:8])}, where 0 is free", "export it for one image size"
         )
+    check_input((shape[0] or 1, *shape[1:]), path.name)
     return FileDescription(
         path=path,
         target="onnx",

@@ -10,6 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.workers.parent import end_with_parent
+
+if __name__ == "__main__":
+    end_with_parent()  # before what may hang while it is imported
+
 import numpy as np
 import onnxruntime
 

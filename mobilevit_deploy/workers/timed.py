@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from mobilevit_deploy.workers.parent import end_with_parent
+
 # The first run of a burst finds caches that another process has filled meanwhile: it is run and not counted.
 UNCOUNTED_RUNS = 1
 
@@ -32,6 +34,7 @@ class Timed(Protocol):
 
 def serve(load: Callable[[Mapping[str, Any]], Timed]) -> None:
     """Loads, answers requests, and ends with its standard input."""
+    end_with_parent()
     answers = _take_stdout()
     model = None
     for line in sys.stdin:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.comparison.subject import open_subject
-from mobilevit_deploy.errors import ArtifactError, MeasurementError, UsageError
+from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
 from tests.comparison.models import save_classifier
 
@@ -96,7 +96,7 @@ def test_what_is_no_artifact_with_an_image(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not take one image"):
         open_subject(two, None)
     (tmp_path / "text.onnx").write_text("this is no ONNX file, whatever its name says\n")
-    with pytest.raises(MeasurementError, match=r"text\.onnx is no ONNX file"):
+    with pytest.raises(ArtifactError, match=r"text\.onnx is no ONNX file"):
         open_subject(tmp_path / "text.onnx", None)
     with pytest.raises(ArtifactError, match="there is no file"):
         open_subject(tmp_path / "none.onnx", None)

@@ -128,7 +128,7 @@ def test_what_cannot_be_profiled(tmp_path: Path) -> None:
 
     onnx.save(small_net(), str(tmp_path / "net.onnx"))
     (tmp_path / "cut.onnx").write_bytes((tmp_path / "net.onnx").read_bytes()[:5000])
-    refused("cut.onnx", r"cut\.onnx cannot be read")
+    refused("cut.onnx", r"cut\.onnx is no ONNX file")
     (tmp_path / "empty.onnx").touch()
     refused("empty.onnx", "has no nodes")
     refused("none.onnx", "does not exist")

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mobilevit_deploy.mil.operations.registry import operation
+from mobilevit_deploy.mil.operations.registry import check_count, operation
 
 
 @operation(rounds=False)
@@ -25,6 +25,7 @@ def fill_like(ref_tensor: Tensor, value: Tensor | None = None) -> Tensor:
 @operation()
 def range_1d(start: Tensor, end: Tensor, step: Tensor) -> Tensor:
     """``start, start + step, ...`` up to but without the end."""
+    check_count(int(abs((end.item() - start.item()) / step.item())))
     return torch.arange(start.item(), end.item(), step.item(), dtype=start.dtype)
 
 
@@ -37,6 +38,7 @@ def one_hot(
     off_value: Tensor | None = None,
 ) -> Tensor:
     """A new axis with one value, 1 unless given, at each index and another, 0 unless given, elsewhere."""
+    check_count(indices.numel() * one_hot_vector_size)
     on = torch.tensor(1) if on_value is None else on_value
     off = torch.tensor(0) if off_value is None else off_value
     chosen = F.one_hot(indices.long(), one_hot_vector_size).movedim(-1, axis)

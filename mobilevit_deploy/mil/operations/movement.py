@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mobilevit_deploy.mil.operations.padding import torch_pads
-from mobilevit_deploy.mil.operations.registry import operation
+from mobilevit_deploy.mil.operations.registry import check_count, operation
 
 
 @operation(rounds=False)
@@ -91,6 +91,7 @@ def split(
 @operation(rounds=False)
 def tile(x: Tensor, reps: list[int]) -> Tensor:
     """Repeated along each axis."""
+    check_count(x.numel() * math.prod(reps))
     return x.repeat(reps)
 
 
@@ -104,6 +105,8 @@ def reverse(x: Tensor, axes: list[int] | None = None) -> Tensor:
 def pad(x: Tensor, pad: list[int], mode: str = "constant", constant_val: float = 0.0) -> Tensor:
     """Grows the last axes: before and after the first of them, then before and after the next."""
     pairs = list(zip(pad[0::2], pad[1::2], strict=True))
+    grown = [size + before + after for size, (before, after) in zip(x.shape[x.ndim - len(pairs) :], pairs, strict=True)]
+    check_count(math.prod((*x.shape[: x.ndim - len(pairs)], *grown)))
     if mode == "constant":
         return F.pad(x, torch_pads(pairs), value=constant_val)
     if mode not in ("reflect", "replicate"):

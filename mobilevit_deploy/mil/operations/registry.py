@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mobilevit_deploy.mil.program import LARGEST_TENSOR
 from mobilevit_deploy.mil.values import State, Value
 
 Results = Value | tuple[Value, ...]
@@ -36,6 +37,12 @@ class Handler:
     readers: Mapping[str, Reader]
     required: frozenset[str]
     rounds: bool
+
+
+def check_count(count: int) -> None:
+    """Raises ValueError for a result of so many values that it would fill the memory; before it is computed."""
+    if count > LARGEST_TENSOR // 4:
+        raise ValueError(f"a result of {count:,} values")
 
 
 HANDLERS: dict[str, Handler] = {}

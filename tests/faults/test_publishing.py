@@ -1,0 +1,110 @@
+"""The moment in which names are put in place: killed at every line, refused in the middle, and two at once."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from mobilevit_deploy import publish as publishing
+from mobilevit_deploy.claims import abandoned, claim
+from mobilevit_deploy.errors import OutputError
+from mobilevit_deploy.exchange import exchange
+from mobilevit_deploy.publish import STAGING_PREFIX, publish, staging
+from tests.faults.conftest import Survived
+from tests.faults.publishing import NAMES, contents, fill
+
+FEWEST_LINES = 60
+
+
+@pytest.mark.parametrize("how", ["swap", "rename"])
+def test_killed_at_every_line(tmp_path: Path, survived: Survived, how: str) -> None:
+    command = [sys.executable, "-m", "tests.faults.publishing", str(tmp_path), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    count = int(done.stdout)
+    assert count > FEWEST_LINES, "the lines were not traced"
+    for line in range(count):
+        survived(str(line))
+
+
+def test_names_are_swapped_here(tmp_path: Path) -> None:
+    """Without this the test above would say less than it seems to."""
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").mkdir()
+    assert exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").is_dir()
+    assert (tmp_path / "b").read_text() == "a"
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "none")
+
+
+@pytest.mark.parametrize("refused", range(len(NAMES)))
+def test_a_rename_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: Survived, refused: int
+) -> None:
+    """What was put in place before it goes back."""
+    fill(tmp_path, "old")
+    put = publishing._put
+
+    def refuse(item: Path, final: Path) -> None:
+        if item.name == sorted(NAMES)[refused]:
+            raise PermissionError(1, "not permitted")
+        put(item, final)
+
+    monkeypatch.setattr(publishing, "_put", refuse)
+
+    def run() -> None:
+        with staging(tmp_path) as work:
+            fill(work, "new")
+            publish(work, tmp_path)
+
+    with pytest.raises(OutputError, match="not permitted"):
+        run()
+    assert contents(tmp_path) == {name: {"old"} for name in NAMES[:-1]}
+    assert {path.name for path in tmp_path.iterdir()} == set(NAMES[:-1])
+    survived("")
+
+
+def test_two_at_once(tmp_path: Path, survived: Survived) -> None:
+    """Twenty rounds of two writers: each time all names are of one of the two."""
+
+    def write(text: str, start: threading.Barrier) -> None:
+        with staging(tmp_path) as work:
+            for name in NAMES:
+                (work / name).write_text(text)
+            start.wait()
+            publish(work, tmp_path)
+
+    for number in range(20):
+        start = threading.Barrier(2)
+        writers = [threading.Thread(target=write, args=(text, start)) for text in ("left", "right")]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        texts = {(tmp_path / name).read_text() for name in NAMES}
+        assert len(texts) == 1, f"a mixture: {texts}"
+        assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
+        survived(str(number))
+
+
+def test_what_is_in_use_is_not_cleaned_up(tmp_path: Path) -> None:
+    with staging(tmp_path) as work:
+        with staging(tmp_path):
+            assert work.is_dir()
+        (tmp_path / f"{STAGING_PREFIX}left").mkdir()  # as a process leaves it that was killed
+    assert list(tmp_path.iterdir()) == [tmp_path / f"{STAGING_PREFIX}left"]
+    with staging(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_goes_with_its_process(tmp_path: Path) -> None:
+    held = claim(tmp_path, "a-")
+    assert list(abandoned(tmp_path, "a-")) == []
+    assert held.lock is not None
+    os.close(held.lock)  # as the system does at the end of a process
+    assert [item.path for item in abandoned(tmp_path, "a-")] == [held.path]

@@ -1,0 +1,173 @@
+"""Disks that are full, folders that cannot be written or disappear, and two exports to one name."""
+
+import ctypes
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Survived
+from tests.faults.exports import Checkpoints, check_whole, export, hashes, recover, weights_by_target
+from tests.forks import Done, Forks
+
+BOTH = ("onnx", "coreml")
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+CAPABILITY_VERSION_3 = 0x20080522
+STAGES = ("onnx: converting", "coreml: converting", "comparing tiny_net_build-8x8-fp16", "publishing into")
+
+
+def give_up_rights(_: Path) -> None:
+    """Makes this process, a fork, subject to permissions even where it is root's; called before the program."""
+    if os.geteuid() == 0:
+        header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+        sets = (ctypes.c_uint32 * 6)()
+        library = ctypes.CDLL(None, use_errno=True)
+        assert library.capget(header, sets) == 0
+        for i in range(3):  # effective, permitted, inheritable
+            sets[i] &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)
+        assert library.capset(header, sets) == 0
+
+
+def refused(done: Done, *texts: str) -> None:
+    """Checks that a run ended as a user's error that says what the system refused."""
+    assert done.code == 1, done.errors
+    said = done.errors.partition("Traceback")[0]
+    assert "cannot write" in said or "the system refused" in said, said
+    assert any(text in said for text in texts), said
+
+
+@pytest.fixture
+def folder(forks: Forks, checkpoints: Checkpoints, here: Path, log: Path) -> Path:
+    """An output folder with an earlier export."""
+    done = forks.run(export(checkpoints.first, *BOTH), here, log)
+    assert done.code == 0, done.errors
+    return here / "artifacts"
+
+
+@pytest.mark.parametrize("size", [1000, 2000, 3000, 5000, 8000, 12_000])
+@pytest.mark.parametrize("target", BOTH)
+def test_no_file_may_grow_further(
+    forks: Forks,
+    checkpoints: Checkpoints,
+    here: Path,
+    log: Path,
+    folder: Path,
+    survived: Survived,
+    size: int,
+    target: str,
+) -> None:
+    """A limit on the size of files is refused where a full disk is: in the middle of a write."""
+    old = hashes(folder)
+    done = forks.wait(forks.start(export(checkpoints.second, target), here, log, RLIMIT_FSIZE=size))
+    check_whole(folder, old)
+    if done.code != 0:
+        refused(done, "File too large")
+        assert hashes(folder) == old
+    recover(folder)
+    survived("")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few kilobytes, where this process may make one; else the device that is always full."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    library = ctypes.CDLL(None, use_errno=True)
+    mounted = library.mount(b"none", os.fsencode(path), b"tmpfs", 0, b"size=24k") == 0
+    yield path
+    if mounted:
+        library.umount2(os.fsencode(path), 2)
+
+
+def test_a_full_disk(forks: Forks, checkpoints: Checkpoints, log: Path, full_disk: Path, survived: Survived) -> None:
+    if not os.path.ismount(full_disk):
+        pytest.xfail("no file system can be made here; test_no_file_may_grow_further covers the same refusals")
+    done = forks.run(export(checkpoints.first, *BOTH), full_disk, log)
+    refused(done, "No space left")
+    assert list(full_disk.iterdir()) == []
+    survived("")
+
+
+def test_a_folder_that_is_read_only(
+    forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, folder: Path, survived: Survived
+) -> None:
+    old = hashes(folder)
+    folder.chmod(0o555)
+    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:give_up_rights")
+    refused(forks.wait(run), "Permission denied")
+    folder.chmod(0o755)
+    assert hashes(folder) == old
+    recover(folder)
+    survived("")
+
+
+def test_a_folder_that_becomes_read_only(
+    forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, folder: Path, survived: Survived
+) -> None:
+    old = hashes(folder)
+    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:give_up_rights")
+    _wait_for("coreml: converting", log)
+    folder.chmod(0o555)
+    refused(forks.wait(run), "Permission denied")
+    folder.chmod(0o755)
+    assert hashes(folder) == old
+    recover(folder)
+    survived("")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_folder_that_disappears(
+    forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, survived: Survived, stage: str, whole: bool
+) -> None:
+    """The output folder, or the working folder in it, is removed while the export runs."""
+    folder = here / "artifacts"
+    run = forks.start(export(checkpoints.first, *BOTH), here, log)
+    _wait_for(stage, log)
+    for path in [folder] if whole else list(folder.glob(".mvd-unfinished-*")):
+        shutil.rmtree(path, ignore_errors=True)
+    done = forks.wait(run)
+    if done.code == 0:  # it was quicker
+        assert not whole or not folder.exists() or weights_by_target(folder)
+    else:
+        refused(done, "it was removed meanwhile", "No such file")
+        assert not folder.exists() or hashes(folder) == {}
+    survived("")
+
+
+def test_a_file_in_the_way(forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, survived: Survived) -> None:
+    (here / "artifacts").write_text("mine")
+    refused(forks.run(export(checkpoints.first, *BOTH), here, log), "File exists", "Not a directory")
+    assert (here / "artifacts").read_text() == "mine"
+    survived("")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_two_exports_to_one_name(
+    forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, tmp_path: Path, survived: Survived, number: int
+) -> None:
+    """Both end well, and everything in the folder is of one of them."""
+    other_log = tmp_path / "other-log"
+    other_log.mkdir()
+    runs = [forks.start(export(checkpoints.first, *BOTH), here, log)]
+    time.sleep(0.02 * number)
+    runs.append(forks.start(export(checkpoints.second, *BOTH), here, other_log))
+    for run in runs:
+        done = forks.wait(run)
+        assert done.code == 0, done.errors
+    recover(here / "artifacts")
+    assert len(set(weights_by_target(here / "artifacts").values())) == 1
+    survived("")
+
+
+def _wait_for(text: str, log: Path) -> None:
+    end = time.perf_counter() + 30
+    while text not in _errors(log) and time.perf_counter() < end:
+        time.sleep(0.001)
+
+
+def _errors(log: Path) -> str:
+    return (log / "errors").read_text() if (log / "errors").exists() else ""
