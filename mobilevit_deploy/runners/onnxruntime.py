@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from mobilevit_deploy.runners import Array, Observed
 
 # What it logs as an error it raises as well; its log would show a file's own names unchanged on the terminal.
 SILENT = 4
+LONGEST_RUN_S = 300
 
 Optimization = Literal["disabled", "all"]
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
@@ -56,10 +58,18 @@ class OnnxRuntimeRunner:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
+        """Returns the outputs; raises ArtifactError when the file cannot be run, or does not come to an end."""
+        options = onnxruntime.RunOptions()
+        # A loop may count its turns in the graph; Python sees no Ctrl-C while native code runs.
+        timer = threading.Timer(LONGEST_RUN_S, lambda: setattr(options, "terminate", True))
+        timer.start()
         try:
-            outputs: Sequence[Array] = self._session.run(None, {self._input: batch})
+            outputs: Sequence[Array] = self._session.run(None, {self._input: batch}, options)
         except Exception as error:
-            raise ArtifactError(f"ONNX Runtime does not run the file: {str(error).splitlines()[0]}") from error
+            reason = "stopped it" if options.terminate else f"does not run the file: {str(error).splitlines()[0]}"
+            raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
+        finally:
+            timer.cancel()
         return outputs
 
 
