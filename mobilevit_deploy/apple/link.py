@@ -26,6 +26,7 @@ FOLDER = "Documents/modelrunnerd"  # of the app, where requests and responses li
 PING = "MLModelService.Ping"  # the app knows no such method, and says so: any answer shows that it listens
 LOAD = "MLModelService.Load"
 POLL_S = 0.5  # between two looks for an answer, as coremltools has it
+FEWEST_LOOKS = 3  # for an answer, before silence is called so: where devicectl itself is slow, seconds say little
 LOOK_S = 5.0  # between two looks at the iPhone: they are two calls of devicectl, so not more often
 MANY = 1_000_000  # attempts; time decides here, not their number
 
@@ -58,9 +59,11 @@ class WatchedSession(remote_device._AppSession):  # type: ignore[misc]  # coreml
 
     Attributes:
         broken: why nothing came back once; nothing is asked after that.
+        looks: how often an answer was looked for.
     """
 
     broken: MeasurementError | None = None
+    looks = 0
 
     def __init__(self, session: Any, folder: Path, attached: AttachedDevice) -> None:
         """Takes over a session.
@@ -77,6 +80,11 @@ class WatchedSession(remote_device._AppSession):  # type: ignore[misc]  # coreml
     def is_alive(self) -> bool:
         """Tells whether the app runs. coremltools has a method here, and takes it for true without calling it."""
         return self._process.poll() is None
+
+    def receive_file_from_app(self, destination_path: Path, source: str) -> Any:
+        """Fetches a file of the app, as coremltools does, and counts."""
+        self.looks += 1
+        return super().receive_file_from_app(destination_path, source)
 
     def explain(self) -> MeasurementError | None:
         """Returns why nothing comes from the app; None where nothing is known to be wrong."""
@@ -133,11 +141,12 @@ class WatchedService(remote_device._DeviceCtlRemoteService):  # type: ignore[mis
         """Waits for an answer, and looks at the iPhone meanwhile."""
         limit_s, session = self._patience.limit_s(name), self.socket.device.session
         begin = looked = time.monotonic()
+        looks = session.looks + FEWEST_LOOKS
         call = asyncio.ensure_future(answer)
         try:
             while not (await asyncio.wait({call}, timeout=POLL_S))[0]:
                 now = time.monotonic()
-                late = now - begin > limit_s
+                late = now - begin > limit_s and session.looks >= looks
                 if late or not session.is_alive or now - looked > LOOK_S:
                     looked = now
                     if error := await asyncio.to_thread(session.explain):

@@ -21,7 +21,6 @@ Progress = Callable[[str], None]
 
 SUFFIX = ".mlpackage"
 IPHONE_SECONDS = 120.0  # predictions are seconds apart
-SPACED_S = 0.2  # from here on the device idles longer than it computes
 TIMED = "one call of MLModel.prediction, by its own process; copying the input to it is not counted"
 
 
@@ -77,7 +76,7 @@ class CoreMLReport:
     def notes(self) -> tuple[str, ...]:
         """Returns what has to stand beside the figures wherever they are shown."""
         found = [f"timed: {TIMED}"]
-        if self.seconds_between_calls > SPACED_S:
+        if self.on_iphone:
             found.append(
                 f"predictions are {self.seconds_between_calls:.1f} s apart, so the clocks may have dropped between "
                 "them: an app that predicts all the time may be faster, or hotter and slower"

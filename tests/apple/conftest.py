@@ -64,7 +64,7 @@ class Server:
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -109,6 +109,11 @@ class StandIn:
         log = self.folder / "state" / "calls.jsonl"
         found = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return [call for call in found if call[: len(begin)] == list(begin)]
+
+    def looks(self) -> int:
+        """Returns how often an answer was looked for after the last message to the app."""
+        copies = [call[3] for call in self.calls("devicectl", "device", "copy")]
+        return len(copies) - max((i + 1 for i, way in enumerate(copies) if way == "to"), default=0)
 
     def state(self, name: str) -> Any:
         path = self.folder / "state" / f"{name}.json"

@@ -1,6 +1,5 @@
 """What is checked before anything is built: each obstacle has its own message, next step and exit code."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from mobilevit_deploy.apple.preflight import check_device
 from mobilevit_deploy.errors import MeasurementError
 from tests.apple.conftest import NAME, TEAM, UDID, Mvd, StandIn
-
-SILENCE_S = 11  # how long coremltools says nothing
 
 OBSTACLES = {
     "command_line_tools": ("xcrun finds no devicectl", "sudo xcode-select -s /Applications/Xcode.app"),
@@ -29,14 +26,13 @@ OBSTACLES = {
 @pytest.mark.parametrize("mode", OBSTACLES)
 def test_an_obstacle_is_named_before_anything_is_built(tools: StandIn, mvd: Mvd, mode: str) -> None:
     tools.set(mode)
-    begin = time.monotonic()
     result = mvd("latency", "cas_vit_xs", "--backend", "coreml", "--device", NAME)
     message, hint = OBSTACLES[mode]
     assert result.exit_code == 1
     assert result.stdout == ""
     assert message in result.stderr
     assert hint in result.stderr
-    assert time.monotonic() - begin < SILENCE_S
+    assert len(tools.calls()) <= 4  # each takes a second or less
     assert not tools.calls("xcodebuild", "-workspace")
     assert not Path("artifacts").exists()  # nor was the model exported
     assert tools.leftovers() == []
