@@ -71,7 +71,7 @@ RECIPES: dict[str, Change] = {
     "a target by a path": ('target = "onnx"', 'target = "../planted"'),
     "another target": ('target = "onnx"', 'target = "coreml"'),
     "a precision that does not exist": ('default_precision = "fp32"', 'default_precision = "fp31"'),
-    "a precision without tolerances": ('default_precision = "fp32"', 'default_precision = "fp16"'),
+    "a precision without tolerances": ('default_precision = "fp32"', 'default_precision = "w8"'),
     "a tolerance of infinity": ("max_rel = 1e-5", "max_rel = inf"),
     "a tolerance that is no number": ("max_rel = 1e-5", "max_rel = nan"),
     "a tolerance in words": ("max_rel = 1e-5", 'max_rel = "small"'),
@@ -108,7 +108,7 @@ FAMILY: dict[str, Change] = {
 
 DEVICE: dict[str, Change] = {
     "another kind": ('kind = "host"', 'kind = "planted"'),
-    "a backend that does not exist": ('backends = ["onnxruntime"]', 'backends = ["planted"]'),
+    "a backend that does not exist": ('backends = ["onnxruntime", "coreml"]', 'backends = ["planted"]'),
     "no name": ('name = "host"', ""),
     "targets that are no list": ('targets = ["onnx"]', 'targets = "onnx"'),
 }
