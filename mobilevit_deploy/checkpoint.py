@@ -134,8 +134,11 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
 def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):  # a damaged archive, or names in no UTF-8
+        return False
 
 
 def _unsafe_or_damaged(path: Path, error: Exception) -> CheckpointError:
