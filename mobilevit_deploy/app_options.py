@@ -10,6 +10,7 @@ from typing import Literal
 from mobilevit_deploy.catalog import CompressionScheme, Preprocessing
 from mobilevit_deploy.errors import MvdError, UsageError
 from mobilevit_deploy.graph import Graph, module_path
+from mobilevit_deploy.text_files import read_limited
 
 Channels = Literal["rgb", "bgr"]
 
@@ -158,17 +159,7 @@ def choose_image_input(
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Returns the classes' names, one a line, UTF-8; raises MvdError for a file that is none of it."""
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise MvdError(f"{path} is no file", "--labels takes a text file, one class a line")
-        with path.open("rb") as file:
-            data = file.read(LARGEST_LABELS_FILE + 1)
-    except OSError as error:
-        raise MvdError(
-            f"cannot read {path}: {error.strerror}", "--labels takes a text file, one class a line"
-        ) from error
-    if len(data) > LARGEST_LABELS_FILE:
-        raise MvdError(f"{path} is larger than {LARGEST_LABELS_FILE >> 20} MB", "give one class a line")
+    data = read_limited(path, LARGEST_LABELS_FILE, "--labels takes a text file, one class a line")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

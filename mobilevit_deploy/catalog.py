@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from mobilevit_deploy.cards import Card, Device, PublishedLatency
-from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.quantization_rule import QuantizationRule
+from mobilevit_deploy.text_files import read_limited
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
@@ -234,15 +235,10 @@ def _folder(name: str) -> Path:
 
 def _read(path: Path, card: type[CardT]) -> CardT:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise CatalogError(f"cannot read {path}: it is no file")
-        with path.open("rb") as file:
-            content = file.read(LARGEST_CARD + 1)
-        if len(content) > LARGEST_CARD:
-            raise CatalogError(f"{path} is larger than {LARGEST_CARD >> 20} MB, which no card is")
-        return card.model_validate(tomllib.loads(content.decode("utf-8")))
-    except OSError as error:
-        raise CatalogError(f"cannot read {path}: {error.strerror}") from error
+        content = read_limited(path, LARGEST_CARD, "give a TOML file").decode("utf-8")
+        return card.model_validate(tomllib.loads(content))
+    except MvdError as error:
+        raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)

@@ -89,16 +89,16 @@ class Package:
         kind = model.WhichOneof("Type")
         if kind is None:
             raise ArtifactError(f"{name} in {self.path.name} holds no model", _COPY_AGAIN)
+        if kind != "mlProgram":
+            raise ArtifactError(
+                f"{self.path.name} is a {kind} model, not an ML Program",
+                "convert it again with convert_to='mlprogram', or with mvd export",
+            )
         if not _OLDEST <= model.specificationVersion <= _NEWEST:
             raise ArtifactError(
                 f"{self.path.name} has specification {model.specificationVersion}, and ML Programs {_OLDEST} to "
                 f"{_NEWEST} are known here",
                 "a newer mvd may know it; if it is not from a newer tool, the package is damaged",
-            )
-        if kind != "mlProgram":
-            raise ArtifactError(
-                f"{self.path.name} is a {kind} model, not an ML Program",
-                "convert it again with convert_to='mlprogram', or with mvd export",
             )
         return model
 

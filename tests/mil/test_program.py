@@ -56,7 +56,7 @@ def test_a_constant_of_another_size_than_declared(package: Path) -> None:
         short.type.tensorType.dimensions[0].constant.size = 10**15
 
     edit_model(package, stretch)
-    assert "malformed" in refusal(package)
+    assert "more than 2 GB" in refusal(package)
 
 
 def test_an_unknown_data_type(package: Path) -> None:

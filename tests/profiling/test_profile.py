@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from typer.testing import Result
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.errors import MeasurementError, OutputError
+from mobilevit_deploy.errors import MvdError, OutputError
 from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.profiling import ProfileReport, ProfileRequest, profile_artifact
@@ -123,14 +123,14 @@ def test_weights_in_another_file_and_a_free_batch(tmp_path: Path) -> None:
 
 def test_what_cannot_be_profiled(tmp_path: Path) -> None:
     def refused(name: str, match: str) -> None:
-        with pytest.raises(MeasurementError, match=match):
+        with pytest.raises(MvdError, match=match):
             profile_artifact(ProfileRequest(tmp_path / name, threads=1, seconds=0.1))
 
     onnx.save(small_net(), str(tmp_path / "net.onnx"))
     (tmp_path / "cut.onnx").write_bytes((tmp_path / "net.onnx").read_bytes()[:5000])
     refused("cut.onnx", r"cut\.onnx is no ONNX file")
     (tmp_path / "empty.onnx").touch()
-    refused("empty.onnx", "has no nodes")
+    refused("empty.onnx", "holds no graph")
     refused("none.onnx", "does not exist")
     (tmp_path / "net.txt").touch()
     refused("net.txt", r"is no \.onnx file")
