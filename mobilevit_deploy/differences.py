@@ -17,6 +17,10 @@ Outputs = Sequence[Values]
 ROUNDING_FACTOR = 4.0
 ROUNDING_CAP = 1e-3
 FLOAT32_ROUNDING = 1e-6  # of the largest output, what right files of the catalog's models come to
+# Two classes whose scores are nearer than rounding can move them are one: by this share of the largest score in
+# float32, and where a tolerance is so wide that it is half precision's, by what right half-precision files differ by.
+FLOAT32_TIE = 1e-5
+HALF_TIE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,15 @@ class OutputDifference:
     spread: float
 
 
-def measure(name: str, expected: Values, found: Values) -> OutputDifference:
-    """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN."""
+def measure(name: str, expected: Values, found: Values, tie: float = FLOAT32_TIE) -> OutputDifference:
+    """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN.
+
+    Args:
+        name: of the output.
+        expected: the reference's values.
+        found: the other's.
+        tie: share of the largest value that rounding may move a score by; classes nearer than twice that are one.
+    """
     with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
         error = found - expected
         largest = float(np.abs(expected).max())
@@ -54,7 +65,7 @@ def measure(name: str, expected: Values, found: Values) -> OutputDifference:
         max_abs=max_abs,
         max_rel=max_abs / largest if largest else max_abs,
         snr_db=snr_db,
-        top1_agreement=_top1_agreement(expected, found, max_abs) if expected.ndim == 2 else None,
+        top1_agreement=_top1_agreement(expected, found, min(max_abs, tie * largest)) if expected.ndim == 2 else None,
         spread=spread,
     )
 
@@ -71,7 +82,7 @@ def judge_all(
         if before.shape != after.shape:
             reasons.append(f"{name} has the shape {after.shape[1:]} instead of {before.shape[1:]}")
             continue
-        difference = measure(name, before, after)
+        difference = measure(name, before, after, HALF_TIE if tolerance.max_rel > HALF_TIE else FLOAT32_TIE)
         differences.append(difference)
         reasons += _judge(difference, before, after, tolerance)
     return differences, reasons
@@ -91,12 +102,12 @@ def allow_rounding(tolerance: Tolerance, own: Sequence[OutputDifference]) -> Tol
     )
 
 
-def _top1_agreement(reference: Values, other: Values, max_abs: float) -> float:
+def _top1_agreement(reference: Values, other: Values, rounding: float) -> float:
     """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
     rows = np.arange(len(reference))
     with np.errstate(all="ignore"):
         margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
-        return float((margin <= 2 * min(max_abs, 1e-5 * np.abs(reference).max())).mean())
+        return float((margin <= 2 * rounding).mean())
 
 
 def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:

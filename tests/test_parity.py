@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog import Tolerance
+from mobilevit_deploy.differences import judge_all as judge_outputs
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.parity import ARTIFACT, Candidate, Expected, ParityReport, compare
 from mobilevit_deploy.runners import Array, NotMeasured, Opener
@@ -79,6 +80,20 @@ def test_the_same_classes_are_demanded() -> None:
     report = judge_all([lambda: Function(lambda x: -x)], tolerance=tolerance)
     assert report.status == "failed"
     assert "of the classes" in str(report.reason)
+
+
+@pytest.mark.parametrize(
+    ("margin", "max_rel", "agreement"),
+    [(1e-6, 1e-5, 1.0), (1e-4, 1e-5, 0.0), (1e-3, 2e-2, 1.0), (1e-2, 2e-2, 0.0)],
+    ids=["float32 tie", "no float32 tie", "half-precision tie", "no half-precision tie"],
+)
+def test_classes_that_rounding_alone_can_turn_are_one(margin: float, max_rel: float, agreement: float) -> None:
+    expected = np.array([[1.0, 1.0 - margin, 0.0], [0.0, 1.0, 1.0 - margin]])
+    found = expected[:, [1, 0, 2]]
+    found[1] = expected[1, [0, 2, 1]]
+    tolerance = TOLERANCE.model_copy(update={"max_rel": max_rel})
+    (difference,), _ = judge_outputs(["logits"], [expected], [found], tolerance)
+    assert difference.top1_agreement == agreement
 
 
 def test_a_missing_output_fails() -> None:
