@@ -132,10 +132,11 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except Exception:  # no archive, or one whose directory is damaged, which ends in almost any exception
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _unsafe_or_damaged(path: Path, error: Exception) -> CheckpointError:
