@@ -132,12 +132,10 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):  # a damaged archive, or names in no UTF-8
+    except Exception:  # no archive, or one whose directory is damaged, which ends in almost any exception
         return False
 
 

@@ -51,6 +51,8 @@ def load_onnx(path: Path, *, weights: bool = False) -> onnx.ModelProto:
 
 def check_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Raises ArtifactError for files outside the model's folder, and for what takes memory or time without end."""
+    if any(isinstance(text, bytes) for text in _texts(model)):  # which protobuf leaves as they are
+        raise ArtifactError(f"{path.name} is damaged: a name in it is no UTF-8", COPY_AGAIN)
     for tensor in _tensors(model):
         if external_data_helper.uses_external_data(tensor):
             _check_external(tensor, path)
@@ -158,6 +160,22 @@ def _bytes(sizes: Iterable[int], kind: int, path: Path) -> int:
     except (ValueError, KeyError, TypeError):  # no type, or one of another version: the runtime will refuse it
         width = 8
     return -(-math.prod(known) * width // 8)
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Yields the names and notes that mvd reads."""
+    graph = model.graph
+    yield from (graph.name, model.producer_name)
+    for entry in (*model.metadata_props, *(entry for node in graph.node for entry in node.metadata_props)):
+        yield from (entry.key, entry.value)
+    for node in _nodes(model):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield from (value.name, *(size.dim_param for size in value.type.tensor_type.shape.dim))
+    for tensor in _tensors(model):
+        yield from (tensor.name, *(part for entry in tensor.external_data for part in (entry.key, entry.value)))
+    yield from (item.domain for item in model.opset_import)
 
 
 def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

@@ -197,7 +197,9 @@ def test_latency_refuses_before_it_exports(mvd: Mvd) -> None:
     ):
         fails(mvd("latency", NET, *arguments), code, message, hint)
     Path("text.onnx").write_text("no ONNX file, whatever its name says")
-    fails(mvd("latency", "text.onnx", "--pin", "none"), 1, "text.onnx is no ONNX file, or damaged", "copy the file again")
+    fails(
+        mvd("latency", "text.onnx", "--pin", "none"), 1, "text.onnx is no ONNX file, or damaged", "copy the file again"
+    )
     fails(mvd("latency", "text.onnx", "--pin", "9999"), 2, "may not use core 9999", "it may use")
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
-from mobilevit_deploy.errors import CatalogError, MeasurementError
+from mobilevit_deploy.errors import ArtifactError, CatalogError, MeasurementError
 from mobilevit_deploy.latency import LatencyRequest, measure_latency
 from mobilevit_deploy.latency.process import Session, TimingProcess
 from mobilevit_deploy.latency.settings import RuntimeSettings
@@ -48,7 +48,7 @@ def test_a_report(artifact: Path) -> None:
 def test_what_cannot_be_measured(artifact: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(artifact.read_bytes()[:20])
-    with pytest.raises(MeasurementError, match=r"broken\.onnx cannot be measured"):
+    with pytest.raises(ArtifactError, match=r"broken\.onnx is no ONNX file, or damaged"):
         measure_latency(LatencyRequest([broken]))
     with pytest.raises(MeasurementError, match=r"there is no file .*none\.onnx"):
         measure_latency(LatencyRequest([tmp_path / "none.onnx"]))
