@@ -7,9 +7,10 @@ the process dies in the middle, the next one that works in the folder finishes i
 
 import json
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -130,36 +131,43 @@ def _inode(path: Path) -> int | None:
 
 def _put_all(items: Sequence[Path], folder: Path) -> None:
     """Puts files and folders in place, all or none; raises OSError."""
-    done: list[Path] = []
+    undo: list[Callable[[], object]] = []
     try:
         for item in items:
-            _put(item, folder / item.name)
-            done.append(item)
+            undo.append(_put(item, folder / item.name))
     except OSError:
-        for item in reversed(done):
+        for step in reversed(undo):
             with suppress(OSError):
-                _take_back(item, folder / item.name)
+                step()
         raise
 
 
-def _put(item: Path, final: Path) -> None:
+def _put(item: Path, final: Path) -> Callable[[], object]:
+    """Puts one file or folder in place, and returns what undoes it; raises OSError."""
     if not os.path.lexists(final):
         item.rename(final)
-    elif not exchange(item, final):
-        if final.is_dir() and not final.is_symlink():  # a folder cannot be renamed over another
-            old = item.parents[1] / OLD
-            old.mkdir(exist_ok=True)
-            final.rename(old / item.name)
-        os.replace(item, final)  # noqa: PTH105 - Path.replace is the same call, and less known to be atomic
+        return lambda: _take_back(item, final)
+    if exchange(item, final):
+        return lambda: exchange(item, final)
+    if final.is_dir() and not final.is_symlink():  # a folder cannot be renamed over another
+        old = item.parents[1] / OLD / item.name
+        old.parent.mkdir(exist_ok=True)
+        final.rename(old)
+        item.rename(final)
+        return lambda: _take_back(item, final, old)
+    os.replace(item, final)  # noqa: PTH105 - Path.replace is the same call, and less known to be atomic
+    return lambda: None  # where names cannot be swapped, the file that was here is gone
 
 
-def _take_back(item: Path, final: Path) -> None:
-    """Undoes ``_put``; a file that was replaced where names cannot be swapped stays as it is."""
-    old = item.parents[1] / OLD / item.name
-    if os.path.lexists(item):
-        exchange(item, final)
-    elif old.is_dir():
+def _take_back(item: Path, final: Path, old: Path | None = None) -> None:
+    try:
         final.rename(item)
+    except FileNotFoundError:  # the working folder itself has disappeared
+        if final.is_dir() and not final.is_symlink():
+            shutil.rmtree(final)
+        else:
+            final.unlink()
+    if old:
         old.rename(final)
 
 

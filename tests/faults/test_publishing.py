@@ -1,9 +1,11 @@
 """The moment in which names are put in place: killed at every line, refused in the middle, and two at once."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,10 +51,10 @@ def test_a_rename_that_is_refused(
     fill(tmp_path, "old")
     put = publishing._put
 
-    def refuse(item: Path, final: Path) -> None:
+    def refuse(item: Path, final: Path) -> Callable[[], object]:
         if item.name == sorted(NAMES)[refused]:
             raise PermissionError(1, "not permitted")
-        put(item, final)
+        return put(item, final)
 
     monkeypatch.setattr(publishing, "_put", refuse)
 
@@ -65,6 +67,31 @@ def test_a_rename_that_is_refused(
         run()
     assert contents(tmp_path) == {name: {"old"} for name in NAMES[:-1]}
     assert {path.name for path in tmp_path.iterdir()} == set(NAMES[:-1])
+    survived("")
+
+
+@pytest.mark.parametrize("refused", range(1, len(NAMES)))
+def test_the_working_folder_disappears_between_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: Survived, refused: int
+) -> None:
+    """Where nothing stood before, nothing stands after: what was put in place cannot go back, and is removed."""
+    put = publishing._put
+
+    def vanish(item: Path, final: Path) -> Callable[[], object]:
+        if item.name == sorted(NAMES)[refused]:
+            shutil.rmtree(item.parents[1])
+        return put(item, final)
+
+    monkeypatch.setattr(publishing, "_put", vanish)
+
+    def run() -> None:
+        with staging(tmp_path) as work:
+            fill(work, "new")
+            publish(work, tmp_path)
+
+    with pytest.raises(OutputError, match="No such file"):
+        run()
+    assert list(tmp_path.iterdir()) == []
     survived("")
 
 
