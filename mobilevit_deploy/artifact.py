@@ -29,7 +29,7 @@ class ConversionRequest:
         input: name and shape of the input.
         outputs: names and shapes of the outputs, in the program's order.
         precision: of weights and activations.
-        version: the ONNX opset, or the iOS floor.
+        version: the ONNX opset, or the iOS floor; None for a target without versions.
         metadata: written into the artifact as text.
         path: where to write it.
         app: what an app sees; normalisation and softmax are in the program already.
@@ -44,7 +44,7 @@ class ConversionRequest:
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     precision: Precision
-    version: int
+    version: int | None
     metadata: Mapping[str, str]
     path: Path
     app: AppInterface = field(default_factory=AppInterface)

@@ -13,6 +13,42 @@ class Card(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class TargetFormat(Card):
+    """What is known of a target without importing its converter.
+
+    Attributes:
+        title: what people call it.
+        suffix: of its artifacts.
+        packages: of Python, that convert, open and run it, beside torch.
+        extra: of this package, that brings those; None for what is always installed.
+        version: what ``ConversionRequest.version`` counts, such as ``opset``; None for a target without versions.
+        version_option: that sets it.
+        takes_app_options: whether image input, labels, float32 modules and compression are written.
+        backend: that runs its artifacts, for ``mvd latency``.
+        worker: module in ``workers/`` that times them on this machine; None where nothing does.
+        no_latency: why nothing does.
+        settings: of that worker's runtime which a user may set.
+    """
+
+    title: str
+    suffix: str = Field(pattern=r"^\.[a-z]+$")
+    packages: tuple[str, ...]
+    extra: str | None = None
+    version: str | None = None
+    version_option: str | None = None
+    takes_app_options: bool = False
+    backend: str
+    worker: str | None = None
+    no_latency: str | None = None
+    settings: tuple[Literal["provider", "option"], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_worker_or_reason(self) -> "TargetFormat":
+        if (self.worker is None) == (self.no_latency is None):
+            raise ValueError("a format has a worker, or says in no_latency why there is none")
+        return self
+
+
 class PublishedLatency(Card):
     """A latency that someone published, in milliseconds; ``os`` is None where the source does not say."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from mobilevit_deploy.cards import Card, Device, PublishedLatency
+from mobilevit_deploy.cards import Card, Device, PublishedLatency, TargetFormat
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.quantization_rule import QuantizationRule
 from mobilevit_deploy.text_files import read_limited
@@ -178,13 +178,17 @@ class PruningRule(Card):
 
 
 class Recipe(Card):
-    """One file of ``export_recipes/``: everything that differs between targets."""
+    """One file of ``export_recipes/``: everything that differs between targets.
+
+    The one that has its target's name also says what is known of the format.
+    """
 
     name: str
     description: str
     target: str
+    format: TargetFormat | None = None
     default_precision: Precision
-    version: VersionRange
+    version: VersionRange | None = None
     rewrites: tuple[RecipeRewrite, ...]
     tolerances: Mapping[Precision, Tolerance]
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}

@@ -10,6 +10,7 @@ from typing import Any
 from mobilevit_deploy.app_options import Compression
 from mobilevit_deploy.catalog import CompressionScheme, Precision, Recipe
 from mobilevit_deploy.errors import CatalogError, MvdError
+from mobilevit_deploy.formats import format_of
 
 # coremltools compresses what has more values than this; below, tables and scales outweigh what is saved.
 THRESHOLD = 2048
@@ -39,6 +40,12 @@ class Floor:
     version: int
     name: str
     option: str
+
+    @classmethod
+    def of(cls, target: str, version: int | None) -> "Floor":
+        """Returns that of a target; one without versions has no recipe that needs any."""
+        known = format_of(target)
+        return cls(version or 0, known.version or "", known.version_option or "")
 
     def require(self, needed: int, what: str) -> None:
         """Raises CatalogError, with the version that would do, when this one is lower."""

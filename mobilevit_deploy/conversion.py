@@ -9,6 +9,7 @@ from mobilevit_deploy import provenance
 from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from mobilevit_deploy.capture import recapture
 from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.pipeline import (
     Plan,
@@ -34,7 +35,7 @@ def convert_for_target(
     Raises:
         ConversionError: the converter refused the graph.
     """
-    path = folder / f"{_stem(prepared.model, plan)}{find_target(plan.recipe.target).SUFFIX}"
+    path = folder / f"{_stem(prepared.model, plan)}{format_of(plan.recipe.target).suffix}"
     try:
         if not plan.app.sizes:
             program = recapture(ready.graph, prepared.example)
@@ -104,12 +105,15 @@ def _convert_functions(
     plan: Plan, prepared: Prepared, ready: ReadyForTarget, path: Path, intermediates: Path | None, reason: OneSizeError
 ) -> Artifact:
     """Converts a graph for each size and makes them the functions of one artifact."""
-    floor = plan.recipe.functions_minimum
-    target = find_target(plan.recipe.target)
-    if floor is None or plan.version < floor:
+    floor, known = plan.recipe.functions_minimum, format_of(plan.recipe.target)
+    if floor is None or plan.version is None:
+        raise ConversionError(
+            f"--sizes: this model has no graph for several sizes: {reason.message}", "export each size by itself"
+        ) from reason
+    if plan.version < floor:
         raise ConversionError(
             f"--sizes: this model has no graph for several sizes: {reason.message}",
-            f"give {target.VERSION_OPTION} {floor}, from which on each size may be a function of one package",
+            f"give {known.version_option} {floor}, from which on each size may be a function of one package",
         ) from reason
     with tempfile.TemporaryDirectory(prefix="mvd-sizes-") as folder:
         artifacts: dict[str, Artifact] = {}
@@ -119,9 +123,9 @@ def _convert_functions(
             given = ready if default else ready_for_target(plan, sized)
             name = "size_{}x{}".format(*size)
             program = recapture(given.graph, sized.example)
-            part = Path(folder) / f"{name}{target.SUFFIX}"
+            part = Path(folder) / f"{name}{known.suffix}"
             artifacts[name] = _convert(plan, sized, given, program, part, intermediates if default else None)
-        return target.combine(artifacts, _metadata(plan, prepared, ready), path, plan.version)
+        return find_target(plan.recipe.target).combine(artifacts, _metadata(plan, prepared, ready), path, plan.version)
 
 
 def _stem(model: LoadedModel, plan: Plan) -> str:

@@ -6,28 +6,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "mobilevit-deploy",
-    "torch",
-    "onnxscript",
-    "onnx",
-    "onnxruntime",
-    "onnxsim",
-    "coremltools",
-    "scikit-learn",
-    "numpy",
-)
+# Beside those of the targets.
+PACKAGES = ("mobilevit-deploy", "torch", "numpy", "scikit-learn")
 
 
 def tool_versions() -> dict[str, str | None]:
     """Returns the versions of Python and of every package that takes part in an export; None where absent."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+    from mobilevit_deploy.formats import formats
+
+    names = [*PACKAGES, *(package for known in formats().values() for package in known.packages)]
+    versions = {name: installed_version(name) for name in dict.fromkeys(names)}
+    return {"python": platform.python_version(), **versions}
+
+
+def installed_version(package: str) -> str | None:
+    """Returns the version of an installed package; None where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def available_cores() -> int:

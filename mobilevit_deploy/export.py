@@ -16,6 +16,7 @@ from mobilevit_deploy.catalog import Precision
 from mobilevit_deploy.conversion import convert_for_target
 from mobilevit_deploy.environment import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.legs import (
     compare_artifact,
     compare_graph,
@@ -42,7 +43,6 @@ from mobilevit_deploy.report.json import write_report
 from mobilevit_deploy.rewriting import RewriteResult
 from mobilevit_deploy.runners import runners_for
 from mobilevit_deploy.runners.torch import TorchRunner
-from mobilevit_deploy.targets import target as find_target
 
 Progress = Callable[[str], None]
 
@@ -76,13 +76,11 @@ class ExportRequest:
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
         versions = {"opset": self.opset, "iOS": self.min_ios}
-        used = {find_target(name).VERSION_NAME for name in self.targets}
+        used = {format_of(name).version for name in self.targets}
         for name, option in (("opset", "--opset"), ("iOS", "--min-ios")):
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
-        takers = [name for name in self.targets if find_target(name).TAKES_APP_OPTIONS]
-        if self.precision == "int8" and "onnx" not in self.targets:
-            raise UsageError("int8 is for ONNX", "add --to onnx; Core ML's 8-bit weights are --precision w8")
+        takers = [name for name in self.targets if format_of(name).takes_app_options]
         if self.calibrate and self.precision != "int8":
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
         if self.sensitivity and self.precision != "int8":
@@ -99,7 +97,7 @@ class ExportRequest:
                 target=name,
                 recipe=self.recipe,
                 precision=self.precision,
-                version=versions[find_target(name).VERSION_NAME],
+                version=versions.get(format_of(name).version or ""),
                 rewrite=self.rewrite,
                 app=self.app if name in takers else self._app_of_others(),
                 calibrated=self.calibrate is not None,
@@ -270,7 +268,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         recipe=plan.recipe.name,
         precision=plan.precision,
         compression=plan.compression,
-        version={find_target(target).VERSION_NAME: plan.version},
+        version=_version(plan),
         ops_before=captured.graph.histogram(),
         ops_rewritten=ready.rewritten.histogram(),
         rewrites=ready.results or (),
@@ -280,6 +278,11 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         tool_versions=tool_versions(),
         warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan, trained=model.weights.trained)),
     )
+
+
+def _version(plan: Plan) -> dict[str, int]:
+    name = format_of(plan.recipe.target).version
+    return {name: plan.version} if name and plan.version is not None else {}
 
 
 def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from mobilevit_deploy.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.catalog import Precision, Preprocessing, Recipe
 from mobilevit_deploy.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.images import ImageSet, read_images
 from mobilevit_deploy.load import LoadedModel
@@ -68,7 +69,7 @@ class Plan:
 
     recipe: Recipe
     precision: Precision
-    version: int
+    version: int | None
     rewrite: bool
     app: AppOptions
     labels: tuple[str, ...] | None
@@ -125,20 +126,21 @@ class ReadyForTarget:
 
 def plan_target(request: TargetRequest) -> Plan:
     """Makes every choice; raises CatalogError or UsageError for one that cannot be."""
-    target = find_target(request.target)
+    find_target(request.target)  # a missing package is refused before anything runs
+    known = format_of(request.target)
     recipe = catalog.recipe(request.recipe or request.target)
     if recipe.target != request.target:
         raise UsageError(
             f"recipe {recipe.name} is for {recipe.target}, not for {request.target}", f"give --to {recipe.target}"
         )
     chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
-    version = recipe.version.choose(request.version, target.VERSION_NAME)
+    version = recipe.version.choose(request.version, str(known.version)) if recipe.version else None
     precision, app = recipe.choose_precision(request.precision), request.app
     app.check(reads_images=request.reads_images)
     _check_calibration(precision, request)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
-    floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
+    floor = Floor.of(request.target, version)
     compression = choose_compression(recipe, precision, app.prune, floor)
     if compression:
         check_installed(compression)

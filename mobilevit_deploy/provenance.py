@@ -47,7 +47,7 @@ class Provenance(BaseModel):
         weights_sha256: of that file; None when untrained.
         weights_key: the entry of it that the weights were taken from.
         recipe: by name.
-        target_version: the opset, or the iOS floor.
+        target_version: the opset, or the iOS floor; None for a target without versions.
         rewritten: False for ``--no-rewrite``.
         prune: share of the weights that was set to zero.
         keep_fp32: paths of the modules that stayed in float32.
@@ -92,7 +92,7 @@ STRUCTURED = (
 def describe(
     model: LoadedModel,
     recipe: Recipe,
-    version: int,
+    version: int | None,
     precision: Precision,
     results: Sequence[RewriteResult] | None,
     app: AppInterface,
@@ -104,7 +104,7 @@ def describe(
     Args:
         model: as loaded.
         recipe: that it was exported by.
-        version: the opset, or the iOS floor.
+        version: the opset, or the iOS floor; None for a target without versions.
         precision: of the artifact.
         results: of the rewrites; None for ``--no-rewrite``.
         app: what an app sees.

@@ -61,13 +61,14 @@ def convert_again(
     Raises:
         ConversionError: the converter refused the graph.
     """
-    target, captured = find_target(file.target), made.prepared.captured
+    captured = made.prepared.captured
     image = noted.image if file.image and noted else None
-    version = noted.target_version if noted and noted.target_version else recipe.version.default
+    default = recipe.version.default if recipe.version else None
+    version = noted.target_version if noted and noted.target_version else default
     same = noted is not None and noted.precision == precision
     compression = None
     if noted and same:
-        floor = Floor(version, target.VERSION_NAME, target.VERSION_OPTION)
+        floor = Floor.of(file.target, version)
         compression = choose_compression(recipe, precision, noted.prune, floor)
         if compression:
             check_installed(compression)
@@ -87,4 +88,4 @@ def convert_again(
         app=app,
         compression=compression,
     )
-    return target.convert(request).path
+    return find_target(file.target).convert(request).path

@@ -5,7 +5,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mobilevit_deploy.cards import TargetFormat
 from mobilevit_deploy.environment import tool_versions
+from mobilevit_deploy.formats import formats
 
 
 @dataclass(frozen=True)
@@ -35,21 +37,24 @@ def diagnose() -> Diagnosis:
     return Diagnosis(
         versions,
         (
-            _needs("export to ONNX", versions, "torch", "onnx", "onnxscript", "onnxsim"),
-            _needs("verify and measure ONNX", versions, "onnxruntime"),
-            _needs("export to Core ML", versions, "torch", "coremltools"),
+            *(_converts(known, versions) for known in formats().values()),
             _needs("compress Core ML to 4 and 6 bits", versions, "scikit-learn"),
-            _needs("verify Core ML packages", versions, "coremltools"),
             _measure_coreml("measure Core ML on this machine"),
             _measure_coreml("measure Core ML on an attached iPhone", "xcrun", "xcodebuild"),
         ),
     )
 
 
-def _needs(name: str, versions: dict[str, str | None], *packages: str) -> Ability:
+def _converts(known: TargetFormat, versions: dict[str, str | None]) -> Ability:
+    what = "export, verify and measure" if known.worker else "export and verify"
+    return _needs(f"{what} {known.title}", versions, "torch", *known.packages, extra=known.extra)
+
+
+def _needs(name: str, versions: dict[str, str | None], *packages: str, extra: str | None = None) -> Ability:
     missing = [package for package in packages if versions[package] is None]
     if missing:
-        return Ability(name, False, f"not installed: {', '.join(missing)}; pip install {' '.join(missing)}")
+        wanted = f"'mobilevit-deploy[{extra}]'" if extra else " ".join(missing)
+        return Ability(name, False, f"not installed: {', '.join(missing)}; pip install {wanted}")
     return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in packages))
 
 

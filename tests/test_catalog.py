@@ -6,7 +6,9 @@ import pytest
 
 from mobilevit_deploy import catalog
 from mobilevit_deploy.errors import CatalogError
-from mobilevit_deploy.targets import TARGETS, target
+from mobilevit_deploy.formats import formats
+from mobilevit_deploy.target_names import TARGETS
+from mobilevit_deploy.targets import target
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,10 +23,10 @@ def test_every_file_of_the_data_folders_is_an_entry() -> None:
 
 
 def test_every_target_has_a_file_and_a_recipe_of_its_name() -> None:
-    assert {path.stem for path in (ROOT / "mobilevit_deploy/targets").glob("[!_]*.py")} == set(TARGETS)
+    assert list(formats()) == list(TARGETS)
     for name in TARGETS:
         assert catalog.recipe(name).target == name
-        assert target(name).SUFFIX.startswith(".")
+        assert (ROOT / f"mobilevit_deploy/runners/{name}.py").is_file()
     with pytest.raises(CatalogError, match="no target 'tflite'"):
         target("tflite")
 

@@ -19,7 +19,7 @@ from mobilevit_deploy.latency.process import ONNX_RUNTIME, Session, TimingProces
 from mobilevit_deploy.latency.settings import RuntimeSettings
 from mobilevit_deploy.load import LoadedModel
 from mobilevit_deploy.runners import Array
-from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
+from mobilevit_deploy.runners.onnx import OnnxRuntimeRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 

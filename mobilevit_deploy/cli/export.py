@@ -22,13 +22,15 @@ from mobilevit_deploy.cli.options import (
     parse_sizes,
 )
 from mobilevit_deploy.publish import DEFAULT_FOLDER
+from mobilevit_deploy.target_names import TARGETS
 
 
 class TargetName(StrEnum):
     """Formats to export to."""
 
-    ONNX = "onnx"
-    COREML = "coreml"
+    _ignore_ = "_name"
+    for _name in TARGETS:
+        vars()[_name.upper()] = _name
 
 
 class TaskName(StrEnum):

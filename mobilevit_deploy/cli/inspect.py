@@ -27,19 +27,19 @@ def inspect(
     with console.progress() as progress:
         from mobilevit_deploy import catalog
         from mobilevit_deploy.errors import CheckFailedError
+        from mobilevit_deploy.formats import formats, installed_targets
         from mobilevit_deploy.inspection import inspect_artifact, inspect_model
         from mobilevit_deploy.report.inspection import inspection_table
         from mobilevit_deploy.report.json import inspection_document
 
-        if Path(model).suffix in (".onnx", ".mlpackage"):
+        if Path(model).suffix in {known.suffix for known in formats().values()}:
             inspections = [inspect_artifact(Path(model))]
         else:
             from mobilevit_deploy.export import ExportRequest
             from mobilevit_deploy.load import ModelRequest
 
-            wanted = (
-                [item.value for item in to] if to else list(catalog.device(device).targets if device else TargetName)
-            )
+            default = catalog.device(device).targets if device else installed_targets()
+            wanted = [item.value for item in to] if to else default
             request = ExportRequest(ModelRequest(model, task.value, size=size), tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export
                 inspections = inspect_model(request, progress)

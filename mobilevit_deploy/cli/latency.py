@@ -1,6 +1,5 @@
 """``mvd latency``."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,15 +14,6 @@ if TYPE_CHECKING:
 
     from mobilevit_deploy.report.stored import Measured
 
-SUFFIXES = {"onnx": ".onnx", "coreml": ".mlpackage"}
-
-
-class Backend(StrEnum):
-    """What runs the artifact."""
-
-    ONNXRUNTIME = "onnxruntime"
-    COREML = "coreml"
-
 
 def latency(
     models: Annotated[
@@ -33,7 +23,9 @@ def latency(
             help="Files, or models (exported if need be). Default: every artifact in the output folder.",
         ),
     ] = None,
-    backend: Annotated[Backend, typer.Option(help="What runs the artifacts.")] = Backend.ONNXRUNTIME,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="What runs the artifacts: onnxruntime, executorch or coreml.")
+    ] = "onnxruntime",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images per run; a model is exported with it. Default: the file's, or 1.")
@@ -71,17 +63,17 @@ def latency(
     out: Out = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Measure latency: ONNX in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
-    onnx_options = {
-        "--threads": threads,
-        "--provider": provider != "cpu",
-        "--option": option,
-        "--huge-pages": huge_pages,
-        "--pin": pin != "auto",
-    }
+    """Measure latency: in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    from mobilevit_deploy.formats import format_of, target_run_by
+
+    target = target_run_by(backend)
+    known = format_of(target)
+    own_options = {"--provider": provider != "cpu", "--option": option}
+    here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
-    _refuse_options(backend, phone_options if backend is Backend.ONNXRUNTIME else onnx_options)
-    if backend is Backend.COREML:
+    _refuse_options(backend, {name: given for name, given in own_options.items() if name[2:] not in known.settings})
+    _refuse_options(backend, phone_options if known.worker else here_options)
+    if not known.worker:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
 
         phone = PhoneOptions(device, tuple(compute_units or ()), team, load_limit)
@@ -93,12 +85,13 @@ def latency(
         from mobilevit_deploy.report.json import latency_document
         from mobilevit_deploy.report.latency import latency_table
 
-        check_backend(backend.value, device)
-        read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
-        artifacts = find_artifacts(models or [], out, batch, "onnx", progress)
+        check_backend(backend, device)
+        if known.settings:
+            read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
+        artifacts = find_artifacts(models or [], out, batch, target, progress)
         limit = SECONDS if seconds is None else seconds
         request = LatencyRequest(
-            artifacts, backend.value, device, threads, limit, batch, provider, option or (), huge_pages, pin
+            artifacts, backend, device, threads, limit, batch, provider, option or (), huge_pages, pin
         )
         reports = measure_latency(request, progress)
         store(reports, latency_document)
@@ -113,16 +106,13 @@ def latency(
         console.print_result(latency_table(reports))
 
 
-def _refuse_options(backend: Backend, options: "Mapping[str, object]") -> None:
+def _refuse_options(backend: str, options: "Mapping[str, object]") -> None:
     """Raises UsageError for an option that the backend would ignore."""
     from mobilevit_deploy.errors import UsageError
 
     for name, given in options.items():
         if given:
-            other = next(item for item in Backend if item is not backend)
-            raise UsageError(
-                f"{name} is for --backend {other.value}, and {backend.value} would ignore it", "leave it out"
-            )
+            raise UsageError(f"{name} is for another backend, and {backend} would ignore it", "leave it out")
 
 
 def store(reports: "Sequence[Measured]", document: "Callable[[Any], dict[str, Any]]") -> None:
@@ -141,14 +131,15 @@ def find_artifacts(
 ) -> list[Path]:
     """Returns the files to measure; models are looked up in the folder, and exported when they are not there."""
     from mobilevit_deploy.catalog import DEFAULT_MODEL, artifact_name
+    from mobilevit_deploy.formats import format_of, formats
 
-    suffix = SUFFIXES[target]
+    suffix = format_of(target).suffix
     if not names:
         found = sorted(folder.glob(f"*{suffix}"))
         return found or _exported(DEFAULT_MODEL, folder, batch, target, progress)
     artifacts = []
     for name in names:
-        if Path(name).suffix in SUFFIXES.values() or Path(name).exists():
+        if Path(name).suffix in {known.suffix for known in formats().values()} or Path(name).exists():
             artifacts.append(Path(name))
         else:
             stem = f"{artifact_name(name)}-"
@@ -161,26 +152,23 @@ def _with_batch(paths: list[Path], batch: int | None, target: str) -> list[Path]
     """Returns the files that can be run with a batch; all without one."""
     if batch is None:
         return paths
-    if target == "coreml":
-        from mobilevit_deploy.latency.coreml_benchmark import batch_of
+    from mobilevit_deploy.runners import runners_of
 
-        return [path for path in paths if batch_of(path) == batch]
-    from mobilevit_deploy.onnx_inputs import takes_batch
-
-    return [path for path in paths if takes_batch(path, batch)]
+    return [path for path in paths if runners_of(target).takes_batch(path, batch)]
 
 
 def _exported(name: str, folder: Path, batch: int | None, target: str, progress: "Callable[[str], None]") -> list[Path]:
     """Exports a model; one with a batch of its own goes into a folder of its own, for file names do not tell it."""
     from mobilevit_deploy.catalog import artifact_name, is_own_code, model
     from mobilevit_deploy.export import ExportRequest, export_model
+    from mobilevit_deploy.formats import format_of
     from mobilevit_deploy.load import ModelRequest
 
     if not is_own_code(name):
         model(name)  # an unknown name is refused before anything is said or done
     if batch is not None:
         folder = folder / f"batch-{batch}"
-        suffix = SUFFIXES[target]
+        suffix = format_of(target).suffix
         found = sorted(path for path in folder.glob(f"*{suffix}") if path.name.startswith(f"{artifact_name(name)}-"))
         if found := _with_batch(found, batch, target):
             return found

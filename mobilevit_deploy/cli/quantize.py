@@ -46,7 +46,7 @@ def quantize(
     """Export to int8 ONNX, calibrated; the same as `mvd export --to onnx --precision int8`."""
     export(
         model=model,
-        to=[TargetName.ONNX],
+        to=[TargetName("onnx")],
         precision=PrecisionName.INT8,
         calibrate=calibrate,
         checkpoint=checkpoint,

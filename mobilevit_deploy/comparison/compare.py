@@ -11,16 +11,16 @@ from mobilevit_deploy.comparison.ratio import Ratio
 from mobilevit_deploy.comparison.subject import Subject, open_subject
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import ArtifactError, UsageError
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
-from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.process import Session, worker_of
 from mobilevit_deploy.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
 from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
 
 Progress = Callable[[str], None]
 
 SECONDS = 60.0
-NO_LATENCY = "Core ML runs on Apple's devices; here the package was evaluated op by op"
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,15 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
     threads = request.threads or available_cores()
     drifts = _drifts(subjects, request, progress)
     environment = {**machine(), "versions": tool_versions()}
-    timed = [subject for subject in subjects if subject.target == "onnx"]
+    timed = [subject for subject in subjects if format_of(subject.target).worker]
     alternated = None
     if timed:
         progress(f"timing {len(timed)} artifacts in turns, {threads} threads, up to {request.seconds:.0f} s")
         pin = choose_cores(request.pin, threads)
-        sessions = [Session(subject.path, threads, pin=pin, input_shape=subject.shape) for subject in timed]
+        sessions = [
+            Session(item.path, threads, pin=pin, input_shape=item.shape, worker=worker_of(item.target))
+            for item in timed
+        ]
         alternated = alternate(sessions, request.seconds)
     results = tuple(
         _compared(subject, drift, subjects[0], timed, alternated)
@@ -120,7 +123,7 @@ def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: P
     for subject in subjects:
         progress(f"running {subject.path.name} on structured images")
         outputs = run(subject, request.mean, request.std)
-        if outputs.reason and subject.target == "coreml":  # an ONNX file is timed, and says there what is wrong
+        if outputs.reason and not format_of(subject.target).worker:  # what is timed says there what is wrong
             raise ArtifactError(f"{subject.path.name} cannot be compared: {outputs.reason}")
         base = base or outputs
         drifts.append(compare_outputs(base, outputs, subjects[0], subject))
@@ -132,12 +135,12 @@ def _compared(
 ) -> Compared:
     sha256, size = measure_files(subject.path)
     reason, ratio, p50 = None, None, None
-    if subject.target != "onnx":
-        reason = NO_LATENCY
+    if not format_of(subject.target).worker:
+        reason = format_of(subject.target).no_latency
     elif alternated:
         index = next(i for i, item in enumerate(timed) if item is subject)
         p50 = alternated.p50_ms(index)
-        if base.target == "onnx":
+        if format_of(base.target).worker:
             ratio = alternated.ratio(index)
         else:
             reason = "no ratio, for the base has no latency here"
@@ -147,7 +150,7 @@ def _compared(
 def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tuple[str, ...]:
     """Returns what speaks against the figures."""
     found = [f"{item.artifact.name}: {item.drift.reason}" for item in results if item.drift.reason]
-    batches = {item.input_shape[0] for item in results if item.target == "onnx"}
+    batches = {item.input_shape[0] for item in results if format_of(item.target).worker}
     if len(batches) > 1:
         found.append("the files have different batches, and the times are those of a batch")
     if conditions and (conditions.others_share > OTHERS_LIMIT or (conditions.waiting_share or 0) > WAITING_LIMIT):

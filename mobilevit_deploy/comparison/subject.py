@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from mobilevit_deploy.artifact import check_input
 from mobilevit_deploy.errors import ArtifactError, UsageError
+from mobilevit_deploy.formats import target_of
 from mobilevit_deploy.onnx_inputs import OnnxInput, read_inputs
-from mobilevit_deploy.runners import Runner
-from mobilevit_deploy.runners.mil import MilRunner
-from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
+from mobilevit_deploy.runners import NotMeasured, Runner, runners_for
+from mobilevit_deploy.runners.onnx import OnnxRuntimeRunner
+from mobilevit_deploy.targets import describe_file
 
 Values = npt.NDArray[np.float64]
 Layout = Literal["NCHW", "NHWC"]
@@ -40,7 +41,7 @@ class Subject:
     """
 
     path: Path
-    target: Literal["onnx", "coreml"]
+    target: str
     shape: tuple[int, ...]
     layout: Layout
     dtype: npt.DTypeLike
@@ -81,7 +82,7 @@ def open_subject(path: Path, size: tuple[int, ...] | None) -> Subject:
     """Returns an artifact, looked at but not yet loaded.
 
     Args:
-        path: an ``.onnx`` file or an ``.mlpackage`` folder.
+        path: of any target.
         size: (height, width) for sizes that an ONNX file leaves free; None if it should not.
 
     Raises:
@@ -89,13 +90,10 @@ def open_subject(path: Path, size: tuple[int, ...] | None) -> Subject:
         UsageError: free sizes, and none given.
         MeasurementError: a damaged ONNX file.
     """
+    target = target_of(path)
     if not path.exists():
-        raise ArtifactError(f"there is no file {path}", "give .onnx files or .mlpackage folders")
-    if path.suffix == ".onnx" and path.is_file():
-        return _open_onnx(path, size)
-    if path.suffix == ".mlpackage" and path.is_dir():
-        return _open_coreml(path)
-    raise ArtifactError(f"{path} is neither an .onnx file nor an .mlpackage folder", "these two can be compared")
+        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    return _open_onnx(path, size) if target == "onnx" else _open_described(path, target)
 
 
 def _open_onnx(path: Path, size: tuple[int, ...] | None) -> Subject:
@@ -136,21 +134,21 @@ def _fix_sizes(path: Path, item: OnnxInput, layout: Layout, size: tuple[int, ...
     return tuple(fixed)
 
 
-def _open_coreml(path: Path) -> Subject:
-    runner = MilRunner(path)
-    feature = runner.inputs[0] if len(runner.inputs) == 1 else None
-    if feature is None or feature.kind not in ("image", "array") or len(feature.shape) != 4:
-        found = ", ".join(f"{item.name} {item.kind} {list(item.shape)}" for item in runner.inputs) or "none"
-        raise ArtifactError(f"{path.name} does not take one image; its inputs: {found}", "an image has four sizes")
-    check_input(feature.shape, path.name)
+def _open_described(path: Path, target: str) -> Subject:
+    """Returns an artifact whose file says all of its input, in the first of its runners."""
+    file = describe_file(path)
+    check_input(file.entries[0].shape, path.name)
+    opener = runners_for(target, path)[0]
+    if isinstance(opener, NotMeasured):
+        raise ArtifactError(f"{path.name} cannot be compared: {opener.reason}")
     return Subject(
         path=path,
-        target="coreml",
-        shape=feature.shape,
+        target=target,
+        shape=file.entries[0].shape,
         layout="NCHW",
         dtype=np.float32,
-        pixels=feature.kind == "image",
-        bgr=feature.color == "BGR",
-        probabilities=bool(runner.outputs) and runner.outputs[0].kind == "probabilities",
-        open=partial(MilRunner, path),
+        pixels=file.image,
+        bgr=file.color == "BGR",
+        probabilities=file.probabilities,
+        open=opener,
     )

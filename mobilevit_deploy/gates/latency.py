@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.comparison.alternate import alternate
-from mobilevit_deploy.environment import machine, tool_versions
 from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.formats import format_of, target_of
 from mobilevit_deploy.gates.plan import LatencyLimit
 from mobilevit_deploy.gates.verdict import Verdict
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.measure import LatencyReport, LatencyRequest, measure_latency
-from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.process import Session, worker_of
 from mobilevit_deploy.publish import publish, publish_text, staging
 from mobilevit_deploy.report.json import dumps, latency_document
 
@@ -32,7 +32,8 @@ class _Baseline:
     ci95_ms: tuple[float, float]
     cpu: str
     threads: int
-    onnxruntime: str
+    backend: str
+    runtime: str
 
 
 def judge_latency(artifact: Path, limit: LatencyLimit, progress: Progress) -> Verdict:
@@ -46,7 +47,7 @@ def judge_latency(artifact: Path, limit: LatencyLimit, progress: Progress) -> Ve
     """
     if not limit.baseline.exists():
         raise MvdError(f"there is no baseline {limit.baseline}", "mvd check FILE --update-baselines writes it")
-    if limit.baseline.suffix == ".onnx":
+    if limit.baseline.suffix != ".json":
         found, doubts = _beside(artifact, limit, progress), ""
     else:
         baseline = _read(limit.baseline)
@@ -83,7 +84,7 @@ def update_baseline(artifact: Path, limit: LatencyLimit, progress: Progress) -> 
     Raises:
         MvdError: the measurement failed, or the file cannot be written.
     """
-    if limit.baseline.suffix == ".onnx":
+    if limit.baseline.suffix != ".json":
         with staging(limit.baseline.parent) as work:
             (work / limit.baseline.name).write_bytes(artifact.read_bytes())
             publish(work, limit.baseline.parent)
@@ -97,13 +98,16 @@ def _beside(artifact: Path, limit: LatencyLimit, progress: Progress) -> Interval
     """Returns the ratio from alternating runs, which what the machine does meanwhile cancels from."""
     progress(f"timing {artifact.name} and its baseline in turns")
     pin = choose_cores(AUTO, limit.threads)
-    sessions = [Session(path, limit.threads, pin=pin) for path in (limit.baseline, artifact)]
+    worker = worker_of(target_of(artifact))
+    sessions = [Session(path, limit.threads, pin=pin, worker=worker) for path in (limit.baseline, artifact)]
     ratio = alternate(sessions, limit.seconds).ratio(1)
     return ratio.value, *ratio.ci95
 
 
 def _measure(artifact: Path, limit: LatencyLimit, progress: Progress) -> LatencyReport:
-    (report,) = measure_latency(LatencyRequest([artifact], threads=limit.threads, seconds=limit.seconds), progress)
+    backend = format_of(target_of(artifact)).backend
+    request = LatencyRequest([artifact], backend, threads=limit.threads, seconds=limit.seconds)
+    (report,) = measure_latency(request, progress)
     return report
 
 
@@ -119,8 +123,9 @@ def _over(report: LatencyReport, baseline: _Baseline) -> Interval:
 
 def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
     """Returns why the baseline's figures do not hold here; empty if they do."""
-    here = _conditions(report.threads)
-    there = (baseline.cpu, baseline.threads, baseline.onnxruntime)
+    versions = report.environment["versions"]
+    here = (report.environment["cpu"], report.threads, report.backend, str(versions[report.backend]))
+    there = (baseline.cpu, baseline.threads, baseline.backend, baseline.runtime)
     if here != there:
         return f"the baseline is from {_show(there)}, this is {_show(here)}: --update-baselines, or an .onnx baseline"
     if report.warnings:
@@ -128,13 +133,9 @@ def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
     return ""
 
 
-def _conditions(threads: int) -> tuple[str, int, str]:
-    return str(machine()["cpu"]), threads, str(tool_versions()["onnxruntime"])
-
-
-def _show(conditions: tuple[str, int, str]) -> str:
-    cpu, threads, version = conditions
-    return f"{cpu}, {threads} threads, onnxruntime {version}"
+def _show(conditions: tuple[str, int, str, str]) -> str:
+    cpu, threads, backend, version = conditions
+    return f"{cpu}, {threads} threads, {backend} {version}"
 
 
 def _read(path: Path) -> _Baseline:
@@ -147,7 +148,8 @@ def _read(path: Path) -> _Baseline:
             (float(low), float(high)),
             str(environment["cpu"]),
             int(content["threads"]),
-            str(environment["versions"]["onnxruntime"]),
+            str(content["backend"]),
+            str(environment["versions"][content["backend"]]),
         )
         if not all(math.isfinite(value) and value > 0 for value in (baseline.p50_ms, *baseline.ci95_ms)):
             raise ValueError("a time is not positive")

@@ -11,6 +11,7 @@ from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.checkpoint import WeightsChoice
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.export import ExportRequest
+from mobilevit_deploy.formats import formats
 from mobilevit_deploy.image_size import parse_image_size
 from mobilevit_deploy.load import ModelRequest
 
@@ -116,9 +117,9 @@ class Check(Part):
         return parse_image_size(str(value)) if isinstance(value, str | int) else value
 
     @model_validator(mode="after")
-    def _latency_is_onnx_runtimes(self) -> "Check":
-        if self.limits.latency and self.to != "onnx":
-            raise ValueError("limits.latency is measured with ONNX Runtime: it is for to = 'onnx'")
+    def _limits_are_the_targets(self) -> "Check":
+        if self.limits.latency and self.to in formats() and not formats()[self.to].worker:
+            raise ValueError(f"limits.latency is measured on this machine, which does not run to = {self.to!r}")
         if self.limits.neural_engine and self.to != "coreml":
             raise ValueError("limits.neural_engine is for to = 'coreml'")
         return self

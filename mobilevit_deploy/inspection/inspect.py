@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilevit_deploy.errors import ConversionError, MvdError
-from mobilevit_deploy.inspection.operations import Operation, from_coreml, from_graph, from_onnx
+from mobilevit_deploy.errors import ArtifactError, ConversionError
+from mobilevit_deploy.formats import target_of
+from mobilevit_deploy.inspection.operations import Operation, from_graph
 from mobilevit_deploy.inspection.rules import Finding, check
+from mobilevit_deploy.targets import target as find_target
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export import ExportRequest
 
 Progress = Callable[[str], None]
-
-READERS = {".onnx": ("onnx", from_onnx), ".mlpackage": ("coreml", from_coreml)}
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Inspection:
 
 def inspect_artifact(path: Path) -> Inspection:
     """Inspects a file on disk; raises MvdError when it is missing, damaged or of another kind."""
-    if path.suffix not in READERS or not path.exists():
-        raise MvdError(f"{path} is no artifact that exists", f"give a path that ends in {' or '.join(READERS)}")
-    target, read = READERS[path.suffix]
-    operations = read(path)
+    target = target_of(path)
+    if not path.exists():
+        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    operations = find_target(target).read_operations(path)
     return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, target)))
 
 
@@ -83,7 +83,7 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
         with tempfile.TemporaryDirectory(prefix="mvd-inspect-") as folder:
             try:
                 artifact = convert_for_target(plan, prepared, ready, Path(folder))
-                operations = READERS[artifact.path.suffix][1](artifact.path)
+                operations = find_target(target).read_operations(artifact.path)
             except ConversionError as error:
                 refusal = error.message
         inspections.append(

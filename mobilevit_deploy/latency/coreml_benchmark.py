@@ -107,13 +107,6 @@ def described_inputs(twin: Twin) -> list[tuple[Feature, Any]]:
     return found
 
 
-def batch_of(path: Path) -> int | None:
-    """Returns how many images one prediction of a package takes; None for what is no package of one input."""
-    description = Package(path).model.description
-    shape = describe(description.input[0]).shape if len(description.input) == 1 else ()
-    return shape[0] if shape else None
-
-
 def random_arrays(features: Sequence[tuple[Feature, Any]]) -> dict[str, Any]:
     """Returns an array for each input, of values between 0 and 1, always the same."""
     generator = np.random.default_rng(0)

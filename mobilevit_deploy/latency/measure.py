@@ -8,15 +8,15 @@ from typing import Any
 from mobilevit_deploy import catalog
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.formats import check_packages, format_of, target_run_by
 from mobilevit_deploy.hashing import measure_files
-from mobilevit_deploy.latency import onnxruntime
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
-from mobilevit_deploy.latency.process import Session
+from mobilevit_deploy.latency.fresh_processes import time_artifact
+from mobilevit_deploy.latency.process import Session, worker_of
 from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
 from mobilevit_deploy.latency.stability import Conditions, doubts
 from mobilevit_deploy.latency.statistics import Statistics, summarise
-from mobilevit_deploy.onnx_files import load_onnx
-from mobilevit_deploy.onnx_inputs import takes_batch
+from mobilevit_deploy.runners import runners_of
 
 Progress = Callable[[str], None]
 
@@ -35,7 +35,7 @@ class LatencyRequest:
         threads: of one run; None for as many as there are cores.
         seconds: time limit of each artifact; at least six processes are run.
         batch: images per run where a file leaves it free; None for what the file says, and 1.
-        provider: of ONNX Runtime, its name with or without ``ExecutionProvider``.
+        provider: of ONNX Runtime, its name with or without ``ExecutionProvider``; other backends have one.
         options: ``KEY=VALUE`` session configuration entries, and provider options as ``provider.KEY=VALUE``.
         huge_pages: whether malloc asks for huge pages.
         pin: ``auto``, ``none`` or core numbers, see ``latency.cores.choose_cores``.
@@ -61,7 +61,7 @@ class LatencyReport:
         artifact: the file.
         sha256: of its content.
         backend: that ran it.
-        provider: of the backend.
+        provider: of the backend; None where it has but one.
         threads: of one run.
         input_shape: of its first input.
         warmup: runs that do not count, of all processes.
@@ -79,7 +79,7 @@ class LatencyReport:
     artifact: Path
     sha256: str
     backend: str
-    provider: str
+    provider: str | None
     threads: int
     input_shape: tuple[int, ...]
     warmup: int
@@ -110,25 +110,27 @@ class LatencyReport:
 
 
 def check_backend(backend: str, device: str) -> None:
-    """Raises MeasurementError or CatalogError when ONNX Runtime is not the backend, or the device does not have it."""
+    """Raises an MvdError when nothing here runs the backend's artifacts, or the device does not have it."""
     profile = catalog.device(device)
-    if backend != BACKEND or backend not in profile.backends:
+    known = format_of(target_run_by(backend))
+    check_packages(known)
+    if known.worker is None or backend not in profile.backends:
         raise MeasurementError(
             f"{profile.name} ({profile.title}) cannot be measured with {backend} here",
             f"it takes --backend {' or '.join(profile.backends)}; Core ML needs a Mac, and latency.coreml measures it",
         )
 
 
-def check_artifact(path: Path, batch: int | None) -> None:
+def check_artifact(path: Path, backend: str, batch: int | None) -> None:
     """Raises MeasurementError or ArtifactError when there is no such file, or none that may be run with this batch."""
     if not path.exists():
         raise MeasurementError(f"there is no file {path}", "mvd export makes one")
-    if not path.is_file() or path.suffix != onnxruntime.SUFFIX:
-        raise MeasurementError(
-            f"{path} is no {onnxruntime.SUFFIX} file", f"onnxruntime runs {onnxruntime.SUFFIX} files"
-        )
-    load_onnx(path)
-    if batch is not None and not takes_batch(path, batch):
+    target = target_run_by(backend)
+    suffix = format_of(target).suffix
+    if not path.is_file() or path.suffix != suffix:
+        raise MeasurementError(f"{path} is no {suffix} file", f"{backend} runs {suffix} files")
+    fits = runners_of(target).takes_batch(path, 1 if batch is None else batch)  # reads the file in any case
+    if batch is not None and not fits:
         raise MeasurementError(
             f"{path.name} has another batch than {batch} fixed in its graph",
             f"give the model's name in place of the file: it is exported with batch {batch}",
@@ -148,11 +150,12 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
     threads = request.threads or available_cores()
     pin = choose_cores(request.pin, threads)
     for path in request.artifacts:
-        check_artifact(path, request.batch)
+        check_artifact(path, request.backend, request.batch)
     reports = []
     for i, path in enumerate(request.artifacts, 1):
         progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {threads} threads")
-        session = Session(path, threads, settings, request.batch, pin)
+        worker = worker_of(target_run_by(request.backend))
+        session = Session(path, threads, settings, request.batch, pin, worker=worker)
         reports.append(_measure_one(session, request))
     return reports
 
@@ -160,17 +163,17 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
 def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
     sha256, _ = measure_files(session.path)  # reads the file, so that the first load finds it in the system's cache
     environment = {**machine(), **_describe(session.settings), "pin": request.pin, "device": request.device}
-    timed = onnxruntime.time_artifact(session, request.seconds)
+    timed = time_artifact(session, request.seconds)
     statistics = summarise(timed.samples_ms)
     warnings = doubts(statistics, timed.settled, timed.conditions, session.threads)
+    provider = timed.provider
     if not timed.whole_graph:
-        provider = session.settings.provider
         warnings = (*warnings, f"{provider} left a part of the graph to the CPU, so this is not its latency")
     return LatencyReport(
         artifact=session.path,
         sha256=sha256,
         backend=request.backend,
-        provider=session.settings.provider,
+        provider=provider,
         threads=session.threads,
         input_shape=timed.input_shape,
         warmup=timed.warmup,

@@ -14,11 +14,20 @@ from typing import Any, Self
 import psutil
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.latency.settings import RuntimeSettings
 from mobilevit_deploy.workers import CHILD
 
 ONNX_RUNTIME = "mobilevit_deploy.workers.time_onnx"
 GRACE_S = 120  # for loading and for the last run, beyond the time that was asked for
+
+
+def worker_of(target: str) -> str:
+    """Returns the module that times a target's artifacts; raises MeasurementError where nothing here does."""
+    known = format_of(target)
+    if known.worker is None:
+        raise MeasurementError(f"no latency of {known.title} on this machine: {known.no_latency}")
+    return f"mobilevit_deploy.workers.{known.worker}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.report.json import SCHEMA
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     timed = next((item.ratio for item in comparison.results[1:] if item.ratio), None)
     if timed:
         note = f"{timed.pairs} rounds in {timed.groups} groups of processes, {comparison.threads} threads; "
-        note += f"{machine['cpu']}; onnxruntime {machine['versions']['onnxruntime']}"
+        backends = dict.fromkeys(format_of(item.target).backend for item in comparison.results if item.p50_ms)
+        note += "; ".join([machine["cpu"], *(f"{name} {machine['versions'][name]}" for name in backends)])
         notes.append(Text(note, style="dim"))
     return Group(table, *notes)
 

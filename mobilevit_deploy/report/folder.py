@@ -9,6 +9,7 @@ from typing import Literal
 
 from mobilevit_deploy.catalog import PublishedAccuracy, models, recipes
 from mobilevit_deploy.errors import ArtifactError, printable
+from mobilevit_deploy.formats import formats
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.report.json import report_name
 from mobilevit_deploy.report.records import (
@@ -18,7 +19,7 @@ from mobilevit_deploy.report.records import (
     LatencyRecord,
     read_record,
 )
-from mobilevit_deploy.report.stored import SUFFIX, TARGETS_BY_SUFFIX
+from mobilevit_deploy.report.stored import SUFFIX
 
 State = Literal["present", "changed", "missing"]
 
@@ -159,7 +160,7 @@ def published_accuracy(record: ExportRecord) -> Published:
 def _unmatched(folder: Path, artifacts: Sequence[Artifact], latencies: Sequence[LatencyRecord]) -> Iterator[Problem]:
     """Yields artifacts without a report, and measurements of what is not in the folder."""
     names = {artifact.name for artifact in artifacts}
-    for path in sorted(path for suffix in TARGETS_BY_SUFFIX for path in folder.glob(f"*{suffix}")):
+    for path in sorted(path for known in formats().values() for path in folder.glob(f"*{known.suffix}")):
         if path.name not in names:
             yield Problem(printable(path.name), "an artifact without a report that can be read")
     shown = {id(latency) for artifact in artifacts for latency in (*artifact.latencies, *artifact.stale)}

@@ -36,8 +36,8 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     first, machine = reports[0], reports[0].environment
     settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
     note = (
-        f"{first.provider}, {first.threads} threads, batch {first.batch}; {machine['cpu']}, "
-        f"{machine['cores_available']} cores available; onnxruntime {machine['versions']['onnxruntime']}"
+        f"{first.provider or first.backend}, {first.threads} threads, batch {first.batch}; {machine['cpu']}, "
+        f"{machine['cores_available']} cores available; {first.backend} {machine['versions'][first.backend]}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )
     published = published_notes((report.artifact.name, report.input_shape) for report in reports)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mobilevit_deploy.formats import formats
 from mobilevit_deploy.publish import publish_text
 from mobilevit_deploy.report.json import SCHEMA, dumps, latency_document, report_name
 from mobilevit_deploy.report.records import BrokenReportError, LatencyFile, read_record
 
 SUFFIX = ".latency.json"
-TARGETS_BY_SUFFIX = {".onnx": "onnx", ".mlpackage": "coreml"}
 
 
 class Measured(Protocol):
@@ -36,7 +36,7 @@ def latency_path(artifact: Path) -> Path | None:
 
     What `mvd` did not export may lie anywhere: nothing is written there unasked.
     """
-    target = TARGETS_BY_SUFFIX.get(artifact.suffix)
+    target = next((name for name, known in formats().items() if known.suffix == artifact.suffix), None)
     if target is None:
         return None
     report = artifact.with_name(report_name(artifact, target))

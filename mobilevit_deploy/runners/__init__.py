@@ -1,15 +1,13 @@
 """What opens an artifact and computes with it, independently of the converter that wrote it; one file each."""
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-
-from mobilevit_deploy.errors import ArtifactError
 
 Array = npt.NDArray[np.float32]
 
@@ -52,6 +50,29 @@ Opener = Callable[[], Runner]
 Reading = Literal["rounded", "unrounded", "rounded constants"]
 
 
+class TargetRunners(Protocol):
+    """What the file in this folder that has a target's name provides."""
+
+    def open_all(self, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
+        """See ``runners_for``."""
+
+    def open_unrounded(self, path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener | None:
+        """See ``unrounded``."""
+
+    def observe(
+        self, path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None
+    ) -> list[Observed]:
+        """See ``observe_values``."""
+
+    def takes_batch(self, path: Path, batch: int) -> bool:
+        """Tells whether a batch can be run; raises ArtifactError for a damaged file."""
+
+
+def runners_of(target: str) -> TargetRunners:
+    """Returns what runs a target's artifacts."""
+    return cast(TargetRunners, importlib.import_module(f"mobilevit_deploy.runners.{target}"))
+
+
 def runners_for(target: str, path: Path, function: str | None = None) -> Sequence[Opener | NotMeasured]:
     """Returns what opens an artifact in each runner there is; one at a time, for each takes memory.
 
@@ -60,16 +81,7 @@ def runners_for(target: str, path: Path, function: str | None = None) -> Sequenc
         path: of the artifact.
         function: of a Core ML model that has more than one.
     """
-    if target == "onnx":
-        from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
-
-        return [partial(OnnxRuntimeRunner, path, optimization) for optimization in ("disabled", "all")]
-    if target == "coreml":
-        from mobilevit_deploy.runners.coreml import core_ml_runners
-        from mobilevit_deploy.runners.mil import MilRunner
-
-        return [partial(MilRunner, path, function=function), *core_ml_runners(path, function)]
-    return [NotMeasured(target, {}, f"this version has no runner for {target}, so the file was not compared")]
+    return runners_of(target).open_all(path, function)
 
 
 def unrounded(
@@ -91,16 +103,7 @@ def unrounded(
         reading: "rounded constants" for a float32 artifact to compare with.
         like: the artifact that says which of the float32 one's weights are rounded, and to what.
     """
-    if target == "onnx":
-        from mobilevit_deploy.runners.onnxruntime import OnnxRuntimeRunner
-        from mobilevit_deploy.runners.unrounded_onnx import change_for
-
-        return partial(OnnxRuntimeRunner, path, "disabled", change_for(reading, like), "weights only")
-    if target == "coreml":
-        from mobilevit_deploy.runners.mil import READINGS, MilRunner
-
-        return partial(MilRunner, path, READINGS[reading], function)
-    return None
+    return runners_of(target).open_unrounded(path, function, reading, like)
 
 
 def observe_values(
@@ -124,13 +127,4 @@ def observe_values(
     Raises:
         ArtifactError: the artifact cannot be run, or no runner shows its values.
     """
-    if target == "onnx":
-        from mobilevit_deploy.runners.onnxruntime import observe_nodes
-        from mobilevit_deploy.runners.unrounded_onnx import change_for
-
-        return observe_nodes(path, batch, change_for(reading, like))
-    if target == "coreml":
-        from mobilevit_deploy.runners.mil import READINGS, MilRunner
-
-        return MilRunner(path, READINGS[reading], function).observe_all(batch)
-    raise ArtifactError(f"this version cannot look into what {target} computes")
+    return runners_of(target).observe(path, function, batch, reading, like)

@@ -9,12 +9,35 @@ from typing import Any
 import numpy as np
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.mil.features import Feature
-from mobilevit_deploy.runners import Array, NotMeasured
-from mobilevit_deploy.runners.mil import MilRunner
+from mobilevit_deploy.mil.features import Feature, describe
+from mobilevit_deploy.mil.package import Package
+from mobilevit_deploy.runners import Array, NotMeasured, Observed, Opener, Reading
+from mobilevit_deploy.runners.mil import READINGS, MilRunner
 
 # CPU only is the reference of Apple's own kernels; all units lets Core ML choose, as an app does.
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")
+
+
+def open_all(path: Path, function: str | None = None) -> "list[Opener | NotMeasured]":
+    """Returns what opens a package op by op, on any machine, and in Core ML."""
+    return [partial(MilRunner, path, function=function), *core_ml_runners(path, function)]
+
+
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
+    """Returns what opens a package so that it is computed in float32."""
+    return partial(MilRunner, path, READINGS[reading], function)
+
+
+def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
+    """Returns what every operation computes; raises ArtifactError."""
+    return MilRunner(path, READINGS[reading], function).observe_all(batch)
+
+
+def takes_batch(path: Path, batch: int) -> bool:
+    """Tells whether one prediction of a package takes so many images; raises ArtifactError."""
+    description = Package(path).model.description
+    shape = describe(description.input[0]).shape if len(description.input) == 1 else ()
+    return shape[:1] == (batch,)
 
 
 def core_ml_runners(path: Path, function: str | None) -> list[Callable[[], "CoreMLRunner"] | NotMeasured]:

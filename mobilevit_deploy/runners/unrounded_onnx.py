@@ -4,6 +4,7 @@ Both sides have the weights of the smaller file, rounded anew here from the floa
 the only thing that drops out. What is left of a difference is a fault, of a scale, a weight or an operation.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from onnx import TensorProto, numpy_helper
 
 from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.runners import Reading
-from mobilevit_deploy.runners.onnxruntime import Change
+
+Change = Callable[[Path], bytes]  # reads a file as another model
 
 Floats = npt.NDArray[np.float32]
 

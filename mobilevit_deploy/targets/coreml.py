@@ -34,14 +34,11 @@ from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.mil import module_notes
 from mobilevit_deploy.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.mil.features import Feature
+from mobilevit_deploy.mil.listing import read_operations as read_operations
 from mobilevit_deploy.mil.package import Package, make_reproducible
 from mobilevit_deploy.runners.mil import MilRunner
 
 SUFFIX = ".mlpackage"
-VERSION_NAME = "iOS"
-VERSION_OPTION = "--min-ios"
-TAKES_APP_OPTIONS = True
-
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
@@ -68,6 +65,7 @@ def convert(request: ConversionRequest) -> Artifact:
                 model, compression, uncompressed = _compress(model, request, request.compression, kept)
                 intermediates += uncompressed
         specification = model.get_spec()
+        assert request.version is not None  # its recipe has them
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
         model.user_defined_metadata.update(request.metadata)

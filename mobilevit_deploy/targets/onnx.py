@@ -28,19 +28,16 @@ from mobilevit_deploy.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.half_precision import convert_to_half
 from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.inspection.operations import Operation, Tensor
 from mobilevit_deploy.int8_graph import suit_int8
 from mobilevit_deploy.module_paths import MODULE_PATH_KEY, common_path, fill_from_neighbours, read_path, write_path
-from mobilevit_deploy.onnx_files import load_onnx
+from mobilevit_deploy.onnx_files import COPY_AGAIN, first_line, load_onnx
 from mobilevit_deploy.onnx_inputs import fed_inputs
 from mobilevit_deploy.quantization import QuantizationResult
 from mobilevit_deploy.quantize_onnx import quantize
 from mobilevit_deploy.workers import CHILD
 
 SUFFIX = ".onnx"
-VERSION_NAME = "opset"
-VERSION_OPTION = "--opset"
-TAKES_APP_OPTIONS = False
-
 SIMPLIFIER = (*CHILD, "mobilevit_deploy.workers.simplify_onnx")
 SIMPLIFY_TIMEOUT_S = 300
 
@@ -134,6 +131,39 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
 def count_ops(model: onnx.ModelProto) -> dict[str, int]:
     """Returns how often each op stands in the graph, the most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def read_operations(path: Path) -> list[Operation]:
+    """Returns the nodes of an ONNX file; external weights are not opened. Raises ArtifactError for a damaged file."""
+    model = load_onnx(path)
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except Exception as error:  # it raises many kinds for a damaged file
+        raise ArtifactError(f"{path.name} is damaged: {first_line(error)}", COPY_AGAIN) from error
+    values = (*graph.value_info, *graph.input, *graph.output)
+    known = {value.name: _tensor(value.type.tensor_type) for value in values}
+    ends = {value.name for value in graph.output}
+    known |= {item.name: Tensor(tuple(item.dims), _dtype(item.data_type)) for item in graph.initializer}
+    return [
+        Operation(
+            node.op_type,
+            read_path(node) or node.name or node.output[0],
+            tuple(known[name] for name in node.input if name in known),
+            tuple(known[name] for name in node.output if name in known),
+            bool(ends & set(node.output)),
+        )
+        for node in graph.node
+    ]
+
+
+def _tensor(tensor: Any) -> Tensor:
+    shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
+    return Tensor(shape, _dtype(tensor.elem_type))
+
+
+def _dtype(number: int) -> str:
+    name: str = onnx.TensorProto.DataType.Name(number)
+    return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())
 
 
 def _export(request: ConversionRequest, path: Path) -> None:

@@ -50,6 +50,7 @@ class _Session:
         shapes = [list(value.shape) for value in self._feed.values()]
         return {
             "load_ms": self._load_ms,
+            "provider": self._request["provider"],
             "input_shape": shapes[0] if shapes else [],
             "pinned_to": pinned_to(),
         }

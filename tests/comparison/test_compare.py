@@ -111,7 +111,7 @@ def test_a_package_has_size_and_drift_and_a_reason(mvd: Mvd) -> None:
 def test_what_cannot_be(mvd: Mvd, base: Path) -> None:
     for arguments, code, message in (
         ((base,), 2, "needs two artifacts"),
-        ((base, "none.onnx"), 1, "there is no file"),
+        ((base, "none.onnx"), 1, "there is no artifact"),
         ((base, save_classifier(Path("free.onnx"), ("n", 3, "h", "w"))), 2, "--input-size HxW"),
         ((base, base, "--pin", "x"), 2, "--pin takes"),
     ):

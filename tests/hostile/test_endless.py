@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.onnx_files import load_onnx
-from mobilevit_deploy.runners import onnxruntime as runner
+from mobilevit_deploy.runners import onnx as runner
 
 
 def test_a_loop_that_is_counted_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

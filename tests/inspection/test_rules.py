@@ -107,7 +107,8 @@ def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
     net = f"{RESEARCH / 'additive_net.py'}:build"
     result = mvd("inspect", net, "--input-size", 32, "--strict", "--json")
     assert result.exit_code == 0, result.stderr
-    onnx_view, coreml_view = json.loads(result.stdout)["inspections"]
+    views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
+    onnx_view, coreml_view = views["onnx"], views["coreml"]
     assert onnx_view["ops_before"]["batch_norm"] == 6
     assert "batch_norm" not in onnx_view["ops_after"]
     assert onnx_view["ops"]["Gelu"] == coreml_view["ops"]["gelu"] == 1

@@ -1,4 +1,4 @@
-"""Latency in ONNX Runtime, on this machine."""
+"""Latency on this machine, of an artifact in fresh processes."""
 
 import time
 from dataclasses import dataclass
@@ -9,8 +9,6 @@ import numpy as np
 from mobilevit_deploy.latency.process import Burst, Session, TimingProcess
 from mobilevit_deploy.latency.sampling import FEWEST_RUNS, Warmup, block_seconds, collect, warm_up
 from mobilevit_deploy.latency.stability import Conditions, Watch, mean_conditions
-
-SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class Timed:
         load_ms: making the session in a fresh process; median of the processes.
         second_load_ms: making it once more, after the last run; likewise.
         peak_rss_mb: most of all processes, MiB; None where the system does not tell.
+        provider: that ran it, as the worker names it; None where a runtime has but one.
         whole_graph: the provider took every node, and none was left to the CPU.
     """
 
@@ -54,6 +53,7 @@ class Timed:
     load_ms: float
     second_load_ms: float
     peak_rss_mb: float | None
+    provider: str | None
     whole_graph: bool
 
 
@@ -80,7 +80,8 @@ def time_artifact(session: Session, seconds: float) -> Timed:
         load_ms=float(np.median([item.opened["load_ms"] for item in processes])),
         second_load_ms=float(np.median([item.last["second_load_ms"] for item in processes])),
         peak_rss_mb=max(peaks, default=None),
-        whole_graph=first.last["whole_graph"],
+        provider=first.opened.get("provider"),
+        whole_graph=first.last.get("whole_graph", True),
     )
 
 

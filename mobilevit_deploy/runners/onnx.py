@@ -1,9 +1,10 @@
 """ONNX Runtime on the CPU."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import onnxruntime
@@ -11,7 +12,9 @@ from onnx import ValueInfoProto, load_model_from_string
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.onnx_files import load_onnx
-from mobilevit_deploy.runners import Array, Observed
+from mobilevit_deploy.onnx_inputs import takes_batch as takes_batch
+from mobilevit_deploy.runners import Array, Observed, Opener, Reading
+from mobilevit_deploy.runners.unrounded_onnx import Change, change_for
 
 # What it logs as an error it raises as well; its log would show a file's own names unchanged on the terminal.
 SILENT = 4
@@ -19,7 +22,6 @@ LONGEST_RUN_S = 300
 
 Optimization = Literal["disabled", "all"]
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
-Change = Callable[[Path], bytes]  # reads a file as another model
 
 
 class OnnxRuntimeRunner:
@@ -71,6 +73,21 @@ class OnnxRuntimeRunner:
         finally:
             timer.cancel()
         return outputs
+
+
+def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
+    """Returns what opens a file with ONNX Runtime's graph optimisations off, and with all of them."""
+    return [partial(OnnxRuntimeRunner, path, optimization) for optimization in get_args(Optimization)]
+
+
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
+    """Returns what opens a file as another model that rounds nothing."""
+    return partial(OnnxRuntimeRunner, path, "disabled", change_for(reading, like), "weights only")
+
+
+def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
+    """Returns what every node computes; raises ArtifactError."""
+    return observe_nodes(path, batch, change_for(reading, like))
 
 
 def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
