@@ -38,7 +38,7 @@ def main() -> int:
         results.add(arguments.results, found, ways)
     saved = json.loads(arguments.results.read_text())
     if arguments.markdown:
-        arguments.markdown.write_text(table.markdown(saved))
+        arguments.markdown.write_text(table.markdown(saved, arguments.plot and arguments.plot.name))
     if arguments.plot:
         plot.draw(saved, arguments.plot)
     return 0
@@ -69,14 +69,15 @@ def _choose(names: list[str] | None) -> list[Way]:
 
 def _show(found: ModelResults) -> None:
     """Prints one model's results."""
+    row = results.row_name(found)
     for item in found.results:
         if item.ratio is None or item.ci95 is None:
-            print(f"{found.model:15} {item.way:12} {item.failure}", flush=True)
+            print(f"{row:15} {item.way:12} {item.failure}", flush=True)
             continue
         low, high = item.ci95
         print(
-            f"{found.model:15} {item.way:12} {item.p50_ms:7.2f} ms {item.ratio:.3f} ({low:.3f} to {high:.3f}) "
-            f"max_rel {item.max_rel:.0e} {results.verdict(item.way, found.model, item.ratio)}",
+            f"{row:15} {item.way:12} {item.p50_ms:7.2f} ms {item.ratio:.3f} ({low:.3f} to {high:.3f}) "
+            f"max_rel {item.max_rel:.0e} {results.verdict(item.way, row, item.ratio)}",
             flush=True,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.baselines.measure import ModelResults
 from benchmarks.baselines.way import Way
+from mobilevit_deploy import catalog
 from mobilevit_deploy.environment import machine, tool_versions
 
 BOUNDS = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
@@ -24,9 +25,19 @@ def add(path: Path, found: ModelResults, ways: list[Way]) -> Saved:
     for way in ways:
         saved["versions"].update(way.versions() or {})
     saved["ways"] = {way.name: {"title": way.title, "about": way.about, "allowed": way.allowed} for way in ways}
-    saved["models"][found.model] = asdict(found)
+    saved["models"][row_name(found)] = asdict(found)
+    order = list(catalog.models())  # a run may take up what an earlier one left
+    saved["models"] = dict(sorted(saved["models"].items(), key=lambda item: order.index(item[1]["model"])))
     path.write_text(json.dumps(saved, indent=1) + "\n")
     return saved
+
+
+def row_name(found: ModelResults) -> str:
+    """Returns the model's name, and what differs from one thread at the size that it is made for."""
+    default = catalog.model(found.model).family.input.default_size
+    size = found.input_shape[-1]
+    parts = [found.model, *([f"{size} px"] if size != default else [])]
+    return ", ".join([*parts, *([f"{found.threads} threads"] if found.threads > 1 else [])])
 
 
 def is_wrong(saved: Saved, result: Mapping[str, Any]) -> bool:
@@ -34,9 +45,9 @@ def is_wrong(saved: Saved, result: Mapping[str, Any]) -> bool:
     return not result["max_rel"] <= saved["ways"][result["way"]]["allowed"]
 
 
-def verdict(way: str, model: str, ratio: float) -> str:
-    """Returns whether a bound is met; empty where there is none."""
-    bound = BOUNDS.get(way, {}).get(model)
+def verdict(way: str, row: str, ratio: float) -> str:
+    """Returns whether a bound is met; empty where there is none, as for other sizes and several threads."""
+    bound = BOUNDS.get(way, {}).get(row)
     if bound is None:
         return ""
     return f"bound {bound:.2f} {'met' if ratio <= bound else 'MISSED'}"

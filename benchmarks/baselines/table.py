@@ -12,13 +12,11 @@ TITLE = [
     "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all of them "
     "in turns, one process each. A loss is shown as a loss.",
     "",
-    "![the same as a picture](baselines.svg)",
-    "",
 ]
 
 
-def markdown(saved: Saved) -> str:
-    """Returns the page."""
+def markdown(saved: Saved, picture: str | None = None) -> str:
+    """Returns the page, with a picture where there is one."""
     ways = saved["ways"]
     columns = list(ways)
     head = ["model", "naive p50", *(ways[way]["title"] for way in columns[1:])]
@@ -30,7 +28,8 @@ def markdown(saved: Saved) -> str:
             [f"`{name}`", f"{naive['p50_ms']:.1f} ms", *(_cell(saved, results.get(way)) for way in columns[1:])]
         )
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*TITLE, *lines, "", *_notes(saved)]) + "\n"
+    pictures = [f"![the same as a picture]({picture})", ""] if picture else []
+    return "\n".join([*TITLE, *pictures, *lines, "", *_notes(saved)]) + "\n"
 
 
 def _cell(saved: Saved, result: Mapping[str, Any] | None) -> str:
@@ -59,5 +58,4 @@ def _notes(saved: Saved) -> list[str]:
             if item["ratio"] and (text := verdict(item["way"], name, item["ratio"])):
                 lines.append(f"- `{name}`, {saved['ways'][item['way']]['title']}: {item['ratio']:.3f}, {text}.")
     versions = ", ".join(f"{key} {value}" for key, value in sorted(saved["versions"].items()) if value)
-    threads = sorted({model["threads"] for model in saved["models"].values()})
-    return [*lines, "", f"{machine['cpu']}, {threads} thread(s), batch 1, pinned. {versions}."]
+    return [*lines, "", f"{machine['cpu']}, batch 1, one thread and pinned unless a row says more. {versions}."]

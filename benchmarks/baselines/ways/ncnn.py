@@ -1,6 +1,7 @@
 """ncnn, from TorchScript by pnnx."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,10 @@ def load(path: Path, threads: int) -> Predict:
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_vulkan_compute = False
-    net.load_param(str(path))
+    if net.load_param(str(path)):
+        kinds = (line.split()[0] for line in path.read_text().splitlines()[2:] if line.strip())
+        foreign = sorted({kind for kind in kinds if "." in kind})  # what pnnx could not translate keeps PyTorch's name
+        sys.exit(f"ncnn does not load what pnnx wrote, which keeps {', '.join(foreign) or 'an unknown layer'}")
     net.load_model(str(path.with_suffix(".bin")))
 
     def predict(batch: Array) -> list[Array]:
