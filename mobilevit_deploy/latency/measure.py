@@ -13,7 +13,7 @@ from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.latency.fresh_processes import time_artifact
 from mobilevit_deploy.latency.process import Session, worker_of
-from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings
+from mobilevit_deploy.latency.settings import CPU, RuntimeSettings, read_settings, recommend
 from mobilevit_deploy.latency.stability import Conditions, doubts
 from mobilevit_deploy.latency.statistics import Statistics, summarise
 from mobilevit_deploy.runners import runners_of
@@ -73,6 +73,7 @@ class LatencyReport:
         peak_rss_mb: peak resident memory of the process in MiB; None where the system does not tell.
         conditions: what else happened on the machine meanwhile.
         warnings: why the figures may not be cited.
+        recommendations: settings that may make it faster, and were not asked for.
         environment: the machine, the session's settings and all versions.
     """
 
@@ -91,6 +92,7 @@ class LatencyReport:
     peak_rss_mb: float | None
     conditions: Conditions
     warnings: tuple[str, ...]
+    recommendations: tuple[str, ...]
     environment: Mapping[str, Any]
 
     @property
@@ -185,6 +187,7 @@ def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
         peak_rss_mb=timed.peak_rss_mb,
         conditions=timed.conditions,
         warnings=warnings,
+        recommendations=recommend(session.settings),
         environment={**environment, "affinity": timed.pinned_to, "versions": tool_versions()},
     )
 

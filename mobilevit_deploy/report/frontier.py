@@ -55,7 +55,7 @@ def comparable_groups(artifacts: Sequence[Artifact]) -> list[Group]:
 def runs_on(latency: LatencyRecord) -> str:
     """Returns what one run computes on: threads, or Core ML's compute units."""
     if latency.threads is None:
-        return latency.provider
+        return latency.provider or latency.backend
     return f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
 
 
@@ -63,7 +63,12 @@ def conditions(latency: LatencyRecord) -> str:
     """Returns in words what two latencies must share to be compared."""
     machine = latency.environment
     batch = latency.input_shape[0] if latency.input_shape else 1
-    texts = [machine.cpu, f"{latency.backend} ({latency.provider})", runs_on(latency), f"batch {batch}"]
+    texts = [
+        machine.cpu,
+        latency.backend + (f" ({latency.provider})" if latency.provider else ""),
+        runs_on(latency),
+        f"batch {batch}",
+    ]
     settings: Settings = {**machine.session_options, **machine.provider_options, **machine.variables}
     return ", ".join([*texts, *(f"{key}={value}" for key, value in settings.items())])
 

@@ -251,6 +251,7 @@ def latency_document(report: LatencyReport) -> dict[str, Any]:
         "peak_rss_mb": report.peak_rss_mb,
         "stable": report.stable,
         "warnings": list(report.warnings),
+        "recommendations": list(report.recommendations),
         "conditions": vars(report.conditions),
         "published": [item.model_dump() for item in published_latencies(report.artifact.name, report.input_shape)],
         "samples_ms": list(report.samples_ms),

@@ -41,4 +41,5 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )
     published = published_notes((report.artifact.name, report.input_shape) for report in reports)
-    return Group(table, Text(note, style="dim"), *published)
+    advice = [Text(f"may help: {text}", style="dim") for text in first.recommendations]
+    return Group(table, Text(note, style="dim"), *advice, *published)

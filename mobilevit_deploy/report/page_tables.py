@@ -154,6 +154,18 @@ def doubts(group: Group, artifacts: Sequence[Artifact]) -> Table | None:
     return _table("Not stable, so not to be cited", ("artifact", "why"), rows) if rows else None
 
 
+def recommendations(group: Group, artifacts: Sequence[Artifact]) -> list[str]:
+    """Returns settings that may make measurements under one set of conditions faster, each once."""
+    found = [
+        text
+        for artifact in artifacts
+        for latency in artifact.latencies
+        if conditions(latency) == group.title
+        for text in latency.recommendations
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 

@@ -159,7 +159,7 @@ class LatencyRecord(Record):
     artifact: Note
     sha256: Sha256
     backend: Name
-    provider: Name
+    provider: Name | None = None
     threads: Count | None = None
     p50_ms: Milliseconds
     ci95_ms: tuple[Milliseconds, Milliseconds]
@@ -173,6 +173,7 @@ class LatencyRecord(Record):
     input_shape: Annotated[list[Count], Field(max_length=16)] = []
     stable: bool = False
     warnings: Annotated[list[Note], Field(max_length=50)] = []
+    recommendations: Annotated[list[Note], Field(max_length=50)] = []
     environment: Environment = Environment()
 
 

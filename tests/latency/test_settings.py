@@ -7,7 +7,7 @@ import pytest
 
 from mobilevit_deploy.errors import MeasurementError, UsageError
 from mobilevit_deploy.latency import settings
-from mobilevit_deploy.latency.settings import CPU, read_settings
+from mobilevit_deploy.latency.settings import CPU, read_settings, recommend
 
 
 def test_options_go_where_their_prefix_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,3 +87,13 @@ def test_huge_pages_that_are_not_there(
     monkeypatch.setattr(settings, "_huge_page_mode", lambda: mode)
     with pytest.raises(MeasurementError, match=message):
         read_settings(huge_pages=True)
+
+
+def test_huge_pages_are_recommended_where_they_work_and_were_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(settings, "_huge_page_mode", lambda: "always [madvise] never")
+    (text,) = recommend(read_settings())
+    assert text.startswith("--huge-pages")
+    assert recommend(read_settings(huge_pages=True)) == ()
+    monkeypatch.setattr(settings, "_huge_page_mode", lambda: "always madvise [never]")
+    assert recommend(read_settings()) == ()
