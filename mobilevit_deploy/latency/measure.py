@@ -119,7 +119,7 @@ def check_backend(backend: str, device: str) -> None:
     if known.worker is None or backend not in profile.backends:
         raise MeasurementError(
             f"{profile.name} ({profile.title}) cannot be measured with {backend} here",
-            f"it takes --backend {' or '.join(profile.backends)}; Core ML needs a Mac, and latency.coreml measures it",
+            f"it takes --backend {' or '.join(profile.backends)}",
         )
 
 
