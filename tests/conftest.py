@@ -1,8 +1,16 @@
 """Fixtures that several test modules share. No test needs the network or files outside this repository."""
 
+import os
+
+# The tests run in one process per core, and so do the programs that they start: threads that wait for each other on
+# cores that are taken cost more than they give. Read when NumPy and PyTorch are imported, so before everything else.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 import argparse
+import functools
+import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.onnx._internal.exporter._registration import onnxscript_apis
 from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.capture import Captured, capture
@@ -21,7 +30,11 @@ from tests.golden.fill import fill_tensor, make_input
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
-torch.set_num_threads(1)  # the tests run in one process per core
+torch.set_num_threads(1)
+gc.set_threshold(50_000, 20, 100)  # as the program itself does
+
+# Reads the source of 500 functions of onnxscript, the same ones for each export of a process: 0.6 s each time.
+onnxscript_apis.get_torchlib_ops = functools.cache(onnxscript_apis.get_torchlib_ops)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,14 @@ def _sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any,
 
 def all_recorded() -> list[Recorded]:
     return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.*.json"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freeze_what_stays() -> Iterator[None]:
+    """Keeps what a module's tests imported out of later collections: a conversion makes several, of 0.3 s each."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
