@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.onnx._internal.exporter._registration import onnxscript_apis
+from torch.onnx._internal.exporter._registration import onnxscript_apis  # type: ignore[attr-defined]
 from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.capture import Captured, capture

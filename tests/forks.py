@@ -37,7 +37,8 @@ OWN_WORKERS = [sys.executable, "-P", "-m"]  # what mobilevit_deploy.workers.CHIL
 class Done:
     """A run that has ended.
 
-    ``code`` is the exit code, or minus the signal; ``acts`` are lines of what the audit hooks saw.
+    ``code`` is the exit code, or minus the signal; ``acts`` are lines of what the audit hooks saw; ``cpu_seconds`` are
+    the processors' own, with those of its children, and do not grow where others are at work too.
     """
 
     code: int
@@ -45,6 +46,7 @@ class Done:
     errors: str
     acts: tuple[str, ...]
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -92,7 +94,7 @@ class Forks:
         while not select.select([self._stdout], [], [], LOOK_S)[0]:
             if time.perf_counter() > end or (largest_bytes and _resident(run.pid) > largest_bytes):
                 os.kill(run.pid, signal.SIGKILL)
-        answer = self._answer(10)
+        answer = self._answer(60)
         files = [run.log / name for name in LOGS]
         texts = [file.read_text(errors="replace") if file.exists() else "" for file in files]
         return Done(
@@ -101,6 +103,7 @@ class Forks:
             errors=texts[1],
             acts=tuple(texts[2].splitlines()),
             seconds=time.perf_counter() - run.begun,
+            cpu_seconds=answer["cpu_seconds"],
             peak_bytes=answer["peak_bytes"],
         )
 
@@ -168,7 +171,11 @@ def serve(warm_up: list[str]) -> None:
         request = json.loads(line)
         if "wait" in request:
             _, status, usage = os.wait4(request["wait"], 0)
-            answer = {"code": os.waitstatus_to_exitcode(status), "peak_bytes": usage.ru_maxrss * 1024}
+            answer = {
+                "code": os.waitstatus_to_exitcode(status),
+                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "peak_bytes": usage.ru_maxrss * 1024,
+            }
         else:
             pid = os.fork()
             if pid == 0:
