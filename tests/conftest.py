@@ -7,7 +7,6 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 import argparse
-import functools
 import gc
 import json
 from collections.abc import Callable, Iterator
@@ -20,11 +19,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.onnx._internal.exporter._registration import onnxscript_apis  # type: ignore[attr-defined]
 from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.capture import Captured, capture
 from mobilevit_deploy.cli.app import app
+from tests import torchlib
 from tests.golden.fill import fill_tensor, make_input
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,9 +31,7 @@ RESEARCH = Path(__file__).parent / "research"
 
 torch.set_num_threads(1)
 gc.set_threshold(50_000, 20, 100)  # as the program itself does
-
-# Reads the source of 500 functions of onnxscript, the same ones for each export of a process: 0.6 s each time.
-onnxscript_apis.get_torchlib_ops = functools.cache(onnxscript_apis.get_torchlib_ops)
+torchlib.remember()
 
 
 @dataclass(frozen=True)

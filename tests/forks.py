@@ -194,8 +194,10 @@ def _import_everything() -> None:
     import torch
 
     import mobilevit_deploy
+    from tests import torchlib
 
     torch.set_num_threads(1)
+    torchlib.remember()
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):
         if not module.name.endswith("__main__") and ".workers." not in module.name:
             importlib.import_module(module.name)
