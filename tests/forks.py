@@ -87,7 +87,7 @@ class Forks:
         self._send({**run, "limits": limits})
         return Run(self._answer(60)["pid"], log, time.perf_counter())
 
-    def wait(self, run: Run, seconds: float = 60.0, largest_bytes: int | None = None) -> Done:
+    def wait(self, run: Run, seconds: float = 180.0, largest_bytes: int | None = None) -> Done:
         """Waits for the end; a run that takes longer, or more memory, is killed."""
         self._send({"wait": run.pid})
         end = run.begun + seconds
@@ -107,7 +107,7 @@ class Forks:
             peak_bytes=answer["peak_bytes"],
         )
 
-    def run(self, arguments: Sequence[object], folder: Path, log: Path, seconds: float = 60.0) -> Done:
+    def run(self, arguments: Sequence[object], folder: Path, log: Path, seconds: float = 180.0) -> Done:
         """Starts and waits."""
         return self.wait(self.start(arguments, folder, log), seconds)
 

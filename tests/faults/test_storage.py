@@ -3,12 +3,15 @@
 import atexit
 import ctypes
 import os
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from tests.faults.conftest import Survived
 from tests.faults.exports import Checkpoints, check_whole, export, hashes, recover, weights_by_target
 from tests.forks import Done, Forks
@@ -31,6 +34,20 @@ def give_up_rights(_: Path) -> None:
         for i in range(3):  # effective, permitted, inheritable
             sets[i] &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)
         assert library.capset(header, sets) == 0
+
+
+def stop_where_it_converts(log: Path) -> None:
+    """Makes this process, a fork without rights, stop before it writes a package, until it is sent on."""
+    from mobilevit_deploy.targets import coreml
+
+    convert = coreml.convert
+
+    def stopping(request: ConversionRequest) -> Artifact:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return convert(request)
+
+    give_up_rights(log)
+    coreml.convert = stopping
 
 
 def refused(done: Done, *texts: str) -> None:
@@ -119,9 +136,12 @@ def test_a_folder_that_becomes_read_only(
     forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, folder: Path, survived: Survived
 ) -> None:
     old = hashes(folder)
-    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:give_up_rights")
-    _wait_for("coreml: converting", log)
+    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:stop_where_it_converts")
+    end = time.perf_counter() + 60
+    while psutil.Process(run.pid).status() != psutil.STATUS_STOPPED and time.perf_counter() < end:
+        time.sleep(0.01)
     folder.chmod(0o555)
+    os.kill(run.pid, signal.SIGCONT)
     refused(forks.wait(run), "Permission denied")
     folder.chmod(0o755)
     assert hashes(folder) == old
@@ -177,7 +197,7 @@ def test_two_exports_to_one_name(
 
 
 def _wait_for(text: str, log: Path) -> None:
-    end = time.perf_counter() + 30
+    end = time.perf_counter() + 60
     while text not in _errors(log) and time.perf_counter() < end:
         time.sleep(0.001)
 
