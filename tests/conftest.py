@@ -132,4 +132,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for counted, what in (("hostile", "hostile inputs refused"), ("fault", "faults survived")):
         found = [value for report in passed for key, value in report.user_properties if key == counted]
         if found:
-            terminalreporter.write_line(f"{what}: {len(found)}, distinct: {len(set(found))}")
+            terminalreporter.write_line(f"distinct {what}: {len(set(found))}, in {len(found)} runs")
