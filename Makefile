@@ -1,20 +1,34 @@
 # `make demo` and `make test` are all that a new machine needs: Python 3.11 or later with pip, make and git.
 PYTHON := $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+LOCK := .ci/requirements.lock
+# Other versions of Python take the newest releases: those of the lock file may not be there for them.
+PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.version_info[:2] == (3, 11) else "")')
+# Whole files stay in one process for as long as both have work, so what their tests share is made once.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-.PHONY: demo test lint clean
+.PHONY: demo test coverage lint lock clean
 
 demo: .venv/installed
 	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
 	$(BIN)/mvd latency --threads 1 --seconds 2
 
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -q -n 2
+	$(PYTEST)
+
+coverage: .venv/installed-dev
+	$(PYTEST) --cov --cov-fail-under=90
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev]'
+	sed -n '/^#/p' $(LOCK) > .venv-lock/lock
+	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' | sed 's/+.*//' >> .venv-lock/lock
+	mv .venv-lock/lock $(LOCK) && rm -rf .venv-lock
 
 clean:
 	rm -rf .venv artifacts .mypy_cache .pytest_cache .ruff_cache
@@ -22,10 +36,10 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/installed: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+.venv/installed: .venv/bin/python pyproject.toml $(LOCK)
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable .
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev]'
 	touch $@

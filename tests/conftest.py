@@ -1,8 +1,15 @@
 """Fixtures that several test modules share. No test needs the network or files outside this repository."""
 
+import os
+
+# The tests run in one process per core, and so do the programs that they start: threads that wait for each other on
+# cores that are taken cost more than they give. Read when NumPy and PyTorch are imported, so before everything else.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 import argparse
+import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +23,15 @@ from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.capture import Captured, capture
 from mobilevit_deploy.cli.app import app
+from tests import torchlib
 from tests.golden.fill import fill_tensor, make_input
 
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
-torch.set_num_threads(1)  # the tests run in one process per core
+torch.set_num_threads(1)
+gc.set_threshold(50_000, 20, 100)  # as the program itself does
+torchlib.remember()
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,14 @@ def all_recorded() -> list[Recorded]:
     return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.*.json"))]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def freeze_what_stays() -> Iterator[None]:
+    """Keeps what a module's tests imported out of later collections: a conversion makes several, of 0.3 s each."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained checkpoint in the family's own training format, EMA weights beside raw ones."""
@@ -114,4 +132,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for counted, what in (("hostile", "hostile inputs refused"), ("fault", "faults survived")):
         found = [value for report in passed for key, value in report.user_properties if key == counted]
         if found:
-            terminalreporter.write_line(f"{what}: {len(found)}, distinct: {len(set(found))}")
+            terminalreporter.write_line(f"distinct {what}: {len(set(found))}, in {len(found)} runs")

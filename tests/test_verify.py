@@ -1,6 +1,5 @@
 """Verifying what lies on disk: what passes, what is caught, what is said of it, and where it went wrong."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyReque
 from tests.conftest import RESEARCH
 from tests.golden.digits import digit_images
 from tests.mil.conftest import body_of, edit_model
+from tests.schemas import check as check_document
 
 NET = f"{RESEARCH / 'small_net.py'}:build"
 HALF = RESEARCH / "half_nets.py"
@@ -397,8 +397,7 @@ def test_what_is_noted_is_read_back(trained: Path) -> None:
 def test_as_json(artifacts: Path, mvd: Mvd) -> None:
     result = mvd("verify", artifacts / "cas_vit_xs-64x64-fp16.mlpackage", "--json")
     assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
-    assert document["schema"] == 1
+    document = check_document("verify", result.stdout)
     assert document["parity"]["status"] == "passed"
     assert document["divergence"] is None
     missing = [entry["settings"]["compute_units"] for entry in document["parity"]["not_run"]]

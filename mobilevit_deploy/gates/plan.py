@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.checkpoint import WeightsChoice
-from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.export import ExportRequest
 from mobilevit_deploy.formats import formats
 from mobilevit_deploy.image_size import parse_image_size
 from mobilevit_deploy.load import ModelRequest
+from mobilevit_deploy.text_files import read_limited
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -174,18 +175,16 @@ def read_checks(path: Path) -> tuple[Check, ...]:
         CatalogError: it cannot be read, or says something else than a list of checks.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise CatalogError(f"{path} is larger than {LARGEST_FILE} bytes, and no list of checks")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        checks = CheckFile.model_validate(content).check
-    except OSError as error:
-        raise CatalogError(f"cannot read {path}: {error.strerror}", "give a TOML file; see docs/ci.md") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CatalogError(f"{path} is not TOML: {error}", "see docs/ci.md") from error
+        text = read_limited(path, LARGEST_FILE, "give a TOML file; see docs/ci.md").decode("utf-8")
+        checks = CheckFile.model_validate(tomllib.loads(text)).check
+    except MvdError as error:
+        raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise CatalogError(f"{path}: {where}: {first['msg']}", "docs/ci.md has every key") from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}", "see docs/ci.md") from error
     return tuple(_beside(check, path.parent) for check in checks)
 
 

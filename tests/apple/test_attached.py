@@ -9,6 +9,7 @@ from mobilevit_deploy.apple.attached import device_of, list_devices, read_device
 from tests.apple.conftest import IDENTIFIER, UDID, Mvd, StandIn
 from tests.apple_tools import devicectl
 from tests.apple_tools.state import State
+from tests.schemas import check as check_document
 
 
 @pytest.mark.parametrize("mode", ["xcode_26", "xcode_27"])
@@ -47,7 +48,7 @@ def test_xcode_27_with_the_deprecated_fields_beside(tools: StandIn) -> None:
 
 def test_every_obstacle_is_shown_with_its_next_step(tools: StandIn, mvd: Mvd) -> None:
     tools.set("developer_mode_off", "locked")
-    (device,) = json.loads(mvd("devices", "--json").stdout)["attached"]
+    (device,) = check_document("devices", mvd("devices", "--json").stdout)["attached"]
     assert not device["ready"]
     assert [item["message"] for item in device["obstacles"]] == ["Developer Mode is off", "it is locked"]
     assert all(item["hint"] for item in device["obstacles"])

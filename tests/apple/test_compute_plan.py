@@ -7,6 +7,7 @@ import pytest
 from mobilevit_deploy.inspection.rules import RULES, rewrites_against
 from mobilevit_deploy.rewrites import REWRITES
 from tests.apple.conftest import NAME, StandIn
+from tests.schemas import check as check_document
 
 # The stand-in takes ten for a convolution and one for the gather, the mean and the two casts.
 SHARE = 11 / 14
@@ -17,7 +18,7 @@ def test_the_plan_by_op_and_module(mac: StandIn, package: Path, device: str) -> 
     mac.set()
     done = mac.run("profile", package, "--device", device, "--json")
     assert done.code == 0, done.err
-    plan = done.json
+    plan = check_document("plan", done.out)
     assert plan["neural_engine_share"] == pytest.approx(SHARE, abs=1e-9)
     assert plan["cost_by_device"]["CPU"] == pytest.approx(1 - SHARE, abs=1e-9)
     operations = {item["op"] + " " + str(item["module"]): item for item in plan["operations"]}

@@ -8,13 +8,14 @@ import pytest
 
 from tests.apple.conftest import NAME, StandIn, body, tiny_package
 from tests.mil.packages import build, coremltools, save
+from tests.schemas import check as check_document
 
 
 def test_on_this_mac(mac: StandIn, package: Path) -> None:
     mac.set()
     done = mac.run("latency", package, "--backend", "coreml", "--seconds", 0.1, "--compute-units", "each", "--json")
     assert done.code == 0, done.err
-    results = done.json["results"]
+    results = check_document("latency", done.out)["results"]
     assert [result["compute_units"] for result in results] == ["all", "cpu", "cpu+gpu", "cpu+ne"]
     for result in results:
         assert result["device"] == "host"

@@ -14,6 +14,7 @@ from typer.testing import Result
 from mobilevit_deploy import __version__
 from mobilevit_deploy.cli import export as export_command
 from tests.conftest import RESEARCH
+from tests.schemas import read as read_document
 from tests.targets.test_coreml import read
 
 Mvd = Callable[..., Result]
@@ -61,7 +62,7 @@ def test_options_reach_the_artifact(mvd: Mvd, digits_checkpoint: Path) -> None:
     arguments = ("--checkpoint", digits_checkpoint, "--weights", "raw", "--require-trained", "--precision", "fp32")
     more = ("--min-ios", 17, "--input-size", "32x64", "--batch", 2, "--no-rewrite", "--to", "coreml", "--json")
     result = mvd("export", "cas_vit_xs", *arguments, *more)
-    (report,) = json.loads(result.stdout)["artifacts"]
+    (report,) = read_document("export", result.stdout)["artifacts"]
     assert report["weights"]["key"] == "model"
     assert report["input"]["shape"] == [2, 3, 32, 64]
     assert report["version"] == {"iOS": 17}
@@ -105,7 +106,9 @@ def test_a_failed_check_is_exit_3_and_still_reports(mvd: Mvd, tmp_path: Path) ->
     (tmp_path / "strict.toml").write_text(recipe.replace("max_rel = 1e-5", "max_rel = 0.0"))
     result = mvd(*SMALL, "--recipe", "strict.toml", "--json")
     assert result.exit_code == 3
-    (report,) = json.loads(result.stdout)["artifacts"]
+    document = read_document("export", result.stdout)
+    (report,) = document["artifacts"]
+    assert not document["published"]
     assert report["parity"]["status"] == "failed"
     assert "of the largest value, more than" in result.stderr
     assert not Path("artifacts").exists()
@@ -147,7 +150,7 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
     for arguments in ((), (artifact,), ("additive_net_build",)):
         result = mvd("latency", *arguments, "--threads", 1, "--seconds", 0.1, "--json")
         assert result.exit_code == 0, result.stderr
-        (found,) = json.loads(result.stdout)["results"]
+        (found,) = read_document("latency", result.stdout)["results"]
         assert found["artifact"] == artifact
         assert {
             "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",

@@ -20,6 +20,7 @@ from mobilevit_deploy.latency.process import Session
 from mobilevit_deploy.latency.stability import Conditions
 from tests.comparison.models import save_classifier
 from tests.conftest import RESEARCH
+from tests.schemas import check as check_document
 
 Mvd = Callable[..., Result]
 
@@ -70,8 +71,7 @@ def test_the_command(mvd: Mvd, base: Path) -> None:
     free = save_classifier(Path("free.onnx"), ("n", 3, "h", "w"), scale=1.1)
     result = mvd("compare", base, free, "--input-size", 128, "--threads", 1, "--seconds", 0.1, "--json")
     assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
-    assert {"schema", "base", "results", "threads", "conditions", "warnings", "environment"} <= set(document)
+    document = check_document("compare", result.stdout)
     assert document["base"] == str(base)
     first, second = document["results"]
     assert {

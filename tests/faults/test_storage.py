@@ -1,14 +1,17 @@
 """Disks that are full, folders that cannot be written or disappear, and two exports to one name."""
 
+import atexit
 import ctypes
 import os
+import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from mobilevit_deploy.artifact import Artifact, ConversionRequest
 from tests.faults.conftest import Survived
 from tests.faults.exports import Checkpoints, check_whole, export, hashes, recover, weights_by_target
 from tests.forks import Done, Forks
@@ -16,6 +19,8 @@ from tests.forks import Done, Forks
 BOTH = ("onnx", "coreml")
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 CAPABILITY_VERSION_3 = 0x20080522
+CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_PRIVATE = 0x20000, 0x10000000, 0x4000, 0x40000
+NO_DISK = "no file system can be made for this test: be root, or permit user name spaces"
 STAGES = ("onnx: converting", "coreml: converting", "comparing tiny_net_build-8x8-fp16", "publishing into")
 
 
@@ -29,6 +34,20 @@ def give_up_rights(_: Path) -> None:
         for i in range(3):  # effective, permitted, inheritable
             sets[i] &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)
         assert library.capset(header, sets) == 0
+
+
+def stop_where_it_converts(log: Path) -> None:
+    """Makes this process, a fork without rights, stop before it writes a package, until it is sent on."""
+    from mobilevit_deploy.targets import coreml
+
+    convert = coreml.convert
+
+    def stopping(request: ConversionRequest) -> Artifact:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return convert(request)
+
+    give_up_rights(log)
+    coreml.convert = stopping
 
 
 def refused(done: Done, *texts: str) -> None:
@@ -70,24 +89,33 @@ def test_no_file_may_grow_further(
     survived("")
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few kilobytes, where this process may make one; else the device that is always full."""
-    path = tmp_path / "disk"
-    path.mkdir()
+def use_full_disk(log: Path) -> None:
+    """Gives this process, a fork, a file system of a few kilobytes as its current folder; it ends with the process.
+
+    Where this process is not root, it becomes so in a name space of its own.
+    """
+    disk, user, group = log.parent / "disk", os.getuid(), os.getgid()
     library = ctypes.CDLL(None, use_errno=True)
-    mounted = library.mount(b"none", os.fsencode(path), b"tmpfs", 0, b"size=24k") == 0
-    yield path
-    if mounted:
-        library.umount2(os.fsencode(path), 2)
+    if library.unshare(CLONE_NEWNS | (CLONE_NEWUSER if user else 0)):
+        raise OSError(ctypes.get_errno(), f"{NO_DISK}: unshare")
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    library.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    if library.mount(b"none", os.fsencode(disk), b"tmpfs", 0, b"size=24k"):
+        raise OSError(ctypes.get_errno(), f"{NO_DISK}: mount")
+    os.chdir(disk)
+    # Whoever looks from outside sees the folder below.
+    atexit.register(lambda: (log / "left").write_text("\n".join(map(str, disk.iterdir()))))
 
 
-def test_a_full_disk(forks: Forks, checkpoints: Checkpoints, log: Path, full_disk: Path, survived: Survived) -> None:
-    if not os.path.ismount(full_disk):
-        pytest.xfail("no file system can be made here; test_no_file_may_grow_further covers the same refusals")
-    done = forks.run(export(checkpoints.first, *BOTH), full_disk, log)
+def test_a_full_disk(forks: Forks, checkpoints: Checkpoints, log: Path, tmp_path: Path, survived: Survived) -> None:
+    (tmp_path / "disk").mkdir()
+    arguments = export(checkpoints.first, *BOTH)
+    done = forks.wait(forks.start(arguments, tmp_path, log, "tests.faults.test_storage:use_full_disk"))
     refused(done, "No space left")
-    assert list(full_disk.iterdir()) == []
+    assert (log / "left").read_text() == ""
     survived("")
 
 
@@ -108,9 +136,12 @@ def test_a_folder_that_becomes_read_only(
     forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, folder: Path, survived: Survived
 ) -> None:
     old = hashes(folder)
-    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:give_up_rights")
-    _wait_for("coreml: converting", log)
+    run = forks.start(export(checkpoints.second, *BOTH), here, log, "tests.faults.test_storage:stop_where_it_converts")
+    end = time.perf_counter() + 60
+    while psutil.Process(run.pid).status() != psutil.STATUS_STOPPED and time.perf_counter() < end:
+        time.sleep(0.01)
     folder.chmod(0o555)
+    os.kill(run.pid, signal.SIGCONT)
     refused(forks.wait(run), "Permission denied")
     folder.chmod(0o755)
     assert hashes(folder) == old
@@ -166,7 +197,7 @@ def test_two_exports_to_one_name(
 
 
 def _wait_for(text: str, log: Path) -> None:
-    end = time.perf_counter() + 30
+    end = time.perf_counter() + 60
     while text not in _errors(log) and time.perf_counter() < end:
         time.sleep(0.001)
 

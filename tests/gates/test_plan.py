@@ -1,5 +1,6 @@
 """The TOML file of ``mvd check``: what it says, and that nothing else is taken for it."""
 
+import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -95,3 +96,19 @@ def test_any_bytes_are_checks_or_a_message(content: bytes) -> None:
         file = Path(folder) / "checks.toml"
         file.write_bytes(content)
         assert read_checks(file)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "zeros.toml").symlink_to("/dev/zero")
+    for name in ("pipe", "folder", "zeros"):
+        with pytest.raises(CatalogError, match="it is no file"):
+            read_checks(tmp_path / f"{name}.toml")
+
+
+@pytest.mark.parametrize("text", ["x = " + "1" * 5000, "x = " + "[" * 10_000, "\xff"])
+def test_what_no_toml_reader_takes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "checks.toml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CatalogError, match="is not TOML"):
+        read_checks(tmp_path / "checks.toml")

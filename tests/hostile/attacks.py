@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.conftest import RESEARCH
 from tests.forks import Done, Forks
 
-SECONDS = 10.0
+SECONDS = 10.0  # of a processor's time: what a busy machine adds to that is not the input's doing
+WAITING_S = 60.0  # what takes longer waits for something that does not come
 LARGEST_BYTES = 2 * 2**30
 NET = f"{RESEARCH / 'tiny_net.py'}:build"
 # That an allocation failed is no check: on a larger machine it would have succeeded.
@@ -72,10 +73,10 @@ def attack(forks: Forks, place: Place, arguments: Sequence[object], prepare: str
     before = look(place.root)
     log = place.root.with_name(f"{place.root.name}-log-{len(list(place.root.parent.iterdir()))}")
     log.mkdir()
-    done = forks.wait(forks.start(arguments, place.here, log, prepare), 2 * SECONDS, 2 * LARGEST_BYTES)
+    done = forks.wait(forks.start(arguments, place.here, log, prepare), WAITING_S, 2 * LARGEST_BYTES)
     shown = f"{arguments}\n{done.errors[-3000:]}"
     assert done.code in (0, 1, 2, 3), f"exit {done.code}: {shown}"
-    assert done.seconds <= SECONDS, f"{done.seconds:.1f} s: {shown}"
+    assert done.cpu_seconds <= SECONDS, f"{done.cpu_seconds:.1f} s: {shown}"
     assert done.peak_bytes <= LARGEST_BYTES, f"{done.peak_bytes >> 20} MB: {shown}"
     assert not place.proof.exists(), f"code was executed: {shown}"
     assert done.acts == (), shown

@@ -14,6 +14,7 @@ from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.inspection.operations import Operation, Shape, Tensor
 from mobilevit_deploy.inspection.rules import RULES, check
 from tests.conftest import RESEARCH
+from tests.schemas import check as check_document
 
 Mvd = Callable[..., Result]
 
@@ -133,5 +134,5 @@ def test_strict_is_exit_3_and_names_the_module(mvd: Mvd, tmp_path: Path) -> None
     assert "gather" in plain.stdout
     strict = mvd("inspect", f"{tmp_path}/net.py:build", "--input-size", 8, "--to", "coreml", "--strict", "--json")
     assert strict.exit_code == 3
-    findings = json.loads(strict.stdout)["inspections"][0]["findings"]
+    findings = check_document("inspect", strict.stdout)["inspections"][0]["findings"]
     assert ("gather", "1") in {(finding["rule"], finding["at"]) for finding in findings}

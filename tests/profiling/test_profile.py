@@ -18,6 +18,7 @@ from mobilevit_deploy.profiling import ProfileReport, ProfileRequest, profile_ar
 from mobilevit_deploy.profiling.trace import write_trace
 from mobilevit_deploy.profiling.tree import build_tree, rows
 from tests.profiling.graphs import BLOCK_MACS, HEAD_MACS, SIZE, STEM_MACS, model, small_net, weight
+from tests.schemas import check as check_document
 
 PATHS = ("stem/conv", "stem/act", "block/conv", "block", "head", "head/norm", "head/fc", "head/fc")
 
@@ -168,7 +169,7 @@ def test_the_command(mvd: Callable[..., Result]) -> None:
         assert text in result.stdout
     assert "head.fc" not in result.stdout
     assert Path("t.json").is_file()
-    document = json.loads(mvd(*arguments, "--json").stdout)
+    document = check_document("profile", mvd(*arguments, "--json").stdout)
     assert document["macs"] == STEM_MACS + BLOCK_MACS + HEAD_MACS
     assert document["modules"][0]["share"] == 1
     assert sum(row["ms"] for row in document["ops"]) == pytest.approx(document["nodes_ms"])

@@ -13,6 +13,7 @@ from mobilevit_deploy import catalog
 from mobilevit_deploy.report.folder import read_folder
 from mobilevit_deploy.report.html import page_document, render
 from tests.report.sample import Page, Sample
+from tests.schemas import check as check_document
 
 Mvd = Callable[..., Result]
 CLASSIFIER = {"task": "classify", "outputs": [{"name": "logits", "shape": [1, 1000]}]}
@@ -39,10 +40,10 @@ def words(page: Page) -> str:
 def test_export_latency_and_report_belong_together(mvd: Mvd, real_folder: Path) -> None:
     (artifact,) = real_folder.glob("*.onnx")
     measured = mvd("latency", artifact, "--threads", 1, "--seconds", 0.1, "--json")
-    (latency,) = json.loads(measured.stdout)["results"]
+    (latency,) = check_document("latency", measured.stdout)["results"]
     result = mvd("report", real_folder, "--out", "page.html", "--json")
     assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
+    document = check_document("report", result.stdout)
     (found,) = document["artifacts"]
     assert (found["name"], found["state"], found["trained"]) == (artifact.name, "present", False)
     assert [item["p50_ms"] for item in found["latencies"]] == [latency["p50_ms"]]

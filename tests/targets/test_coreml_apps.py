@@ -2,7 +2,6 @@
 
 import gc
 import importlib.util
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from mobilevit_deploy.targets.coreml import describe
 from mobilevit_deploy.verify import VerifyFailedError, VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
 from tests.mil.conftest import edit_model
+from tests.schemas import check as check_document
 from tests.targets.test_coreml import read
 
 NET = RESEARCH / "small_net.py"
@@ -301,7 +301,7 @@ def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     wrong = mvd(*common[:-1], "red", "--to", "coreml")
     assert wrong.exit_code == 2
     both = mvd(*common, *more[:2], "--to", "onnx", "--to", "coreml", "--json")
-    onnx, coreml = json.loads(both.stdout)["artifacts"]
+    onnx, coreml = check_document("export", both.stdout)["artifacts"]
     assert onnx["input"] == {"name": "input", "shape": [1, 3, 16, 16], "kind": "array"}
     assert coreml["input"]["kind"] == "image"
     assert onnx["parity"]["status"] == "passed"
