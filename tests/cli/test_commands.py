@@ -231,7 +231,7 @@ def test_doctor_and_version(mvd: Mvd) -> None:
     assert mvd("--version").stdout == f"mvd {__version__}\n"
     document = json.loads(mvd("doctor", "--json").stdout)
     assert document["versions"]["torch"] == version("torch")
-    assert {ability["name"]: ability["works"] for ability in document["abilities"]}["export to ONNX"]
+    assert {ability["name"]: ability["works"] for ability in document["abilities"]}["export, verify and measure ONNX"]
     assert "verify Core ML" in mvd("doctor").stdout
 
 
