@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
@@ -28,6 +29,10 @@ from tests.golden.fill import fill_tensor, make_input
 
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
+
+# The same examples in every run, and as long as they take: neither chance nor a busy machine decides over a change.
+settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 torch.set_num_threads(1)
 gc.set_threshold(50_000, 20, 100)  # as the program itself does

@@ -15,6 +15,7 @@ from mobilevit_deploy.export import ExportRequest, export_model
 from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.rewriting import PROOF_LIMIT
+from mobilevit_deploy.targets import describe_file
 from tests.conftest import GOLDEN
 
 HISTOGRAMS = GOLDEN / "histograms.json"
@@ -35,6 +36,10 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
             assert result.max_rel_difference is None or result.max_rel_difference <= PROOF_LIMIT
         rules = {finding.rule for finding in inspect_artifact(report.artifact.path).findings}
         assert not rules & {"rank_above_5", "gather", "shape_computation", "dynamic_shape", "cpu_only"}
+        metadata = describe_file(report.artifact.path).metadata
+        reconstruction = catalog.model(name).family.reconstruction
+        assert metadata["mvd.reconstruction"] == str(reconstruction).lower()
+        assert ("reconstruction from the paper" in metadata["mvd.description"]) == reconstruction
     assert found == golden(f"{name}.{task}", found)
 
 

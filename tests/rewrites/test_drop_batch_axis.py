@@ -85,7 +85,9 @@ OPS: dict[str, Any] = {
 
 
 @given(st.lists(st.sampled_from(sorted(OPS)), min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_ops_are_proved(apply: Apply, names: list[str]) -> None:
     def function(m: Any, x: Tensor) -> Tensor:
         y: Tensor = m.out(m.fc(x))

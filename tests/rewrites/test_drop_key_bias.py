@@ -67,7 +67,9 @@ def test_fires(apply: Apply, case: str) -> None:
 
 
 @given(st.permutations(range(4)), st.floats(0.1, 3), st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_arrangement_is_proved(apply: Apply, axes: list[int], scale: float, shifted: bool) -> None:
     """However the keys' axes are arranged, what is dropped is proved, and nothing is dropped with channels as keys."""
 

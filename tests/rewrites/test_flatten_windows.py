@@ -95,7 +95,9 @@ def chains(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[str, tuple[int,
 
 
 @given(chains())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_chain_is_proved(apply: Apply, drawn: tuple[Any, Any]) -> None:
     size, steps = drawn
     assume(math.prod(size) > 1)

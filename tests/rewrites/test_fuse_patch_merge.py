@@ -44,7 +44,9 @@ def test_fires(apply: Apply, spelling: str) -> None:
 
 
 @given(st.permutations([1, 2]), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_stride_is_proved(apply: Apply, axes: list[int], down: int, across: int, batch: int, largest: bool) -> None:
     strides = dict(zip(axes, (down, across), strict=True))
 

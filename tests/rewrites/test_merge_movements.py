@@ -36,7 +36,9 @@ def test_fires(apply: Apply, case: str, batch: int) -> None:
 
 
 @given(chains())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_chain_is_proved(apply: Apply, drawn: tuple[Any, Any]) -> None:
     size, steps = drawn
 

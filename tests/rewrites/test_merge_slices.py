@@ -34,7 +34,9 @@ def test_fires(apply: Apply, case: str) -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=4))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_cuts_are_merged_or_refused(apply: Apply, ends: list[int]) -> None:
     """Slices from each number to the next are merged where the numbers grow, and what is not is left."""
     cuts = list(zip(ends, ends[1:], strict=False))  # noqa: RUF007 - pairs that may shrink

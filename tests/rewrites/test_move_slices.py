@@ -32,7 +32,9 @@ def test_rows_that_nothing_reads_are_not_computed(apply: Apply) -> None:
 
 
 @given(st.lists(st.integers(-8, 8), min_size=4, max_size=4), st.integers(0, 2))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_slices_are_proved(apply: Apply, ends: list[int], axis: int) -> None:
     def function(m: Any, x: Tensor) -> list[Tensor]:
         y = m.layer(x)

@@ -65,7 +65,9 @@ def transposed_convolutions(draw: st.DrawFn) -> tuple[nn.ConvTranspose2d, tuple[
 
 
 @given(transposed_convolutions())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_setting_is_proved(apply: Apply, drawn: tuple[nn.ConvTranspose2d, tuple[int, int, int, int]]) -> None:
     module, size = drawn
     result, rewritten = apply(module, ReplaceDeconvolution(), *size)

@@ -13,7 +13,9 @@ from tests.rewrites.conftest import Apply, Of
 
 
 @given(shifts=st.lists(st.integers(-12, 12), min_size=1, max_size=3), data=st.data())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_fires(apply: Apply, shifts: list[int], data: Any) -> None:
     axes = data.draw(st.lists(st.integers(-4, 3), min_size=len(shifts), max_size=len(shifts)))
     result, rewritten = apply(Of(lambda m, x: torch.roll(x, shifts, axes) + x), ReplaceRoll(), 2, 3, 5, 7)

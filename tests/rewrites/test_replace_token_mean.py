@@ -24,7 +24,9 @@ def test_fires(apply: Apply, case: str) -> None:
 
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 6), st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_shape_is_proved(apply: Apply, batch: int, tokens: int, channels: int, keep: bool) -> None:
     module = Of(lambda m, x: x.mean(dim=1, keepdim=keep) * 2)
     result, _ = apply(module, ReplaceTokenMean(), batch, tokens, channels)

@@ -58,7 +58,9 @@ def test_other_readers_get_the_old_order(apply: Apply) -> None:
 
 
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.permutations("qkv"))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_windows_are_proved(apply: Apply, batch: int, side: int, down: int, across: int, order: list[str]) -> None:
     rows, columns = down * side, across * side
 

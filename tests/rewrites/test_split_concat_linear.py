@@ -40,7 +40,9 @@ def test_fires(apply: Apply, spelling: str, bias: bool) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), min_size=2, max_size=4), st.integers(1, 3), st.booleans())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_parts_are_proved(apply: Apply, parts: list[tuple[int, bool]], batch: int, bias: bool) -> None:
     def function(m: Any, x: torch.Tensor) -> torch.Tensor:
         pieces = [

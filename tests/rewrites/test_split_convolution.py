@@ -63,7 +63,9 @@ def test_refuses_with_a_reason(apply: Apply, function: Any, options: Any, reason
     bias=st.booleans(),
     parts=st.lists(st.integers(1, 6), min_size=2, max_size=4).filter(lambda sizes: sum(sizes) <= 12),
 )
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_grouped_convolutions_are_split_with_what_feeds_them(
     apply: Apply, groups: int, multiplier: int, stride: int, bias: bool, parts: list[int]
 ) -> None:
