@@ -1,0 +1,52 @@
+"""Runs one ``.pte`` file in ExecuTorch when it is told to (see ``timed.py`` for what it is told)."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mobilevit_deploy.workers.timed import peak_rss_mb, pinned_to, serve
+
+
+class _Session:
+    """A loaded method, and the input that it is run on."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        self._path, self._runtime = Path(request["path"]), Runtime.get()
+        torch.set_num_threads(1)  # PyTorch computes nothing here, and its threads are not to wait beside XNNPACK's
+        portable_lib._unsafe_reset_threadpool(request["threads"])
+        self._method, self._load_ms = self._load()
+        shape = request["input_shape"] or self._method.metadata.input_tensor_meta(0).sizes()
+        self._batch = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))
+
+    def _load(self) -> tuple[Any, float]:
+        """Returns a method, and the milliseconds that it took to load; XNNPACK packs its weights then."""
+        start = time.perf_counter()
+        method = self._runtime.load_program(self._path).load_method("forward")
+        return method, (time.perf_counter() - start) * 1e3
+
+    def opened(self) -> dict[str, Any]:
+        return {
+            "load_ms": self._load_ms,
+            "provider": None,
+            "input_shape": list(self._batch.shape),
+            "pinned_to": pinned_to(),
+        }
+
+    def run(self) -> None:
+        self._method.execute([self._batch])
+
+    def finish(self) -> dict[str, Any]:
+        """Returns the peak memory, then the time of a second load."""
+        peak = peak_rss_mb()
+        self._method = None
+        _, second_load_ms = self._load()
+        return {"peak_rss_mb": peak, "second_load_ms": second_load_ms, "whole_graph": True}
+
+
+if __name__ == "__main__":
+    serve(_Session)
