@@ -33,6 +33,7 @@ OTHERS = {
     "GlobalAveragePool": (aten.adaptive_avg_pool2d,),
 }
 NAMES = {op: name for name, ops in (LAYERS | OTHERS).items() for op in ops}
+FUSED = ("relu", "relu_", "hardtanh")
 SAME = {"MatMul": "Gemm"}  # what ONNX has two names for
 
 
@@ -90,9 +91,9 @@ def _quantize(
     sizes = {name: value.numel() for name, value in module.state_dict().items()}
 
     def choose(node: Node) -> bool:
-        """Tells whether a node becomes int8; what is fused with a layer follows it."""
+        """Tells whether a node becomes int8; an activation that is fused with a layer follows it."""
         if name_of(node) not in LAYERS | OTHERS:
-            return True
+            return op_name(node) in FUSED
         return takes(wanted.rule, node, sizes)
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
@@ -134,4 +135,4 @@ def takes(rule: QuantizationRule, node: Node, sizes: dict[str, int]) -> bool:
 
 def _annotated(node: Any) -> bool:
     note = node.meta.get("quantization_annotation")
-    return bool(note and note._annotated and note.output_qspec is not None)
+    return bool(note and note._annotated and note.input_qspec_map)

@@ -49,7 +49,7 @@ class ExecuTorchRunner:
         process = subprocess.Popen([*CHILD, WORKER], stdin=pipe, stdout=pipe, stderr=self._errors)
         self._process = process
         self._end = weakref.finalize(self, _end, process, self._errors)
-        self._ask(json.dumps({"path": str(path.resolve()), "threads": 1}).encode(), LOAD_S)
+        self._ask(json.dumps({"path": str(path.resolve())}).encode(), LOAD_S)
 
     def run(self, batch: Array) -> Sequence[Array]:
         """Returns the outputs; raises ArtifactError when the file cannot be run, or does not come to an end."""
