@@ -93,7 +93,7 @@ def _quantize(
     def choose(node: Node) -> bool:
         """Tells whether a node becomes int8; an activation that is fused with a layer follows it."""
         if name_of(node) not in LAYERS | OTHERS:
-            return op_name(node) in FUSED
+            return node.op != "call_function" or op_name(node) in FUSED  # weights are asked about, too
         return takes(wanted.rule, node, sizes)
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
+from mobilevit_deploy.accuracy import Classes
 from mobilevit_deploy.comparison.accuracy import Counted, OwnImages, count_classes
 from mobilevit_deploy.comparison.subject import open_subject
 from mobilevit_deploy.errors import MvdError
@@ -26,10 +27,11 @@ def own(path: Path, limit: int | None = None) -> OwnImages:
     return OwnImages(path, limit, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def classes_of(path: Path, images: Path) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def classes_of(path: Path, images: Path) -> Classes:
     subject = open_subject(path, None)
     scores = [subject.open().run(image[None])[0][0] for image in np.load(images)["images"]]
-    return np.argmax(scores, axis=1)
+    found: Classes = np.argmax(scores, axis=1)
+    return found
 
 
 def test_right_classes_are_counted(base: Path, tmp_path: Path) -> None:
