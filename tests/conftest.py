@@ -126,6 +126,18 @@ def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network as ExecuTorch program, exported once for all tests of a process: each takes seconds."""
+    from mobilevit_deploy.export import ExportRequest, export_model
+    from mobilevit_deploy.load import ModelRequest
+
+    model = ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", size=(32, 32))
+    (report,) = export_model(ExportRequest(model, ("executorch",), folder=tmp_path_factory.mktemp("program")))
+    assert report.parity.status == "passed"
+    return report.artifact.path
+
+
 def capture_model(module: nn.Module, *shape: int) -> Captured:
     """Captures a small model, with a fixed random input."""
     return capture(module.eval(), torch.randn(shape, generator=torch.Generator().manual_seed(0)), "classify")

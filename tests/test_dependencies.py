@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(TEXT)["project"]
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
-EXTRAS = [Requirement(text) for extra in PROJECT["optional-dependencies"].values() for text in extra]
+OWN = PROJECT["name"]  # an extra may take in another
+EXTRAS = [
+    Requirement(text)
+    for extra in PROJECT["optional-dependencies"].values()
+    for text in extra
+    if not text.startswith(f"{OWN}[")
+]
 LOCK = (ROOT / ".ci" / "requirements.lock").read_text().splitlines()
 LOCKED = dict(line.split("==") for line in LOCK if not line.startswith("#"))
 

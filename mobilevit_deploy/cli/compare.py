@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, parse_channels, parse_size
+from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages, parse_channels, parse_size
 
 
 def compare(
-    artifacts: Annotated[list[Path], typer.Argument(metavar="A B [...]", help=".onnx or .mlpackage; A is the base.")],
+    artifacts: Annotated[list[Path], typer.Argument(metavar="A B [...]", help="Exported files; A is the base.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Time limit of the timing; less when each ratio is known to 1 %.")
@@ -25,9 +25,11 @@ def compare(
     pin: Annotated[
         str, typer.Option(metavar="auto|none|CORES", help="auto: the least busy of the fastest cores; 0,2 or 0-3.")
     ] = "auto",
+    images: Images = None,
+    max_images: MaxImages = DEFAULT_IMAGES,
     json: Json = False,
 ) -> None:
-    """Compare artifacts with the first: size, latency in alternating runs, and drift of the outputs."""
+    """Compare artifacts with the first: size, latency in alternating runs, drift of the outputs, and accuracy."""
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
     with console.progress() as progress:
         from mobilevit_deploy.comparison import ComparisonRequest, compare_artifacts
@@ -35,7 +37,15 @@ def compare(
         from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
 
         request = ComparisonRequest(
-            artifacts, threads, seconds, size, means or IMAGENET_MEAN, stds or IMAGENET_STD, pin
+            artifacts,
+            threads,
+            seconds,
+            size,
+            means or IMAGENET_MEAN,
+            stds or IMAGENET_STD,
+            pin,
+            images,
+            max_images,
         )
         comparison = compare_artifacts(request, progress)
     for warning in comparison.warnings:

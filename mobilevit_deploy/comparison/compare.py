@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.comparison.accuracy import Counted, OwnImages, count_classes
 from mobilevit_deploy.comparison.alternate import PRECISION, Alternated, alternate
 from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.comparison.ratio import Ratio
@@ -35,6 +36,7 @@ class ComparisonRequest:
         mean: that images are normalised with for artifacts that do not take pixels.
         std: likewise.
         pin: ``auto``, ``none`` or core numbers.
+        images: the user's own, at most ``largest_count`` of them, see ``read_images``.
     """
 
     artifacts: Sequence[Path]
@@ -44,6 +46,8 @@ class ComparisonRequest:
     mean: Sequence[float] = IMAGENET_MEAN
     std: Sequence[float] = IMAGENET_STD
     pin: str = AUTO
+    images: Path | None = None
+    largest_count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Compared:
         ratio: of its times to the base's; None without latency.
         latency_reason: why there is none.
         drift: of its outputs from the base's.
+        accuracy: on the user's own images; None without any.
     """
 
     artifact: Path
@@ -71,6 +76,7 @@ class Compared:
     ratio: Ratio | None
     latency_reason: str | None
     drift: Drift
+    accuracy: Counted | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
     subjects = [open_subject(path, request.size) for path in request.artifacts]
     threads = request.threads or available_cores()
     drifts = _drifts(subjects, request, progress)
+    counted = _count(subjects, request, progress)
     environment = {**machine(), "versions": tool_versions()}
     timed = [subject for subject in subjects if format_of(subject.target).worker]
     alternated = None
@@ -110,11 +117,19 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
         ]
         alternated = alternate(sessions, request.seconds)
     results = tuple(
-        _compared(subject, drift, subjects[0], timed, alternated)
-        for subject, drift in zip(subjects, drifts, strict=True)
+        _compared(subject, drift, count, subjects[0], timed, alternated)
+        for subject, drift, count in zip(subjects, drifts, counted, strict=True)
     )
     conditions = alternated.conditions if alternated else None
     return Comparison(results, threads, conditions, _warnings(results, conditions), environment)
+
+
+def _count(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> Sequence[Counted | None]:
+    """Returns what the user's images say of each artifact; nothing without images."""
+    if request.images is None:
+        return [None] * len(subjects)
+    own = OwnImages(request.images, request.largest_count, request.mean, request.std)
+    return count_classes(subjects, own, progress)
 
 
 def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> list[Drift]:
@@ -131,7 +146,12 @@ def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: P
 
 
 def _compared(
-    subject: Subject, drift: Drift, base: Subject, timed: Sequence[Subject], alternated: Alternated | None
+    subject: Subject,
+    drift: Drift,
+    counted: Counted | None,
+    base: Subject,
+    timed: Sequence[Subject],
+    alternated: Alternated | None,
 ) -> Compared:
     sha256, size = measure_files(subject.path)
     reason, ratio, p50 = None, None, None
@@ -144,12 +164,17 @@ def _compared(
             ratio = alternated.ratio(index)
         else:
             reason = "no ratio, for the base has no latency here"
-    return Compared(subject.path, subject.target, sha256, size, subject.shape, p50, ratio, reason, drift)
+    return Compared(subject.path, subject.target, sha256, size, subject.shape, p50, ratio, reason, drift, counted)
 
 
 def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tuple[str, ...]:
     """Returns what speaks against the figures."""
     found = [f"{item.artifact.name}: {item.drift.reason}" for item in results if item.drift.reason]
+    found += [
+        f"{item.artifact.name}: no accuracy: {item.accuracy.reason}"
+        for item in results
+        if item.accuracy and item.accuracy.reason
+    ]
     batches = {item.input_shape[0] for item in results if format_of(item.target).worker}
     if len(batches) > 1:
         found.append("the files have different batches, and the times are those of a batch")

@@ -134,8 +134,28 @@ def _summed(operation: Operation) -> int:
     return first.elements // max(operation.outputs[0].elements, 1)
 
 
+# ATen ops of vision models that XNNPACK does not take.
+OUTSIDE_XNNPACK = {
+    *("layer_norm", "group_norm", "instance_norm", "rms_norm", "amax", "topk", "sort", "roll", "cumsum", "erf"),
+    *("upsample_nearest2d", "upsample_bicubic2d", "max_pool3d", "index", "gather", "einsum", "std", "var"),
+}
+LARGEST_XNNPACK_RANK = 6
+
+
+def _outside_xnnpack(operation: Operation) -> str | None:
+    if operation.kind in OUTSIDE_XNNPACK or "::" in operation.kind:
+        return "left to a kernel of ExecuTorch's own, with a copy on both sides"
+    return None
+
+
+def _xnnpack_rank(operation: Operation) -> str | None:
+    rank = max((len(tensor.shape) for tensor in (*operation.inputs, *operation.outputs)), default=0)
+    return f"a tensor of rank {rank}" if rank > LARGEST_XNNPACK_RANK else None
+
+
 BOTH = frozenset({"onnx", "coreml"})
 COREML = frozenset({"coreml"})
+EXECUTORCH = frozenset({"executorch"})
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -173,6 +193,20 @@ RULES: tuple[Rule, ...] = (
         f"IEEE 754: half precision ends at {LARGEST_HALF}, so a sum of more values of size 1 overflows",
         _large_reduction,
         ("replace_group_norm",),
+    ),
+    Rule(
+        "outside_xnnpack",
+        EXECUTORCH,
+        "executorch 1.5.1, backends/xnnpack/partition/config: ALL_PARTITIONER_CONFIGS lists what is delegated",
+        _outside_xnnpack,
+        ("decompose_layer_norm", "decompose_group_norm", "keep_reduced_axes"),
+    ),
+    Rule(
+        "rank_above_6",
+        EXECUTORCH,
+        "XNNPACK, include/xnnpack.h: XNN_MAX_TENSOR_DIMS is 6",
+        _xnnpack_rank,
+        ("flatten_windows",),
     ),
 )
 

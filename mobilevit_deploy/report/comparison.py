@@ -46,6 +46,7 @@ def _result(item: Compared) -> dict[str, Any]:
         "pairs": item.ratio.pairs if item.ratio else None,
         "latency_reason": item.latency_reason,
         "drift": _drift(item.drift),
+        "accuracy": vars(item.accuracy) if item.accuracy else None,
     }
 
 
@@ -68,11 +69,14 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     table.add_column("artifact", overflow="fold")
     for name in ("size", "p50 ms", "ratio", "95 % interval", "max rel", "SNR", "same class"):
         table.add_column(name, justify="right", no_wrap=True)
+    counted = any(item.accuracy for item in comparison.results)
+    for name in ("correct", "as base") if counted else ():
+        table.add_column(name, justify="right", no_wrap=True)
     for number, item in enumerate(comparison.results):
         drift = ("base", "", "") if number == 0 else _drift_cells(item.drift)
         ratio = ("base" if item.ratio else "", "") if number == 0 else _ratio_cells(item.ratio)
         time = "" if item.p50_ms is None else f"{item.p50_ms:.2f}"
-        table.add_row(str(item.artifact), f"{item.bytes / 2**20:.1f} MB", time, *ratio, *drift)
+        table.add_row(str(item.artifact), f"{item.bytes / 2**20:.1f} MB", time, *ratio, *drift, *_accuracy_cells(item))
     machine = comparison.environment
     notes: list[RenderableType] = [
         Text(f"{item.artifact.name}: no latency: {item.latency_reason}")
@@ -90,6 +94,15 @@ def comparison_table(comparison: Comparison) -> RenderableType:
 
 def _ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
     return (f"{ratio.value:.3f}", f"{ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}") if ratio else ("", "")
+
+
+def _accuracy_cells(item: Compared) -> tuple[str, ...]:
+    """Returns counts of a user's images; no cells where there are none."""
+    counted = item.accuracy
+    if counted is None:
+        return ()
+    counts = (counted.correct, counted.agreeing)
+    return tuple("" if count is None else f"{count} of {counted.images}" for count in counts)
 
 
 def _drift_cells(drift: Drift) -> tuple[str, str, str]:

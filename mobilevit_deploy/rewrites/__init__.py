@@ -5,6 +5,8 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.decompose_group_norm import DecomposeGroupNorm
+from mobilevit_deploy.rewrites.decompose_layer_norm import DecomposeLayerNorm
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.drop_batch_axis import DropBatchAxis
 from mobilevit_deploy.rewrites.drop_key_bias import DropKeyBias
@@ -18,6 +20,7 @@ from mobilevit_deploy.rewrites.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.fuse_global_average import FuseGlobalAverage
 from mobilevit_deploy.rewrites.fuse_patch_merge import FusePatchMerge
 from mobilevit_deploy.rewrites.fuse_silu import FuseSilu
+from mobilevit_deploy.rewrites.keep_reduced_axes import KeepReducedAxes
 from mobilevit_deploy.rewrites.merge_linears import MergeLinears
 from mobilevit_deploy.rewrites.merge_movements import MergeMovements
 from mobilevit_deploy.rewrites.merge_slices import MergeSlices
@@ -82,6 +85,7 @@ REWRITES: tuple[Rewrite, ...] = (
     SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
+    DecomposeGroupNorm(),  # likewise
     SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
@@ -95,6 +99,8 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceTokenMean(),  # after drop_batch_axis, which leaves two axes
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     MergeMovements(),  # as above
+    DecomposeLayerNorm(),  # after all that looks for a norm in front of a layer, or moves one
+    KeepReducedAxes(),  # after all that matches a mean as fuse_global_average writes it
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 

@@ -34,8 +34,22 @@ FIRES = {
 }
 
 
+FIRES_FOR_EXECUTORCH = {
+    "outside_xnnpack": operation("aten::native_layer_norm.out", (4, 4), (4, 4)),
+    "rank_above_6": operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", FIRES_FOR_EXECUTORCH)
+def test_a_rule_of_executorch_fires_alone(name: str) -> None:
+    (finding,) = check([FIRES_FOR_EXECUTORCH[name]], "executorch")
+    assert (finding.rule, finding.at) == (name, "net.layer")
+    harmless = operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1))
+    assert check([harmless], "executorch") == []
+
+
 def test_every_rule_is_tested_and_has_a_source() -> None:
-    assert set(FIRES) == {rule.name for rule in RULES}
+    assert set(FIRES) | set(FIRES_FOR_EXECUTORCH) == {rule.name for rule in RULES}
     assert all(rule.source and rule.targets for rule in RULES)
 
 
