@@ -54,7 +54,7 @@ def _cast(item: Any, kind: Any, *types: Any) -> None:
     (result,) = item.results
     if not (isinstance(result.type, RankedTensorType) and kind.isinstance(result.type.element_type)):
         return
-    value, casts = result, []
+    value, casts = result, list[Any]()
     for dtype in types:
         with InsertionPoint(item if not casts else casts[-1]):
             value = coreai.cast(value, dtype)
