@@ -42,9 +42,8 @@ def convert(request: ConversionRequest) -> Artifact:
             _write(replace(request, path=path), program)
             intermediates = (Intermediate("float32 conversion", "fp32", path),)
         program = convert_to_half(program, request.sample)
-    _write(request, program)
+    kinds = _write(request, program)
     sha256, size = measure_files(request.path)
-    kinds = (operation.kind for operation in read_operations(request.path))
     return Artifact(
         path=request.path,
         target="coreai",
@@ -124,8 +123,8 @@ def _ask(path: Path, command: str) -> dict[str, Any]:
         child.close()
 
 
-def _write(request: ConversionRequest, program: ExportedProgram) -> None:
-    """Converts and lowers a program in the child."""
+def _write(request: ConversionRequest, program: ExportedProgram) -> list[str]:
+    """Converts and lowers a program in the child; returns the kinds of its operations."""
     with quiet_torch():
         parts = program.run_decompositions({})
     calls = [node for node in parts.graph.nodes if op_name(node)]
@@ -135,7 +134,7 @@ def _write(request: ConversionRequest, program: ExportedProgram) -> None:
         saved = child.folder / "program.pt2"
         with quiet_torch():
             torch.export.save(parts, saved)
-        child.ask(
+        answer = child.ask(
             "convert",
             program=str(saved),
             path=str(request.path.resolve()),
@@ -150,6 +149,7 @@ def _write(request: ConversionRequest, program: ExportedProgram) -> None:
         raise ConversionError(_describe_abort(error, request.path, parts), REFUSAL_HINT) from error
     finally:
         child.close()
+    return [item["kind"] for item in answer["operations"]]
 
 
 def _describe_abort(error: ChildError, path: Path, program: ExportedProgram) -> str:

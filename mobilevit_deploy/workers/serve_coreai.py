@@ -28,11 +28,11 @@ class Server:
         self._folder = Path(tempfile.gettempdir())
 
     def convert(self, **request: Any) -> dict[str, Any]:
-        """Converts a saved program; see ``coreai.convert``."""
+        """Converts a saved program, see ``coreai.convert``, and returns the operations of what it wrote."""
         from mobilevit_deploy.coreai.convert import convert
 
         convert(stage=self._folder / "stage", **request)
-        return {}
+        return self.operations(request["path"])
 
     def describe(self, path: str) -> dict[str, Any]:
         """Returns names, shapes and types of what goes in and out, and which types are computed with."""
