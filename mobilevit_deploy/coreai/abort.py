@@ -28,10 +28,10 @@ def find_aborting(path: Path) -> dict[str, Any] | None:
     return operations[first] if first < len(operations) else None
 
 
-def _lowers(path: Path, end: int) -> bool:
+def _lowers(path: Path, last: int) -> bool:
     child = Child()
     try:
-        child.ask("open", path=str(path), outputs=[end])
+        child.ask("open_cut", path=str(path), last=last)
     except ChildError:
         return False
     finally:

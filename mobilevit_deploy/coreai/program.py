@@ -60,27 +60,38 @@ def operations(path: str) -> list[dict[str, Any]]:
     return found
 
 
-def change(asset: AIModelAsset, path: Path, reading: str, outputs: list[int] | None) -> AIModelAsset:
+def change(asset: AIModelAsset, path: Path, reading: str, values: list[int]) -> AIModelAsset:
     """Writes a changed copy of an asset, and opens it.
 
     Args:
         asset: to change.
         path: of the copy.
         reading: how half precision is read; see ``runners.Reading``.
-        outputs: places in ``operations`` of what the copy returns in place of the outputs.
+        values: places in ``operations`` of what the copy returns behind the outputs.
     """
     program = asset.program
+    graph = _main(program)
+    calls = list(_calls(graph))  # before a reading adds some
     if reading == "unrounded":
         read_unrounded(program)
     elif reading == "rounded constants":
         round_constants(program)
-    if outputs is not None:
-        graph = _main(program)
-        calls = list(_calls(graph))
+    if values:
+        outputs = zip(map(_name, graph.res_attrs), _end(graph).operands, strict=True)
         with graph.location:
-            graph.outputs_spec = [(f"value{i}", calls[i].results[0]) for i in outputs]
-        for unread in reversed(calls[max(outputs) + 1 :]):
-            unread.operation.erase()
+            graph.outputs_spec = [*outputs, *((f"value{i}", calls[i].results[0]) for i in values)]
+    return program.save_asset(path)
+
+
+def cut(asset: AIModelAsset, path: Path, last: int) -> AIModelAsset:
+    """Writes a copy of an asset that ends with one of its operations, and opens it."""
+    program = asset.program
+    graph = _main(program)
+    calls = list(_calls(graph))
+    with graph.location:
+        graph.outputs_spec = [("last", calls[last].results[0])]
+    for unread in reversed(calls[last + 1 :]):
+        unread.operation.erase()
     return program.save_asset(path)
 
 

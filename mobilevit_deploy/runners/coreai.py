@@ -19,43 +19,50 @@ class CoreAIRunner:
 
     name = "coreai"
 
-    def __init__(self, path: Path, reading: Reading = "rounded", outputs: Sequence[int] | None = None) -> None:
-        """Lowers and loads an asset.
-
-        Args:
-            path: the folder.
-            reading: of half precision.
-            outputs: places, in the list of operations, of what is returned in place of the outputs.
-
-        Raises:
-            ArtifactError: Core AI refuses it.
-        """
+    def __init__(self, path: Path, reading: Reading = "rounded") -> None:
+        """Lowers and loads an asset, read in one way or another; raises ArtifactError when Core AI refuses it."""
         self.settings: Mapping[str, str] = {"compute_units": "CPU"}
         if reading != "rounded":
             self.settings = {**self.settings, "rounding": "weights only"}
+        self._path, self._reading = path.resolve(), reading
         self._child = Child()
-        request: dict[str, Any] = {"path": str(path.resolve()), "reading": reading}
-        if outputs is not None:
-            request["outputs"] = list(outputs)
-        try:
-            self._child.ask("open", **request)
-        except ChildError as error:
-            self._child.close()
-            raise ArtifactError(
-                f"Core AI does not load {path.name}: {error}", "export it again; a file from elsewhere may be damaged"
-            ) from error
+        self._ask("open", path=str(self._path), reading=reading)
 
     def run(self, batch: Array) -> Sequence[Array]:
         """Returns the outputs; raises ArtifactError when the runtime fails, aborts or does not come to an end."""
-        try:
-            files = self._child.ask("run", path=self._child.store(batch))["files"]
-        except ChildError as error:
-            raise ArtifactError(f"Core AI does not run the model: {error}") from error
+        files = self._ask("run", path=self._child.store(batch))["files"]
         return [np.load(file) for file in files]
 
-    def close(self) -> None:
-        """Ends the process."""
-        self._child.close()
+    def observe(self, batch: Array) -> list[Observed]:
+        """Returns what the asset computes for every node of the program that it was converted from.
+
+        A copy of the asset's program returns the values beside the outputs, and Apple's runtime runs it. The last of a
+        node's operations has the node's value.
+        """
+        parts = read_nodes(read_metadata(self._path))
+        operations = self._ask("operations", path=str(self._path))["operations"]
+        last: dict[str, int] = {}
+        for i, item in enumerate(operations):
+            if item["node"] in parts and len(item["outputs"]) == 1:
+                last[parts[item["node"]]] = i
+        places = {i: name for name, i in sorted(last.items(), key=lambda pair: pair[1]) if not operations[i]["result"]}
+        names = [name for name, _, _ in self._ask("describe", path=str(self._path))["outputs"]]
+        self._ask("open", path=str(self._path), reading=self._reading, values=list(places))
+        values = self.run(batch)
+        outputs = [Observed(name, "output", value) for name, value in zip(names, values, strict=False)]
+        pairs = zip(places.items(), values[len(names) :], strict=True)
+        return [*(Observed(name, operations[i]["kind"], value) for (i, name), value in pairs), *outputs]
+
+    def _ask(self, command: str, **request: Any) -> dict[str, Any]:
+        try:
+            return self._child.ask(command, **request)
+        except ChildError as error:
+            doing = "run" if command == "run" else "load"
+            self._child.close()
+            raise ArtifactError(
+                f"Core AI does not {doing} {self._path.name}: {error}",
+                "export it again; a file from elsewhere may be damaged",
+            ) from error
 
 
 def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
@@ -69,40 +76,8 @@ def open_unrounded(path: Path, function: str | None, reading: Reading, like: Pat
 
 
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
-    """Returns what the asset computes for every node of the program that it was converted from; raises ArtifactError.
-
-    A copy of the asset's program returns the values themselves, and Apple's runtime runs it. The last of a node's
-    operations has the node's value.
-    """
-    parts = read_nodes(read_metadata(path))
-    operations = list_operations(path)
-    last: dict[str, int] = {}
-    for i, item in enumerate(operations):
-        if item["node"] in parts and len(item["outputs"]) == 1:
-            last[parts[item["node"]]] = i
-    places = sorted(last.values())
-    names = {i: name for name, i in last.items()}
-    ends = [output.name for output in describe(path).outputs]
-    runner = CoreAIRunner(path, reading, places)
-    values = runner.run(batch)
-    runner.close()
-    runner = CoreAIRunner(path, reading, None)
-    final = runner.run(batch)
-    runner.close()
-    inner = [Observed(names[i], operations[i]["kind"], value) for i, value in zip(places, values, strict=True)]
-    return inner + [Observed(name, "output", value) for name, value in zip(ends, final, strict=True)]
-
-
-def list_operations(path: Path) -> list[dict[str, Any]]:
-    """Returns the operations of an asset as ``coreai.program`` lists them; raises ArtifactError."""
-    child = Child()
-    try:
-        operations: list[dict[str, Any]] = child.ask("operations", path=str(path.resolve()))["operations"]
-        return operations
-    except ChildError as error:
-        raise ArtifactError(f"Core AI does not read {path.name}: {error}", "export or copy it again") from error
-    finally:
-        child.close()
+    """Returns what an asset computes for every node of its program; raises ArtifactError."""
+    return CoreAIRunner(path, reading).observe(batch)
 
 
 def takes_batch(path: Path, batch: int) -> bool:

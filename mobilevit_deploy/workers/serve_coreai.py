@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -46,16 +47,26 @@ class Server:
 
         return {"operations": operations(path)}
 
-    def open(self, path: str, reading: str = "rounded", outputs: list[int] | None = None) -> dict[str, Any]:
-        """Lowers and loads an asset, read as another one or returning other values where that is asked."""
+    def open(self, path: str, reading: str = "rounded", values: Sequence[int] = ()) -> dict[str, Any]:
+        """Lowers and loads an asset, read as another one or returning more values where that is asked."""
         from mobilevit_deploy.coreai.program import change, load
 
         asset = load(path)
-        if reading != "rounded" or outputs is not None:
-            asset = change(asset, self._folder / "changed.aimodel", reading, outputs)
+        if reading != "rounded" or values:
+            asset = change(asset, self._folder / "changed.aimodel", reading, list(values))
+        self._load(asset)
+        return {}
+
+    def open_cut(self, path: str, last: int) -> dict[str, Any]:
+        """Lowers and loads an asset up to one of its operations."""
+        from mobilevit_deploy.coreai.program import cut, load
+
+        self._load(cut(load(path), self._folder / "cut.aimodel", last))
+        return {}
+
+    def _load(self, asset: Any) -> None:
         model = self._loop.run_until_complete(self._open.enter_async_context(asset.executable()))
         self._function = model.load_function(ENTRY)
-        return {"outputs": list(self._function.desc.output_names)}
 
     def run(self, path: str) -> dict[str, Any]:
         """Runs the open model on a stored array; the answer names the files of its outputs, in order."""
