@@ -35,7 +35,7 @@ class Timed(Protocol):
 def serve(load: Callable[[Mapping[str, Any]], Timed]) -> None:
     """Loads, answers requests, and ends with its standard input."""
     end_with_parent()
-    answers = _take_stdout()
+    answers = take_stdout()
     model = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -71,7 +71,7 @@ def peak_rss_mb() -> float | None:
     return round(float(peak) / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes on macOS, else KiB
 
 
-def _take_stdout() -> TextIO:
+def take_stdout() -> TextIO:
     """Returns standard output, and sends what native code prints there to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

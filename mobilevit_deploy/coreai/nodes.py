@@ -1,0 +1,37 @@
+"""Names of the program's nodes, from the export to the asset.
+
+The converter takes the graph apart first (``linear`` to ``permute`` and ``addmm``) and notes on each operation which of
+those smaller nodes it came from. What the export and ``mvd verify --locate`` know are the nodes before that, so the
+asset's metadata holds which of them a smaller node is a part of.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from torch.fx import Node
+
+KEY = "mvd.nodes"
+MARK = "mvd"  # in ``node.meta["custom"]``, which decompositions pass on
+
+
+def mark(nodes: Iterable[Node]) -> None:
+    """Writes every call's name onto it, for what it is taken apart to."""
+    for node in nodes:
+        if node.op == "call_function":
+            node.meta["custom"] = {**node.meta.get("custom", {}), MARK: node.name}
+
+
+def write_nodes(nodes: Iterable[Node]) -> str:
+    """Returns the metadata's text for a program that was taken apart."""
+    calls = (node for node in nodes if node.op == "call_function")
+    names = {node.name: node.meta.get("custom", {}).get(MARK) for node in calls}
+    return json.dumps({part: name for part, name in names.items() if name}, separators=(",", ":"))
+
+
+def read_nodes(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Returns the node's name by that of each of its parts; nothing where the text is damaged."""
+    try:
+        names = json.loads(metadata.get(KEY, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return {str(part): str(name) for part, name in names.items()} if isinstance(names, dict) else {}

@@ -1,0 +1,70 @@
+"""A program read as another one, in the child: half precision computed in float32, or float32 with rounded weights.
+
+Weights lie in the file as blobs that Apple's packages do not hand out, so it is the program that is changed: a cast
+stands behind every constant, and every other value gets another type.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from coreai._compiler.dialects import coreai
+from coreai._compiler.ir import F16Type, F32Type, FunctionType, InsertionPoint, RankedTensorType, TypeAttr
+
+CONSTANT = "coreai.constant"
+
+
+def read_unrounded(program: Any) -> None:
+    """Computes in float32 what the program computes in half precision, from the same weights."""
+    for graph in _graphs(program):
+        block = graph.bodyRegion.blocks[0]
+        calls = list(block.operations)
+        for item in calls:
+            if item.name == CONSTANT:
+                _cast(item, F16Type, np.float32)
+                continue
+            for result in item.results:
+                result.set_type(_widened(result.type))
+        for argument in block.arguments:
+            argument.set_type(_widened(argument.type))
+        kinds = graph.function_type.value
+        widened = FunctionType.get(
+            [_widened(kind) for kind in kinds.inputs], [_widened(kind) for kind in kinds.results]
+        )
+        graph.attributes["function_type"] = TypeAttr.get(widened)
+
+
+def round_constants(program: Any) -> None:
+    """Rounds the weights of a float32 program to half precision."""
+    for graph in _graphs(program):
+        for item in list(graph.bodyRegion.blocks[0].operations):
+            if item.name == CONSTANT:
+                _cast(item, F32Type, np.float16, np.float32)
+
+
+def _graphs(program: Any) -> Iterator[Any]:
+    """Yields the functions of a program, and makes room to write in each."""
+    for graph in program._module._body.operations:
+        with graph.location:
+            yield graph
+
+
+def _cast(item: Any, kind: Any, *types: Any) -> None:
+    """Lets the readers of a constant of one kind read it through casts."""
+    (result,) = item.results
+    if not (isinstance(result.type, RankedTensorType) and kind.isinstance(result.type.element_type)):
+        return
+    value, casts = result, list[Any]()
+    for dtype in types:
+        with InsertionPoint(item if not casts else casts[-1]):
+            value = coreai.cast(value, dtype)
+        value.owner.move_after(casts[-1] if casts else item.operation)
+        casts.append(value.owner)
+    result.replace_all_uses_except(value, casts)
+
+
+def _widened(kind: Any) -> Any:
+    """Returns the float32 type of a half-precision one, and any other as it is."""
+    if isinstance(kind, RankedTensorType) and F16Type.isinstance(kind.element_type):
+        return RankedTensorType.get(kind.shape, F32Type.get())
+    return kind

@@ -1,0 +1,85 @@
+"""Apple's own compiler and runtime for Core AI, on the CPU: on any machine that its package installs on."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilevit_deploy.coreai.child import Child, ChildError
+from mobilevit_deploy.coreai.nodes import read_nodes
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.runners import Array, Observed, Opener, Reading
+from mobilevit_deploy.targets.coreai import describe, read_metadata
+
+
+class CoreAIRunner:
+    """An ``.aimodel`` in a process with Core AI's runtime, which may abort there."""
+
+    name = "coreai"
+
+    def __init__(self, path: Path, reading: Reading = "rounded") -> None:
+        """Lowers and loads an asset, read in one way or another; raises ArtifactError when Core AI refuses it."""
+        self.settings: Mapping[str, str] = {"compute_units": "CPU"}
+        if reading != "rounded":
+            self.settings = {**self.settings, "rounding": "weights only"}
+        self._path, self._reading = path.resolve(), reading
+        self._child = Child()
+        self._ask("open", path=str(self._path), reading=reading)
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        """Returns the outputs; raises ArtifactError when the runtime fails, aborts or does not come to an end."""
+        files = self._ask("run", path=self._child.store(batch))["files"]
+        return [np.load(file) for file in files]
+
+    def observe(self, batch: Array) -> list[Observed]:
+        """Returns what the asset computes for every node of the program that it was converted from.
+
+        A copy of the asset's program returns the values beside the outputs, and Apple's runtime runs it. The last of a
+        node's operations has the node's value.
+        """
+        parts = read_nodes(read_metadata(self._path))
+        operations = self._ask("operations", path=str(self._path))["operations"]
+        last: dict[str, int] = {}
+        for i, item in enumerate(operations):
+            if item["node"] in parts and len(item["outputs"]) == 1:
+                last[parts[item["node"]]] = i
+        places = {i: name for name, i in sorted(last.items(), key=lambda pair: pair[1]) if not operations[i]["result"]}
+        names = [name for name, _, _ in self._ask("describe", path=str(self._path))["outputs"]]
+        self._ask("open", path=str(self._path), reading=self._reading, values=list(places))
+        values = self.run(batch)
+        outputs = [Observed(name, "output", value) for name, value in zip(names, values, strict=False)]
+        pairs = zip(places.items(), values[len(names) :], strict=True)
+        return [*(Observed(name, operations[i]["kind"], value) for (i, name), value in pairs), *outputs]
+
+    def _ask(self, command: str, **request: Any) -> dict[str, Any]:
+        try:
+            return self._child.ask(command, **request)
+        except ChildError as error:
+            doing = "run" if command == "run" else "load"
+            self._child.close()
+            raise ArtifactError(
+                f"Core AI does not {doing} {self._path.name}: {error}",
+                "export it again; a file from elsewhere may be damaged",
+            ) from error
+
+
+def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
+    """Returns what opens an asset in Apple's runtime."""
+    return [partial(CoreAIRunner, path)]
+
+
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
+    """Returns what opens an asset so that it is computed in float32."""
+    return partial(CoreAIRunner, path, reading)
+
+
+def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
+    """Returns what an asset computes for every node of its program; raises ArtifactError."""
+    return CoreAIRunner(path, reading).observe(batch)
+
+
+def takes_batch(path: Path, batch: int) -> bool:
+    """Tells whether one run of an asset takes so many images; raises ArtifactError."""
+    return describe(path).entries[0].shape[0] == batch
