@@ -27,7 +27,8 @@ lint: .venv/installed-dev
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev]'
 	sed -n '/^#/p' $(LOCK) > .venv-lock/lock
-	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' | sed 's/+.*//' >> .venv-lock/lock
+	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' \
+		| sed -E ':again; s/^([^=.]*)\.([^=]*==)/\1-\2/; t again; s/\+.*//' | sort >> .venv-lock/lock
 	mv .venv-lock/lock $(LOCK) && rm -rf .venv-lock
 
 clean:
