@@ -5,6 +5,7 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.add_bias import AddBias
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.drop_batch_axis import DropBatchAxis
 from mobilevit_deploy.rewrites.drop_key_bias import DropKeyBias
@@ -83,6 +84,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
     SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
+    AddBias(),  # after all that folds into linear layers or merges them
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
