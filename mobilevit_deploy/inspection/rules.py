@@ -195,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         COREAI,
         "coreai-torch 0.4.3, _aten_to_core.py: the converter's table of operations",
         _not_in_core_ai,
-        ("replace_max_pool3d",),
+        ("replace_max_pool3d", "replace_variance", "replace_interpolation"),
     ),
     Rule("narrowed", COREAI, "coreai-torch 0.4.3, _utils.py: Core AI computes with 32 bits at most", _narrowed),
 )
