@@ -95,9 +95,10 @@ class Child:
         """Returns LLVM's own error where it left one, else how the process ended."""
         code = self._process.wait()
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        errors = [line.strip() for line in lines if "error" in line.lower()]
+        places = [i for i, line in enumerate(lines) if "error" in line.lower()]
+        words = " ".join(line.strip() for line in lines[places[-1] :][:2]) if places else "ended without a word"
         ended = signal.Signals(-code).name if code < 0 else f"exit {code}"
-        return f"{errors[-1]} ({ended})" if errors else f"ended without a word ({ended})"
+        return f"{words} ({ended})"  # LLVM prints what is wrong, and behind it the operation
 
 
 def _end(process: "subprocess.Popen[str]", folder: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coreai._compiler.ir import RankedTensorType
+from coreai._compiler.ir import ArrayAttr, RankedTensorType
 from coreai.authoring import AIModelAsset
 
 from mobilevit_deploy.coreai.readings import read_unrounded, round_constants
@@ -89,6 +89,7 @@ def cut(asset: AIModelAsset, path: Path, last: int) -> AIModelAsset:
     graph = _main(program)
     calls = list(_calls(graph))
     with graph.location:
+        graph.res_attrs = ArrayAttr.get([])  # the names of the outputs that there were
         graph.outputs_spec = [("last", calls[last].results[0])]
     for unread in reversed(calls[last + 1 :]):
         unread.operation.erase()

@@ -51,6 +51,12 @@ CPU_ONLY = {
     *("LSTM", "GRU", "RNN", "CumSum", "TopK", "ScatterND", "ScatterElements", "NonZero", "Unique", "Loop", "If"),
     *("rnn", "scatter_nd", "scatter_along_axis", "non_zero", "while_loop", "cond", "non_maximum_suppression"),
 }
+# ATen ops that neither the converter's table nor its decompositions have.
+NOT_IN_CORE_AI = {
+    *("max_pool3d", "max_pool3d_with_indices", "sort", "argsort", "cumprod", "cummax", "grid_sampler_2d", "kthvalue"),
+    *("_linalg_svd", "linalg_svd", "special_bessel_j0", "_fft_r2c", "scatter_add", "masked_select", "searchsorted"),
+    *("var", "erfinv", "lgamma", "median", "bincount", "_upsample_bilinear2d_aa", "adaptive_max_pool2d"),
+}
 LARGEST_HALF = 65504
 
 
@@ -153,9 +159,19 @@ def _xnnpack_rank(operation: Operation) -> str | None:
     return f"a tensor of rank {rank}" if rank > LARGEST_XNNPACK_RANK else None
 
 
+def _not_in_core_ai(operation: Operation) -> str | None:
+    return "the converter has no such operation" if operation.kind in NOT_IN_CORE_AI else None
+
+
+def _narrowed(operation: Operation) -> str | None:
+    wide = {tensor.dtype for tensor in operation.outputs} & {"float64", "int64"}
+    return f"{' and '.join(sorted(wide))} become 32 bits" if wide else None
+
+
 BOTH = frozenset({"onnx", "coreml"})
 COREML = frozenset({"coreml"})
 EXECUTORCH = frozenset({"executorch"})
+COREAI = frozenset({"coreai"})
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -208,6 +224,14 @@ RULES: tuple[Rule, ...] = (
         _xnnpack_rank,
         ("flatten_windows",),
     ),
+    Rule(
+        "not_in_core_ai",
+        COREAI,
+        "coreai-torch 0.4.3, _aten_to_core.py: the converter's table of operations",
+        _not_in_core_ai,
+        ("replace_max_pool3d", "replace_variance", "replace_interpolation"),
+    ),
+    Rule("narrowed", COREAI, "coreai-torch 0.4.3, _utils.py: Core AI computes with 32 bits at most", _narrowed),
 )
 
 

@@ -5,6 +5,7 @@ One file each, named like the rewrite: what it matches, what it writes, why, and
 
 from mobilevit_deploy.catalog import Recipe
 from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.add_bias import AddBias
 from mobilevit_deploy.rewrites.decompose_group_norm import DecomposeGroupNorm
 from mobilevit_deploy.rewrites.decompose_layer_norm import DecomposeLayerNorm
 from mobilevit_deploy.rewrites.decompose_tanh_gelu import DecomposeTanhGelu
@@ -87,6 +88,7 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
     DecomposeGroupNorm(),  # likewise
     SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
+    AddBias(),  # after all that folds into linear layers or merges them
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both

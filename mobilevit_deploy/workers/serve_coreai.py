@@ -5,7 +5,9 @@ that is ``abort()``, which no Python code survives. The current folder of tempor
 """
 
 import asyncio
+import ctypes
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from mobilevit_deploy.workers.parent import end_with_parent
 from mobilevit_deploy.workers.timed import take_stdout
 
 ENTRY = "main"
+_ASK, _NO_RANDOM_ADDRESSES = 0xFFFFFFFF, 0x0040000  # of Linux's personality(2)
 
 
 class Server:
@@ -89,6 +92,7 @@ async def _call(function: Any, feed: dict[str, Any]) -> Any:
 
 def main() -> int:
     """Serves; what a command raises is its answer."""
+    _fix_addresses()
     end_with_parent()
     answers, server = take_stdout(), Server()
     for line in sys.stdin:
@@ -99,6 +103,22 @@ def main() -> int:
             answer = {"error": _describe(error)}
         print(json.dumps(answer), file=answers, flush=True)
     return 0
+
+
+def _fix_addresses() -> None:
+    """Starts this program again without random addresses, on Linux, where the system allows it.
+
+    LLVM's hashes begin with an address, and the converter names large weights after their hash: the same export would
+    have other bytes each time.
+    """
+    if sys.platform != "linux":
+        return
+    personality = ctypes.CDLL(None).personality
+    now = personality(_ASK)
+    if now >= 0 and not now & _NO_RANDOM_ADDRESSES:
+        personality(now | _NO_RANDOM_ADDRESSES)
+        if personality(_ASK) & _NO_RANDOM_ADDRESSES:  # a container may refuse it
+            os.execv(sys.executable, sys.orig_argv)
 
 
 def _describe(error: BaseException) -> str:

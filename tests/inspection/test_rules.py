@@ -31,6 +31,8 @@ FIRES = {
     "float32_island": operation("cast", (4, 4), (4, 4), after="float32"),
     "cpu_only": operation("topk", (4, 4), (4, 2)),
     "large_fp16_reduction": operation("reduce_mean", (1, 32, 56, 56), (1, 1, 1, 1)),
+    "not_in_core_ai": operation("max_pool3d", (1, 8, 8, 4), (1, 4, 4, 4)),
+    "narrowed": operation("add", (4, 4), (4, 4), after="int64"),
 }
 
 
@@ -55,7 +57,8 @@ def test_every_rule_is_tested_and_has_a_source() -> None:
 
 @pytest.mark.parametrize("name", FIRES)
 def test_a_rule_fires_alone_and_names_the_module(name: str) -> None:
-    (finding,) = check([FIRES[name]], "coreml")
+    (rule,) = [item for item in RULES if item.name == name]
+    (finding,) = check([FIRES[name]], "coreml" if "coreml" in rule.targets else "coreai")
     assert (finding.rule, finding.at) == (name, "net.layer")
     assert finding.source
 
