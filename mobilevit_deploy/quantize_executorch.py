@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from mobilevit_deploy.accuracy import batches
 from mobilevit_deploy.artifact import ConversionRequest
@@ -108,7 +108,17 @@ def _quantize(
         )
     for batch, _ in batches(wanted.calibration.images, request.sample.shape[0]):
         prepared(torch.from_numpy(batch))
-    return torch.export.export(convert_pt2e(prepared), (request.sample,), strict=False), every
+    converted = convert_pt2e(prepared)
+    _drop_unread_weights(converted)
+    return torch.export.export(converted, (request.sample,), strict=False), every
+
+
+def _drop_unread_weights(module: GraphModule) -> None:
+    """Removes the float32 weights beside their int8 form: ExecuTorch writes what nothing reads, too."""
+    read = {str(node.target) for node in module.graph.find_nodes(op="get_attr")}
+    for name in [name for name in module.state_dict() if name not in read]:
+        owner, _, leaf = name.rpartition(".")
+        delattr(module.get_submodule(owner), leaf)
 
 
 def name_of(node: Node) -> str:

@@ -30,7 +30,7 @@ NET = f"{RESEARCH / 'additive_net.py'}:build"
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 1), nn.Flatten(), nn.Linear(8 * 196, 5)
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 1), nn.Flatten(), nn.Linear(8 * 196, 20)
     ).eval()
 
 
@@ -53,8 +53,10 @@ def error_of(artifact: Artifact) -> float:
 
 
 def test_layers_become_int8(tmp_path: Path) -> None:
-    artifact = executorch.convert(request_of(tmp_path / "a.pte"))
+    (steps := tmp_path / "steps").mkdir()
+    artifact = executorch.convert(replace(request_of(tmp_path / "a.pte"), intermediates=steps))
     assert artifact.quantization is not None
+    assert artifact.bytes < artifact.quantization.bytes_before, "no float32 weight is left beside its int8 form"
     assert artifact.quantization.quantized == {"Conv": 2, "Gemm": 1}
     assert artifact.warnings == (), "the pairs at the border are XNNPACK's too"
     layers = [item for item in executorch.read_operations(artifact.path) if item.kind in ("Conv2d", "FullyConnected")]
