@@ -24,6 +24,7 @@ from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.capture import Captured, capture
 from mobilevit_deploy.cli.app import app
+from mobilevit_deploy.targets.coreml import quiet_coreml
 from tests import torchlib
 from tests.golden.fill import fill_tensor, make_input
 
@@ -37,6 +38,8 @@ settings.load_profile("tests")
 torch.set_num_threads(1)
 gc.set_threshold(50_000, 20, 100)  # as the program itself does
 torchlib.remember()
+with quiet_coreml():  # as the program imports it: it warns, and would import ExecuTorch, which warns more
+    import coremltools  # noqa: F401
 
 
 @dataclass(frozen=True)
