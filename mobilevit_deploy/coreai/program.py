@@ -75,7 +75,7 @@ def change(asset: AIModelAsset, path: Path, reading: str, values: list[int], lik
     calls = list(_calls(graph))  # before a reading adds some
     if reading == "unrounded":
         read_unrounded(program)
-    elif like is not None:
+    elif reading == "rounded constants" and like is not None:
         model = load(like).program
         round_constants(program, model)
     if values:
