@@ -60,7 +60,7 @@ def operations(path: str) -> list[dict[str, Any]]:
     return found
 
 
-def change(asset: AIModelAsset, path: Path, reading: str, values: list[int]) -> AIModelAsset:
+def change(asset: AIModelAsset, path: Path, reading: str, values: list[int], like: str | None) -> AIModelAsset:
     """Writes a changed copy of an asset, and opens it.
 
     Args:
@@ -68,14 +68,16 @@ def change(asset: AIModelAsset, path: Path, reading: str, values: list[int]) -> 
         path: of the copy.
         reading: how half precision is read; see ``runners.Reading``.
         values: places in ``operations`` of what the copy returns behind the outputs.
+        like: the half-precision asset whose weights a float32 one is to have.
     """
     program = asset.program
     graph = _main(program)
     calls = list(_calls(graph))  # before a reading adds some
     if reading == "unrounded":
         read_unrounded(program)
-    elif reading == "rounded constants":
-        round_constants(program)
+    elif reading == "rounded constants" and like is not None:
+        model = load(like).program
+        round_constants(program, model)
     if values:
         outputs = zip(map(_name, graph.res_attrs), _end(graph).operands, strict=True)
         with graph.location:

@@ -34,12 +34,33 @@ def read_unrounded(program: Any) -> None:
         graph.attributes["function_type"] = TypeAttr.get(widened)
 
 
-def round_constants(program: Any) -> None:
-    """Rounds the weights of a float32 program to half precision."""
+def round_constants(program: Any, like: Any) -> None:
+    """Rounds the weights of a float32 program to half precision.
+
+    Args:
+        program: to change.
+        like: the same in half precision. Some of its inner functions compute in float32, with an epsilon of float32.
+    """
+    rounded = {_kind(graph) for graph in _graphs(like) if any(_is(item, F16Type) for item in _constants(graph))}
     for graph in _graphs(program):
-        for item in list(graph.bodyRegion.blocks[0].operations):
-            if item.name == CONSTANT:
+        if _kind(graph) in rounded:
+            for item in _constants(graph):
                 _cast(item, F32Type, np.float16, np.float32)
+
+
+def _constants(graph: Any) -> list[Any]:
+    return [item for item in graph.bodyRegion.blocks[0].operations if item.name == CONSTANT]
+
+
+def _is(item: Any, kind: Any) -> bool:
+    type_ = item.results[0].type
+    return isinstance(type_, RankedTensorType) and bool(kind.isinstance(type_.element_type))
+
+
+def _kind(graph: Any) -> str:
+    """Returns a function's name without the random letters that an inner one ends in."""
+    name = str(graph.sym_name.value)
+    return name.rpartition("_")[0] or name
 
 
 def _graphs(program: Any) -> Iterator[Any]:
@@ -52,7 +73,7 @@ def _graphs(program: Any) -> Iterator[Any]:
 def _cast(item: Any, kind: Any, *types: Any) -> None:
     """Lets the readers of a constant of one kind read it through casts."""
     (result,) = item.results
-    if not (isinstance(result.type, RankedTensorType) and kind.isinstance(result.type.element_type)):
+    if not _is(item, kind):
         return
     value, casts = result, list[Any]()
     for dtype in types:

@@ -19,14 +19,21 @@ class CoreAIRunner:
 
     name = "coreai"
 
-    def __init__(self, path: Path, reading: Reading = "rounded") -> None:
-        """Lowers and loads an asset, read in one way or another; raises ArtifactError when Core AI refuses it."""
+    def __init__(self, path: Path, reading: Reading = "rounded", like: Path | None = None) -> None:
+        """Lowers and loads an asset; raises ArtifactError when Core AI refuses it.
+
+        Args:
+            path: the folder.
+            reading: of half precision.
+            like: the half-precision asset that says which weights of a float32 one are rounded.
+        """
         self.settings: Mapping[str, str] = {"compute_units": "CPU"}
         if reading != "rounded":
             self.settings = {**self.settings, "rounding": "weights only"}
-        self._path, self._reading = path.resolve(), reading
+        self._path = path.resolve()
+        self._request = {"path": str(self._path), "reading": reading, "like": str(like.resolve()) if like else None}
         self._child = Child()
-        self._ask("open", path=str(self._path), reading=reading)
+        self._ask("open", **self._request)
 
     def run(self, batch: Array) -> Sequence[Array]:
         """Returns the outputs; raises ArtifactError when the runtime fails, aborts or does not come to an end."""
@@ -47,7 +54,7 @@ class CoreAIRunner:
                 last[parts[item["node"]]] = i
         places = {i: name for name, i in sorted(last.items(), key=lambda pair: pair[1]) if not operations[i]["result"]}
         names = [name for name, _, _ in self._ask("describe", path=str(self._path))["outputs"]]
-        self._ask("open", path=str(self._path), reading=self._reading, values=list(places))
+        self._ask("open", **self._request, values=list(places))
         values = self.run(batch)
         outputs = [Observed(name, "output", value) for name, value in zip(names, values, strict=False)]
         pairs = zip(places.items(), values[len(names) :], strict=True)
@@ -72,12 +79,12 @@ def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
 
 def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
     """Returns what opens an asset so that it is computed in float32."""
-    return partial(CoreAIRunner, path, reading)
+    return partial(CoreAIRunner, path, reading, like)
 
 
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
     """Returns what an asset computes for every node of its program; raises ArtifactError."""
-    return CoreAIRunner(path, reading).observe(batch)
+    return CoreAIRunner(path, reading, like).observe(batch)
 
 
 def takes_batch(path: Path, batch: int) -> bool:

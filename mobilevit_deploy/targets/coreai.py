@@ -1,6 +1,8 @@
 """Core AI: Apple's converter on the exported program, and its compiler, in a child process; nothing model-specific."""
 
 import json
+import math
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import Node
 
 from mobilevit_deploy.artifact import Artifact, ConversionRequest, Entry, FileDescription, Intermediate, check_input
 from mobilevit_deploy.blame import blame, user_line
@@ -161,9 +164,23 @@ def _describe_abort(error: ChildError, path: Path, program: ExportedProgram) -> 
         kind = found["kind"]
     doing = "compiler" if error.stage == LOWERING else "converter"
     node = next((node for node in program.graph.nodes if node.name == name and op_name(node)), None)
+    if node is None:  # it was at no node, but rewrote the whole graph
+        kind, node = _named_in(str(error), program)
     places = [f"at its operation {kind}" if kind else ""]
     if node is not None:
         places += [f"from {op_name(node)}", f"in {module_path(node)}" if module_path(node) else ""]
         places.append(user_line(node.meta.get("stack_trace") or ""))
     where = ", ".join(place for place in places if place)
     return f"Core AI's {doing} aborted: {error}" + (f" ({where})" if where else "")
+
+
+def _named_in(message: str, program: ExportedProgram) -> tuple[str, Node | None]:
+    """Returns the operation that LLVM names, and the first node of that kind with as many values as an operand."""
+    found = re.search(r'"[\w.]*?(?:broadcasting_)?(\w+)"\(.*?\((tensor<[^)]*)\)', message)
+    if not found:
+        return "", None
+    sizes = {math.prod(map(int, shape.split("x")[:-1])) for shape in re.findall(r"tensor<([^>]*)>", found[2])}
+    for node in program.graph.nodes:
+        if op_name(node).partition(".")[0] == found[1] and node.meta["val"].numel() in sizes:
+            return found[1], node
+    return found[1], None

@@ -50,13 +50,15 @@ class Server:
 
         return {"operations": operations(path)}
 
-    def open(self, path: str, reading: str = "rounded", values: Sequence[int] = ()) -> dict[str, Any]:
+    def open(
+        self, path: str, reading: str = "rounded", values: Sequence[int] = (), like: str | None = None
+    ) -> dict[str, Any]:
         """Lowers and loads an asset, read as another one or returning more values where that is asked."""
         from mobilevit_deploy.coreai.program import change, load
 
         asset = load(path)
         if reading != "rounded" or values:
-            asset = change(asset, self._folder / "changed.aimodel", reading, list(values))
+            asset = change(asset, self._folder / "changed.aimodel", reading, list(values), like)
         self._load(asset)
         return {}
 

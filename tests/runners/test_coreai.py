@@ -58,7 +58,7 @@ def verify(path: Path) -> VerifyReport:
 def test_readings_of_half_precision(assets: dict[str, Path], image: np.ndarray) -> None:
     """Computed in float32, a half-precision file and a float32 one with rounded weights are one program."""
     run = {
-        name: CoreAIRunner(assets[precision], reading).run(image)[0]  # type: ignore[arg-type]
+        name: CoreAIRunner(assets[precision], reading, assets["fp16"]).run(image)[0]  # type: ignore[arg-type]
         for name, precision, reading in (
             ("float32", "fp32", "rounded"),
             ("half", "fp16", "rounded"),

@@ -147,9 +147,9 @@ def test_patch_merging_aborts_as_written_and_not_rewritten(tmp_path: Path) -> No
     with pytest.raises(ConversionError) as refused:
         export_model(request)
     message = refused.value.message
-    assert message.startswith("Core AI's compiler aborted: LLVM ERROR: Failed to infer result type(s)")
+    assert message.startswith("Core AI's converter aborted: LLVM ERROR: Failed to infer result type(s)")
     assert '"coreai.decomposable.broadcasting_add"' in message
-    assert "at its operation broadcasting_add, from add, in merge, line " in message
+    assert "(at its operation add, from add, in merge, line " in message
     assert not (tmp_path / "none").exists()
 
 
