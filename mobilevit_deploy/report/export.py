@@ -45,7 +45,7 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
             parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
         if artifact.quantization:
-            parts.append(quantization_summary(artifact.quantization, artifact.bytes))
+            parts.append(quantization_summary(artifact.target, artifact.quantization, artifact.bytes))
         parts += [Text(f"{artifact.target}: {line}") for line in accuracy_lines(report.accuracy)]
         parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
     return Group(*parts)

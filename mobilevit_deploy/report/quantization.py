@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 SHOWN = 12
 
 
-def quantization_summary(result: QuantizationResult, size: int) -> RenderableType:
+def quantization_summary(target: str, result: QuantizationResult, size: int) -> RenderableType:
     """Returns what became int8, by which images, and what each module costs if that was measured.
 
     Args:
+        target: of the artifact.
         result: of one artifact.
         size: of the artifact, in bytes.
     """
@@ -30,9 +31,9 @@ def quantization_summary(result: QuantizationResult, size: int) -> RenderableTyp
         source = f"calibrated on {result.images} structured samples, for a demo: ranges of real images differ"
         style = "yellow"
     lines: list[RenderableType] = [
-        Text(f"onnx: {source}", style=style),
-        Text(f"onnx: int8: {_counts(result.quantized)}; left in float32: {_counts(result.left)}"),
-        Text(f"onnx: {show_bytes(result.bytes_before)} in float32, {show_bytes(size)} in int8"),
+        Text(f"{target}: {source}", style=style),
+        Text(f"{target}: int8: {_counts(result.quantized)}; left in float32: {_counts(result.left)}"),
+        Text(f"{target}: {show_bytes(result.bytes_before)} in float32, {show_bytes(size)} in int8"),
     ]
     if result.sensitivity:
         lines.append(_sensitivity_table(result.sensitivity))
