@@ -1,7 +1,7 @@
 """The smallest model of a family as a Core AI asset: converted, lowered and compared by Apple's own runtime.
 
-On small images: what the compiler sees of a graph is its operations, and a run of the interpreter takes seconds. LightViT
-is left out: its conversion and its legs take minutes.
+On small images: what the compiler sees of a graph is its operations, and a run of the interpreter takes seconds.
+LightViT is left out: its conversion and its legs take minutes.
 """
 
 from pathlib import Path
