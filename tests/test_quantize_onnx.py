@@ -17,7 +17,7 @@ from mobilevit_deploy import samples
 from mobilevit_deploy.accuracy import Accuracy
 from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.artifact import Artifact
-from mobilevit_deploy.errors import ConversionError, MvdError, UsageError
+from mobilevit_deploy.errors import CatalogError, ConversionError, MvdError, UsageError
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.images import Floats
 from mobilevit_deploy.load import ModelRequest
@@ -246,7 +246,7 @@ def test_calibration_that_cannot_be(tmp_path: Path) -> None:
     assert "--calibrate DIR|FILE" in caught.value.hint
     with pytest.raises(UsageError, match="--calibrate is for int8"):
         export_model(request(tmp_path))
-    with pytest.raises(UsageError, match="int8 is for ONNX"):
+    with pytest.raises(CatalogError, match=r"recipe coreml writes .*, not int8"):
         export_model(ExportRequest(ModelRequest(OWN), ("coreml",), precision="int8", calibrate=tmp_path))
     with pytest.raises(MvdError, match="is no folder of images and no array file"):
         export_model(request(tmp_path / "nothing", precision="int8"))

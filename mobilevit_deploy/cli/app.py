@@ -44,6 +44,8 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MvdError as error:
+            if _interrupted.is_set():  # raised inside of a library, an interruption may come out as its refusal
+                _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
             _fail(error.message, error.hint, error.exit_code)
         except KeyboardInterrupt:
             _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)

@@ -98,10 +98,10 @@ def test_what_is_no_artifact_with_an_image(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("this is no ONNX file, whatever its name says\n")
     with pytest.raises(ArtifactError, match=r"text\.onnx is no ONNX file"):
         open_subject(tmp_path / "text.onnx", None)
-    with pytest.raises(ArtifactError, match="there is no file"):
+    with pytest.raises(ArtifactError, match="there is no artifact"):
         open_subject(tmp_path / "none.onnx", None)
     (tmp_path / "net.tflite").touch()
-    with pytest.raises(ArtifactError, match="neither an"):
+    with pytest.raises(ArtifactError, match="is no artifact"):
         open_subject(tmp_path / "net.tflite", None)
 
 
