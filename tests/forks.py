@@ -218,7 +218,9 @@ def _become(request: dict[str, Any]) -> NoReturn:
     acts = os.open(log / "acts", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     temporary = log / "temporary"
     temporary.mkdir(exist_ok=True)
-    os.environ |= {"TMPDIR": str(temporary), "MVD_DEBUG": "1"}
+    os.environ["TMPDIR"] = str(temporary)
+    if "RLIMIT_FSIZE" not in request["limits"]:  # the log is a file too, and a traceback may be longer
+        os.environ["MVD_DEBUG"] = "1"
     tempfile.tempdir = None
     os.chdir(request["folder"])
     resource.setrlimit(resource.RLIMIT_AS, (LARGEST_ADDRESS_SPACE, LARGEST_ADDRESS_SPACE))
