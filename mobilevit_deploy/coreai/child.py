@@ -65,6 +65,7 @@ class Child:
             line = ""
         finally:
             timer.cancel()
+            timer.join()  # its thread holds this object, and would otherwise be the one that ends the process
         if not line:
             reason = f"did not finish in {LONGEST_REQUEST_S} s" if late.is_set() else self._last_words()
             raise ChildError(reason, died=True, stage=self._stage())

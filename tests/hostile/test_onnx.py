@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -79,10 +80,20 @@ def test_what_a_file_says_of_its_export(refuse: Refuse, place: Place, good: Path
     refuse("verify", path)
 
 
+def is_whole(content: bytes) -> bool:
+    try:
+        onnx.load_model_from_string(content)
+    except DecodeError:
+        return False
+    return bool(content)
+
+
 @pytest.mark.parametrize("command", ["verify", "compare", "inspect", "profile", "latency"])
 @pytest.mark.parametrize("tenth", range(10))
 def test_truncated(refuse: Refuse, place: Place, good: Path, tenth: int, command: str) -> None:
-    path = place.write("a.onnx", list(tenths(good.read_bytes()))[tenth])
+    cut = list(tenths(good.read_bytes()))[tenth]
+    # Between two entries of the metadata, behind the graph, the rest is a whole model: one byte less is not.
+    path = place.write("a.onnx", cut[:-1] if is_whole(cut) else cut)
     refuse(*COMMANDS[command](path, good))
 
 
