@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from mobilevit_deploy.runners import Array
 from mobilevit_deploy.workers import CHILD
+from mobilevit_deploy.workers.deadline import deadline
 
 WORKER = (*CHILD, "mobilevit_deploy.workers.serve_coreai")
 LONGEST_REQUEST_S = 600  # the largest LightViT converts in a tenth of it
@@ -54,18 +55,11 @@ class Child:
         """Sends a request and returns the answer; raises ChildError."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        late = threading.Event()
-        timer = threading.Timer(LONGEST_REQUEST_S, self._stop, [late])
-        timer.start()
-        try:
+        line = ""
+        with deadline(LONGEST_REQUEST_S, self._process.kill) as late, suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps({"command": command, **request}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        finally:
-            timer.cancel()
-            timer.join()  # its thread holds this object, and would otherwise be the one that ends the process
         if not line:
             reason = f"did not finish in {LONGEST_REQUEST_S} s" if late.is_set() else self._last_words()
             raise ChildError(reason, died=True, stage=self._stage())
@@ -83,10 +77,6 @@ class Child:
     def close(self) -> None:
         """Ends the process and removes its folder."""
         self._end()
-
-    def _stop(self, late: threading.Event) -> None:
-        late.set()
-        self._process.kill()
 
     def _stage(self) -> str:
         path = self.folder / "stage"

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import tempfile
-import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.latency.settings import RuntimeSettings
 from mobilevit_deploy.workers import CHILD
+from mobilevit_deploy.workers.deadline import deadline
 
 ONNX_RUNTIME = "mobilevit_deploy.workers.time_onnx"
 GRACE_S = 120  # for loading and for the last run, beyond the time that was asked for
@@ -155,19 +156,13 @@ class TimingProcess:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        timer = threading.Timer(limit_s, self._process.kill)
-        timer.start()
-        try:
+        line = ""
+        with deadline(limit_s, self._process.kill) as late, suppress(BrokenPipeError):
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
             line = stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        finally:
-            in_time = timer.is_alive()
-            timer.cancel()
         if not line:
-            raise self._failure(None if in_time else limit_s)
+            raise self._failure(limit_s if late.is_set() else None)
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -6,9 +6,9 @@ import re
 import signal
 import subprocess
 import tempfile
-import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners import Array, Observed, Opener, Reading
 from mobilevit_deploy.targets.executorch import describe
 from mobilevit_deploy.workers import CHILD
+from mobilevit_deploy.workers.deadline import deadline
 from mobilevit_deploy.workers.run_executorch import read_frame, write_frame
 
 WORKER = "mobilevit_deploy.workers.run_executorch"
@@ -67,18 +68,12 @@ class ExecuTorchRunner:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        timer = threading.Timer(limit_s, self._process.kill)
-        timer.start()
-        try:
+        answer = None
+        with deadline(limit_s, self._process.kill) as late, suppress(BrokenPipeError):
             write_frame(stdin, content)  # type: ignore[arg-type]
             answer = read_frame(stdout)  # type: ignore[arg-type]
-        except BrokenPipeError:
-            answer = None
-        finally:
-            in_time = timer.is_alive()
-            timer.cancel()
         if answer is None:
-            raise self._failure(None if in_time else limit_s)
+            raise self._failure(limit_s if late.is_set() else None)
         return answer
 
     def _failure(self, limit_s: float | None) -> ArtifactError:

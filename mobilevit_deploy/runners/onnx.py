@@ -1,6 +1,5 @@
 """ONNX Runtime on the CPU."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from mobilevit_deploy.onnx_files import load_onnx
 from mobilevit_deploy.onnx_inputs import takes_batch as takes_batch
 from mobilevit_deploy.runners import Array, Observed, Opener, Reading
 from mobilevit_deploy.runners.unrounded_onnx import Change, change_for
+from mobilevit_deploy.workers.deadline import deadline
 
 # What it logs as an error it raises as well; its log would show a file's own names unchanged on the terminal.
 SILENT = 4
@@ -63,15 +63,12 @@ class OnnxRuntimeRunner:
         """Returns the outputs; raises ArtifactError when the file cannot be run, or does not come to an end."""
         options = onnxruntime.RunOptions()
         # A loop may count its turns in the graph; Python sees no Ctrl-C while native code runs.
-        timer = threading.Timer(LONGEST_RUN_S, lambda: setattr(options, "terminate", True))
-        timer.start()
-        try:
-            outputs: Sequence[Array] = self._session.run(None, {self._input: batch}, options)
-        except Exception as error:
-            reason = "stopped it" if options.terminate else f"does not run the file: {str(error).splitlines()[0]}"
-            raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
-        finally:
-            timer.cancel()
+        with deadline(LONGEST_RUN_S, lambda: setattr(options, "terminate", True)) as late:
+            try:
+                outputs: Sequence[Array] = self._session.run(None, {self._input: batch}, options)
+            except Exception as error:
+                reason = "stopped it" if late.is_set() else f"does not run the file: {str(error).splitlines()[0]}"
+                raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
         return outputs
 
 

@@ -43,6 +43,12 @@ def test_names_are_swapped_here(tmp_path: Path) -> None:
         exchange(tmp_path / "a", tmp_path / "none")
 
 
+def publish_new(folder: Path) -> None:
+    with staging(folder) as work:
+        fill(work, "new")
+        publish(work, folder)
+
+
 @pytest.mark.parametrize("refused", range(len(NAMES)))
 def test_a_rename_that_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: Survived, refused: int
@@ -58,13 +64,8 @@ def test_a_rename_that_is_refused(
 
     monkeypatch.setattr(publishing, "_put", refuse)
 
-    def run() -> None:
-        with staging(tmp_path) as work:
-            fill(work, "new")
-            publish(work, tmp_path)
-
     with pytest.raises(OutputError, match="not permitted"):
-        run()
+        publish_new(tmp_path)
     assert contents(tmp_path) == {name: {"old"} for name in NAMES[:-1]}
     assert {path.name for path in tmp_path.iterdir()} == set(NAMES[:-1])
     survived("")
@@ -84,13 +85,8 @@ def test_the_working_folder_disappears_between_two_names(
 
     monkeypatch.setattr(publishing, "_put", vanish)
 
-    def run() -> None:
-        with staging(tmp_path) as work:
-            fill(work, "new")
-            publish(work, tmp_path)
-
     with pytest.raises(OutputError, match="No such file"):
-        run()
+        publish_new(tmp_path)
     assert list(tmp_path.iterdir()) == []
     survived("")
 

@@ -74,7 +74,7 @@ def test_two_measurements_of_the_same_artifact_agree(spread: float) -> None:
         intervals = []
         for part in (0, 1):
             artifact = Artifact(noisy(spread, 2 * seed + part))
-            intervals.append(summarise([b.samples_ms for b in collect(artifact.process, 30, artifact.clock)]).ci95_ms)
+            intervals.append(summarise([b.samples_ms for b in collect(artifact.process, 30, artifact.clock)]).within_ms)
         agree += intervals[0][0] <= intervals[1][1] and intervals[1][0] <= intervals[0][1]
     assert agree >= 95
 

@@ -16,7 +16,9 @@ Times = st.floats(0.01, 1e4)
 def test_order(blocks: list[list[float]]) -> None:
     found = summarise(blocks)
     largest = max(map(max, blocks))
-    assert found.min_ms <= found.ci95_ms[0] <= found.p50_ms <= found.ci95_ms[1] <= largest
+    assert found.min_ms <= found.within_ms[0] <= found.p50_ms <= found.within_ms[1] <= largest
+    assert found.ci95_ms[0] < found.within_ms[0]
+    assert found.ci95_ms[1] > found.within_ms[1]
     assert found.p50_ms <= found.p90_ms <= found.p99_ms <= largest * (1 + 1e-12)
     assert found.drift >= 0
 
@@ -35,20 +37,30 @@ def test_known_values() -> None:
     found = summarise([[float(value)] for value in values])
     assert (found.p50_ms, found.p90_ms, found.p99_ms, found.mean_ms, found.min_ms) == (51, 91, 100, 51, 1)
     # Ranks 41 and 61 of 101: the binomial interval of the median (Conover 1999, table A3 at n = 101).
-    assert found.ci95_ms == (41, 61)
+    assert found.within_ms == (41, 61)
     assert found.precision == 10 / 51
 
 
 def test_twelve_blocks_leave_out_two_at_each_end() -> None:
     blocks = [[10.0 + i] * 5 for i in range(12)]  # the third and the tenth of twelve enclose the median with 96 %
-    assert summarise(blocks).ci95_ms == (12, 19)
+    assert summarise(blocks).within_ms == (12, 19)
 
 
 def test_too_few_blocks_have_no_interval() -> None:
     found = summarise([[10.0, 11.0, 12.0]] * 5)
+    assert math.isnan(found.within_ms[0])
     assert math.isnan(found.ci95_ms[0])
     assert math.isnan(found.precision)
-    assert summarise([[10.0, 11.0, 12.0]] * 6).ci95_ms == (11, 11)
+    assert summarise([[10.0, 11.0, 12.0]] * 6).within_ms == (11, 11)
+
+
+def test_another_run_may_lie_farther_off_than_the_processes_of_one_do() -> None:
+    alike = summarise([[100.0] * 3] * 6)
+    assert alike.within_ms == (100, 100)
+    assert alike.ci95_ms == pytest.approx((98.5, 101.5))  # BETWEEN_RUNS alone
+    apart = summarise([[100.0 + i] * 3 for i in (-2, -1, -0.5, 0.5, 1, 2)])
+    assert apart.within_ms == (98, 102)
+    assert apart.ci95_ms == pytest.approx((97.5, 102.5))  # 2 and 1.5, in squares
 
 
 def hits(block: int, count: int = 300) -> float:
@@ -58,7 +70,7 @@ def hits(block: int, count: int = 300) -> float:
     for _ in range(count):
         stretches = rng.lognormal(0, 0.05, 60)  # one value for 10 runs each: neighbours resemble each other
         runs = np.repeat(stretches, 10) * rng.lognormal(0, 0.01, 600)
-        low, high = summarise([list(part) for part in runs.reshape(-1, block)]).ci95_ms
+        low, high = summarise([list(part) for part in runs.reshape(-1, block)]).within_ms
         found += low <= 1 <= high
     return found / count
 

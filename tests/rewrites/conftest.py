@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.rewriting import Rewrite, RewriteResult, Rewritten, rewrite_graph
 from tests.conftest import capture_model
 
@@ -25,6 +26,21 @@ def apply() -> Apply:
         return rewritten.results[0], rewritten
 
     return run
+
+
+@pytest.fixture
+def spoil_weight(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Returns a function that makes a weight of this name come out a thousandth too large in what rewrites add."""
+
+    def spoil(name: str) -> None:
+        add = Graph.add_weight
+
+        def wrong(graph: Graph, given: str, value: torch.Tensor) -> Any:
+            return add(graph, given, value * 1.001 if given == name else value)
+
+        monkeypatch.setattr(Graph, "add_weight", wrong)
+
+    return spoil
 
 
 def randomise(module: nn.Module) -> None:
@@ -47,3 +63,11 @@ class Of(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.function(self, x)
+
+
+# What neither rewrite of a group norm takes, and what it says.
+OTHER_GROUP_NORMS = [
+    (nn.GroupNorm(2, 4), "2 groups"),
+    (Of(lambda m, x: m.norm(x.flatten(2)), norm=nn.GroupNorm(1, 4)), "no batch of maps"),
+    (Of(lambda m, x: nn.functional.group_norm(x, 1, x.mean((0, 2, 3)))), "computed in the graph"),
+]

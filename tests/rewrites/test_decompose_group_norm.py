@@ -1,12 +1,10 @@
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-import torch
 from torch import nn
 
-from mobilevit_deploy.graph import Graph
 from mobilevit_deploy.rewrites.decompose_group_norm import DecomposeGroupNorm
-from tests.rewrites.conftest import Apply, Of
+from tests.rewrites.conftest import OTHER_GROUP_NORMS, Apply
 
 PLAIN = {"mean": 2, "conv2d": 2, "sub": 1, "mul": 2, "rsqrt": 1}
 
@@ -25,14 +23,7 @@ def test_keeps_gain_and_offset(apply: Apply, eps: float) -> None:
     assert rewritten.graph.histogram() == {**PLAIN, "conv2d": 3}
 
 
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        (nn.GroupNorm(2, 4), "2 groups"),
-        (Of(lambda m, x: m.norm(x.flatten(2)), norm=nn.GroupNorm(1, 4)), "no batch of maps"),
-        (Of(lambda m, x: nn.functional.group_norm(x, 1, x.mean((0, 2, 3)))), "computed in the graph"),
-    ],
-)
+@pytest.mark.parametrize(("module", "reason"), OTHER_GROUP_NORMS)
 def test_refuses_with_a_reason(apply: Apply, module: nn.Module, reason: str) -> None:
     result, rewritten = apply(module, DecomposeGroupNorm(), 2, 4, 6, 5)
     assert result.applied == ()
@@ -41,13 +32,8 @@ def test_refuses_with_a_reason(apply: Apply, module: nn.Module, reason: str) -> 
 
 
 @pytest.mark.parametrize("name", ["epsilon", "mean_of_channels"])
-def test_a_wrong_constant_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    add = Graph.add_weight
-
-    def wrong(graph: Graph, given: str, value: torch.Tensor) -> Any:
-        return add(graph, given, value * 1.001 if given == name else value)
-
-    monkeypatch.setattr(Graph, "add_weight", wrong)
+def test_a_wrong_constant_is_caught(apply: Apply, spoil_weight: Callable[[str], None], name: str) -> None:
+    spoil_weight(name)
     result, rewritten = apply(nn.Sequential(nn.GroupNorm(1, 4)), DecomposeGroupNorm(), 2, 4, 6, 5)
     assert result.applied == ()
     assert "not proved" in result.refused[0].reason

@@ -10,7 +10,7 @@ from mobilevit_deploy.rewrites import replace_group_norm
 from mobilevit_deploy.rewrites.fold_group_norm_affine import gain_and_offset
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
 from mobilevit_deploy.targets import coreml
-from tests.rewrites.conftest import Apply, Of
+from tests.rewrites.conftest import OTHER_GROUP_NORMS, Apply
 
 
 def test_fires(apply: Apply) -> None:
@@ -27,14 +27,7 @@ def test_keeps_gain_and_offset(apply: Apply, eps: float) -> None:
     assert set(rewritten.graph.weights) == {"0.scale", "0.shift"}
 
 
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        (nn.GroupNorm(2, 4), "2 groups"),
-        (Of(lambda m, x: m.norm(x.flatten(2)), norm=nn.GroupNorm(1, 4)), "no batch of maps"),
-        (Of(lambda m, x: nn.functional.group_norm(x, 1, x.mean((0, 2, 3)))), "computed in the graph"),
-    ],
-)
+@pytest.mark.parametrize(("module", "reason"), OTHER_GROUP_NORMS)
 def test_refuses_with_a_reason(apply: Apply, module: nn.Module, reason: str) -> None:
     result, rewritten = apply(module, ReplaceGroupNorm(), 2, 4, 6, 5)
     assert result.applied == ()
