@@ -122,13 +122,15 @@ class Tolerance(Card):
     """How far an artifact may be from PyTorch, and why that far.
 
     ``max_rel`` is the largest difference over the largest reference value; ``snr_db`` the power of the
-    reference, centred over the samples, over the power of the difference; ``top1_agreement`` a share.
+    reference, centred over the samples, over the power of the difference; ``top1_agreement`` a share. ``half_sums``
+    holds for a runner that says in its settings that it rounds every partial sum to half precision.
     """
 
     max_rel: float
     snr_db: float
     top1_agreement: float
     reason: str
+    half_sums: "Tolerance | None" = None
 
 
 class VersionRange(Card):

@@ -156,6 +156,20 @@ def test_rounding_beyond_the_cap_excuses_nothing() -> None:
     assert judge_all([lambda: far], exact=lambda: far).status == "failed"
 
 
+@pytest.mark.parametrize(("sums", "status"), [("float16", "passed"), ("float32", "failed"), (None, "failed")])
+def test_only_who_sums_in_half_precision_has_its_tolerance(sums: str | None, status: str) -> None:
+    def coarse() -> Function:
+        runner = Function(lambda logits: logits * 1.001)
+        runner.settings = {"sums": sums} if sums else {}
+        return runner
+
+    wide = Tolerance(max_rel=1e-2, snr_db=10, top1_agreement=0.5, reason="test")
+    report = judge_all([coarse], tolerance=TOLERANCE.model_copy(update={"half_sums": wide}))
+    assert report.status == status
+    assert report.legs[0].tolerance.max_rel == (1e-2 if sums == "float16" else 1e-5)
+    assert report.legs[0].samples == (2 if sums == "float16" else 8)
+
+
 def unknown_op() -> Function:
     raise ArtifactError("resample is an op that this runner does not know")
 

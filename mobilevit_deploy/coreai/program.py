@@ -73,8 +73,8 @@ def change(asset: AIModelAsset, path: Path, reading: str, values: list[int], lik
     program = asset.program
     graph = _main(program)
     calls = list(_calls(graph))  # before a reading adds some
-    if reading == "unrounded":
-        read_unrounded(program)
+    if reading in ("unrounded", "rounded once"):
+        read_unrounded(program, rounds=reading == "rounded once")
     elif reading == "rounded constants" and like is not None:
         model = load(like).program
         round_constants(program, model)

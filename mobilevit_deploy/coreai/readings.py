@@ -12,10 +12,16 @@ from coreai._compiler.dialects import coreai
 from coreai._compiler.ir import F16Type, F32Type, FunctionType, InsertionPoint, RankedTensorType, TypeAttr
 
 CONSTANT = "coreai.constant"
+OUTPUT = "coreai.output"
 
 
-def read_unrounded(program: Any) -> None:
-    """Computes in float32 what the program computes in half precision, from the same weights."""
+def read_unrounded(program: Any, rounds: bool = False) -> None:
+    """Computes in float32 what the program computes in half precision, from the same weights.
+
+    Args:
+        program: to change.
+        rounds: the result of each operation to half precision, once, as hardware does that sums in float32.
+    """
     for graph in _graphs(program):
         block = graph.bodyRegion.blocks[0]
         calls = list(block.operations)
@@ -23,8 +29,11 @@ def read_unrounded(program: Any) -> None:
             if item.name == CONSTANT:
                 _cast(item, F16Type, np.float32)
                 continue
+            half = _is(item, F16Type)
             for result in item.results:
                 result.set_type(_widened(result.type))
+            if rounds and half and item.name != OUTPUT:
+                _cast(item, F32Type, np.float16, np.float32)
         for argument in block.arguments:
             argument.set_type(_widened(argument.type))
         kinds = graph.function_type.value
@@ -53,7 +62,7 @@ def _constants(graph: Any) -> list[Any]:
 
 
 def _is(item: Any, kind: Any) -> bool:
-    type_ = item.results[0].type
+    type_ = item.results[0].type if item.results else None
     return isinstance(type_, RankedTensorType) and bool(kind.isinstance(type_.element_type))
 
 

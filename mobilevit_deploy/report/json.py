@@ -190,7 +190,7 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "snr_db": min((output.snr_db for output in leg.outputs), default=None),
         "top1_agreement": min(agreements, default=None),
         "spread": min((output.spread for output in leg.outputs), default=None),
-        "tolerance": leg.tolerance.model_dump(),
+        "tolerance": leg.tolerance.model_dump(exclude={"half_sums"}),
         "passed": leg.passed,
         "reasons": list(leg.reasons),
         "outputs": [vars(output) for output in leg.outputs],

@@ -45,9 +45,12 @@ class Observed:
 
 Opener = Callable[[], Runner]
 
-# How half precision and int8 are read when values are looked at: as the artifact says; computed in float32; or, for a
-# float32 artifact, as if its weights had been rounded to half precision or int8.
-Reading = Literal["rounded", "unrounded", "rounded constants"]
+# How half precision and int8 are read when values are looked at: as the runner computes them; summed in float32, and
+# each value rounded once; computed in float32; or, for a float32 artifact, as if its weights had been rounded to half
+# precision or int8.
+Reading = Literal["rounded", "rounded once", "unrounded", "rounded constants"]
+SUMS = "sums"  # in a runner's settings, with one of these
+IN_HALF, IN_FLOAT32 = "float16", "float32"
 
 
 class TargetRunners(Protocol):

@@ -15,7 +15,7 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph import Graph, module_path
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare, ready_for_target
-from mobilevit_deploy.runners.coreai import CoreAIRunner
+from mobilevit_deploy.runners.coreai import CoreAIRunner, open_all
 from mobilevit_deploy.targets import describe_file
 from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
@@ -62,6 +62,7 @@ def test_readings_of_half_precision(assets: dict[str, Path], image: np.ndarray) 
         for name, precision, reading in (
             ("float32", "fp32", "rounded"),
             ("half", "fp16", "rounded"),
+            ("half, rounded once", "fp16", "rounded once"),
             ("half, unrounded", "fp16", "unrounded"),
             ("float32, weights rounded", "fp32", "rounded constants"),
         )
@@ -70,9 +71,16 @@ def test_readings_of_half_precision(assets: dict[str, Path], image: np.ndarray) 
     largest = np.abs(exact).max()
     assert np.abs(run["float32"] - exact).max() <= 1e-6 * largest, "some roundings of float32, each 6e-8"
     assert np.abs(run["half, unrounded"] - run["float32, weights rounded"]).max() <= 1e-6 * largest
-    for name in ("half", "half, unrounded"):  # weights of 11 bits differ by up to 5e-4 each
+    for name in ("half", "half, rounded once", "half, unrounded"):  # weights of 11 bits differ by up to 5e-4 each
         assert 1e-5 * largest < np.abs(run[name] - exact).max() < 1e-2 * largest
-    assert np.abs(run["half"] - run["half, unrounded"]).max() > 1e-5 * largest, "the values are rounded, too"
+    for name in ("half", "half, rounded once"):
+        assert np.abs(run[name] - run["half, unrounded"]).max() > 1e-5 * largest, "the values are rounded, too"
+    assert np.abs(run["half"] - run["half, rounded once"]).max() > 0, "and partial sums"
+
+
+def test_half_precision_is_run_in_two_ways(assets: dict[str, Path]) -> None:
+    assert [opener().settings.get("sums") for opener in open_all(assets["fp16"])] == ["float32", "float16"]
+    assert [opener().settings.get("sums") for opener in open_all(assets["fp32"])] == [None]
 
 
 def test_a_right_asset_passes_and_every_value_has_a_name(assets: dict[str, Path], image: np.ndarray) -> None:

@@ -48,6 +48,7 @@ def test_an_asset_says_what_it_is(exported: ExportReport) -> None:
         ("rewritten graph", "torch", True),
         ("float32 conversion", "coreai", True),
         ("artifact", "coreai", True),
+        ("artifact", "coreai", True),
         ("half precision, unrounded", "coreai", True),
     ]
     file = describe_file(exported.artifact.path)

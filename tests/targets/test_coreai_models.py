@@ -21,7 +21,8 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
     assert [(leg.subject, leg.precision, leg.passed) for leg in report.parity.legs] == [
         ("rewritten graph", "fp32", True),
         ("float32 conversion", "fp32", True),
-        ("artifact", "fp16", True),
+        ("artifact", "fp16", True),  # sums in float32
+        ("artifact", "fp16", True),  # Apple's kernels as they are
         ("half precision, unrounded", "fp32", True),
     ]
     assert not {"batch_norm", "gather_nd"} & set(report.artifact.ops)
