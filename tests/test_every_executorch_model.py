@@ -21,6 +21,10 @@ KERNELS = {
     "saevit": {"aten::upsample_nearest2d.vec_out"},
 }
 
+# What move_slices leaves of LightViT's multiplications: keys of tokens that only ask are not computed. The ONNX files
+# have 0.990 and 0.975 of them in the smallest and the largest; here a product in place of each norm's mean is added.
+SAVED = {"lightvit_tiny": 0.9933, "lightvit_small": 0.9827, "lightvit_base": 0.9767}
+
 
 @pytest.mark.parametrize(("name", "task"), CASES, ids=[f"{name}.{task}" for name, task in CASES])
 def test_export(name: str, task: str, tmp_path: Path) -> None:
@@ -36,5 +40,6 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
     assert shares.macs > 0.999
     card = catalog.model(name)
     assert set(shares.kernels) <= KERNELS[card.family.family]
-    if task == "classify":  # the card counts at 224 px as the authors wrote it; LightViT has 1 to 2.4 % less
-        assert sum(map(macs, operations_of(plan))) == pytest.approx(card.variant.macs, rel=0.03)
+    if task == "classify":  # the card counts at 224 px, as the authors wrote it
+        expected = card.variant.macs * SAVED.get(card.name, 1)
+        assert sum(map(macs, operations_of(plan))) == pytest.approx(expected, rel=1e-3)
