@@ -65,23 +65,6 @@ def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_ch
     assert Path("baselines/digits.onnx").exists()
 
 
-@pytest.mark.parametrize("page", ["executorch", "coreai"])
-def test_the_commands_of_a_page_on_a_target_work(
-    mvd: Callable[..., Result], digits_checkpoint: Path, page: str
-) -> None:
-    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
-    np.savez("calibration.npz", images=digit_images()[0][:16])
-    found = [shlex.split(command) for command in commands((ROOT / "docs" / f"{page}.md").read_text())]
-    ran = []
-    for program, *arguments in found:
-        if program == "pip":  # what the tests' own installation did
-            continue
-        result = mvd(*arguments)
-        assert result.exit_code == 0, f"{arguments}\n{result.output}\n{result.stderr}"
-        ran.append(arguments[0])
-    assert {"export", "verify", "inspect"} <= set(ran)
-
-
 def test_the_examples_of_the_python_page_run(
     digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
