@@ -1,7 +1,8 @@
-"""Every catalog model to Core ML in every precision for iOS 16 and 18, each file compared on this machine.
+"""Every catalog model to Core ML or Core AI in every precision and for every floor, compared on this machine.
 
-Run: ``python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md``. It takes about half an hour on one
-core and needs scikit-learn (``pip install '.[compression]'``). Exit code 3 when any leg of any export fails.
+Run: ``python benchmarks/every_apple_export.py coreml --markdown docs/coreml-exports.md``, or with ``coreai``. Either
+takes about half an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``), Core AI its extra.
+Exit code 3 when any leg of any export fails.
 """
 
 import argparse
@@ -9,17 +10,24 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.environment import tool_versions
+from mobilevit_deploy.catalog import Task
 from mobilevit_deploy.export import Clock, ExportReport, export_one
+from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.load import ModelRequest, load_model
 from mobilevit_deploy.parity import ARTIFACT, Leg
 from mobilevit_deploy.pipeline import Prepared, TargetRequest, plan_target, prepare
 
-PRECISIONS = ("fp32", "fp16", "w8", "w4")
-FLOORS = (16, 18)
+# By target: precisions, and the iOS versions to write for where the format has a choice.
+FORMS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {
+    "coreml": (("fp32", "fp16", "w8", "w4"), (16, 18)),
+    "coreai": (("fp32", "fp16"), (None,)),
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,8 @@ class Row:
 
     model: str
     precision: str
-    floor: int
+    task: Task
+    floor: int | None
     report: ExportReport
 
     def leg(self, *subjects: str) -> Leg | None:
@@ -41,9 +50,9 @@ class Row:
         unrounded = self.leg("half precision, unrounded")
         artifact = self.leg(ARTIFACT)
         return [
-            self.model,
+            f"{self.model}{'' if self.task == 'classify' else ' ' + self.task}",
             self.precision,
-            f"iOS {self.floor}",
+            f"iOS {self.floor}" if self.floor else "",
             f"{self.report.artifact.bytes / 1e6:.1f} MB",
             _worst(float32),
             _worst(unrounded),
@@ -60,25 +69,25 @@ def _worst(leg: Leg | None) -> str:
     return f"{max(item.max_rel for item in leg.outputs):.0e}" if leg and leg.outputs else ""
 
 
-def export_all(models: list[str]) -> Iterator[Row]:
+def export_all(target: str, models: list[str], tasks: list[Task]) -> Iterator[Row]:
     """Exports every combination; nothing is kept on disk."""
-    for name in models:
-        prepared = prepare(load_model(ModelRequest(name)))
-        for precision in PRECISIONS:
-            for floor in FLOORS:
-                yield Row(name, precision, floor, _export(prepared, precision, floor))
+    precisions, floors = FORMS[target]
+    for name, task in product(models, tasks):
+        prepared = prepare(load_model(ModelRequest(name, task)))
+        for precision, floor in product(precisions, floors):
+            yield Row(name, precision, task, floor, _export(target, prepared, precision, floor))
 
 
-def _export(prepared: Prepared, precision: str, floor: int) -> ExportReport:
-    plan = plan_target(TargetRequest("coreml", precision=precision, version=floor))
+def _export(target: str, prepared: Prepared, precision: str, floor: int | None) -> ExportReport:
+    plan = plan_target(TargetRequest(target, precision=precision, version=floor))
     with tempfile.TemporaryDirectory() as folder:
         return export_one(plan, prepared, Path(folder), Clock())
 
 
-NOTES = """# Every model, precision and iOS floor
+NOTES = """# Every model and precision, verified
 
-Made by `python benchmarks/every_coreml_export.py --markdown docs/coreml-exports.md`: untrained weights, default size,
-structured images, torch {torch}, coremltools {coremltools}. Differences are shares of the largest output.
+Made by `python benchmarks/every_apple_export.py {target} --markdown docs/{target}-exports.md`: untrained weights,
+default size, structured images, torch {torch}, {package} {version}. Differences are shares of the largest output.
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
 - *half precision, unrounded*: the half-precision package against that one, both computing in float32 with their weights
@@ -89,27 +98,31 @@ structured images, torch {torch}, coremltools {coremltools}. Differences are sha
 """
 
 
-def table(rows: list[Row]) -> str:
+def table(target: str, rows: list[Row]) -> str:
     """Returns the rows in Markdown, with what they mean."""
     lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
-    return NOTES.format(**tool_versions()) + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    package = format_of(target).packages[0]
+    notes = NOTES.format(target=target, package=package, version=version(package), torch=version("torch"))
+    return notes + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", choices=FORMS)
     parser.add_argument("models", nargs="*", help="names from `mvd list`; default: all")
+    parser.add_argument("--tasks", nargs="+", default=["classify"], choices=get_args(Task))
     parser.add_argument("--markdown", type=Path, help="write the table here as well")
     options = parser.parse_args()
     rows = []
-    for row in export_all(options.models or list(catalog.models())):
+    for row in export_all(options.target, options.models or list(catalog.models()), options.tasks):
         rows.append(row)
         print("  ".join(row.cells()), flush=True)
         if row.report.parity.status != "passed":
             print(f"  {row.report.parity.reason}", flush=True)
     if options.markdown:
         options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(table(rows), encoding="utf-8")
+        options.markdown.write_text(table(options.target, rows), encoding="utf-8")
     sys.exit(0 if all(row.report.parity.status == "passed" for row in rows) else 3)
 
 
