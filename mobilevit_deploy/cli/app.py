@@ -144,18 +144,11 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        _finish()
         if end.code == INTERRUPTED:
             _exit_at_once(INTERRUPTED)
         raise
     finally:
         gc.freeze()
-
-
-def _finish() -> None:
-    """Lets what is left, which is cleaning up, come to its end: an interruption now would say that the work failed."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _exit_at_once(exit_code: int) -> None:

@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 FEWEST_BLOCKS = 6
 # Half the width, as a share of the median, of what a run cannot see of its machine, because it lasts longer than it:
 # clocks, neighbours on the same host, where memory lies. Of 20 stable runs of cas_vit_m within 13 minutes on an idle
-# virtual machine, the processes' intervals of 14 of 19 neighbours overlapped; with this added, 18.
+# virtual machine, the processes' intervals of 14 of 19 neighbours overlapped; with this added to the same runs, 18.
 BETWEEN_RUNS = 0.015
 
 

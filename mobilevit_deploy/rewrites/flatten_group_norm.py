@@ -12,7 +12,7 @@ CloFormer 2.5 % slower, and GroupNormalization of opset 21 took 3.8 times as lon
 
 ONNX Runtime sums a group's squares in float32 as they come: over 590 000 values (cloformer_s at 384 px) that cost
 1.5e-5 of the largest output, of an image with large areas of one colour. ``decompose_group_norm`` averages over the
-map first, then over channels: 6e-7, and the model takes 1.016 of the time (1.005 to 1.026).
+map first, then over channels: 6e-7 with all norms so, and the model takes 1.016 of the time (1.005 to 1.026).
 """
 
 import math
