@@ -8,6 +8,7 @@ report it; so a test sees what a hostile file made the program do, and not only 
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any, NoReturn, Self
 
 LARGEST_ADDRESS_SPACE = 16 * 2**30  # stops what runs away between two looks at its memory
 LOOK_S = 0.02
+TELL_S = 5.0  # for a run that takes too long to write where it is
 BROKEN = 70  # exit code of a fork in which this program failed, and not the one that is tested
 LOGS = ("output", "errors", "acts")  # files of the log folder
 EXECUTING = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect", "os.startfile"}
@@ -88,11 +90,14 @@ class Forks:
         return Run(self._answer(60)["pid"], log, time.perf_counter())
 
     def wait(self, run: Run, seconds: float = 180.0, largest_bytes: int | None = None) -> Done:
-        """Waits for the end; a run that takes longer, or more memory, is killed."""
+        """Waits for the end; a run that takes longer tells where it is and is killed, as for more memory."""
         self._send({"wait": run.pid})
         end = run.begun + seconds
         while not select.select([self._stdout], [], [], LOOK_S)[0]:
-            if time.perf_counter() > end or (largest_bytes and _resident(run.pid) > largest_bytes):
+            if late := time.perf_counter() > end:
+                os.kill(run.pid, signal.SIGUSR1)
+                select.select([self._stdout], [], [], TELL_S)
+            if late or (largest_bytes and _resident(run.pid) > largest_bytes):
                 os.kill(run.pid, signal.SIGKILL)
         answer = self._answer(60)
         files = [run.log / name for name in LOGS]
@@ -215,6 +220,7 @@ def _become(request: dict[str, Any]) -> NoReturn:
     for stream, name in ((1, "output"), (2, "errors")):
         os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.register(signal.SIGUSR1)
     acts = os.open(log / "acts", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     temporary = log / "temporary"
     temporary.mkdir(exist_ok=True)

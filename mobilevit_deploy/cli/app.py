@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 import traceback
-from threading import Event
 from types import FrameType
 from typing import Any
 
@@ -35,6 +34,7 @@ from mobilevit_deploy.errors import MvdError, environment_fault, show
 
 BUG = 4
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+INTERRUPTION = "interrupted; nothing unfinished was left behind"
 
 
 class Commands(TyperGroup):
@@ -44,11 +44,11 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MvdError as error:
-            if _interrupted.is_set():  # raised inside of a library, an interruption may come out as its refusal
-                _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
+            if _interruptions:  # raised inside of a library, an interruption may come out as its refusal
+                _fail(INTERRUPTION, None, INTERRUPTED)
             _fail(error.message, error.hint, error.exit_code)
         except KeyboardInterrupt:
-            _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
+            _fail(INTERRUPTION, None, INTERRUPTED)
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -56,8 +56,8 @@ class Commands(TyperGroup):
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
-            if _interrupted.is_set():  # a half-imported package turns an interruption into another error
-                _fail("interrupted; nothing unfinished was left behind", None, INTERRUPTED)
+            if _interruptions:  # a half-imported package turns an interruption into another error
+                _fail(INTERRUPTION, None, INTERRUPTED)
             if fault := environment_fault(error):
                 where = f": {fault.filename}" if fault.filename else ""
                 _fail(f"the system refused{where}: {fault.strerror}", None, MvdError.exit_code)
@@ -67,9 +67,12 @@ class Commands(TyperGroup):
                 f"please report it with the traceback, which is in {kept}",
                 BUG,
             )
+        finally:
+            _ignore_interruptions()
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> None:
+    _ignore_interruptions()
     typer.secho(show(f"mvd: {message}"), fg=typer.colors.RED, err=True)
     if hint:
         typer.secho(show(f"     {hint}"), err=True)
@@ -123,12 +126,19 @@ def _main(
     pass
 
 
-_interrupted = Event()
+_interruptions: set[int] = set()  # no Event: in its lock, the handler of a second signal would wait for the first
 
 
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    _interrupted.set()
+def _interrupt(signum: int, _frame: FrameType | None) -> None:
+    _interruptions.add(signum)
     raise KeyboardInterrupt  # SIGTERM cleans up as Ctrl-C does
+
+
+def _ignore_interruptions() -> None:
+    """Lets what is left when a command has ended, messages and cleaning up, come to its end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is _interrupt:  # not where somebody else's program runs the command
+            signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> None:
@@ -147,6 +157,10 @@ def main() -> None:
         if end.code == INTERRUPTED:
             _exit_at_once(INTERRUPTED)
         raise
+    except KeyboardInterrupt:  # before the command began, or as it ended
+        _ignore_interruptions()
+        typer.secho(f"mvd: {INTERRUPTION}", fg=typer.colors.RED, err=True)
+        _exit_at_once(INTERRUPTED)
     finally:
         gc.freeze()
 

@@ -56,3 +56,30 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, sent: signal.Signals, st
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
     assert workers_of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "said"),
+    [
+        ("app.typer.main.get_group", 130, "mvd: interrupted"),  # before a command begins
+        ("app.list.console.print_result", 130, "mvd: interrupted"),
+        ("app.gc.freeze", 0, ""),  # the work is done: that is what the exit code says
+    ],
+)
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+def test_an_interruption_has_its_exit_code_at_any_moment(sent: str, moment: str, code: int, said: str) -> None:
+    program = f"""
+import os, signal, sys
+from mobilevit_deploy.cli import app
+
+def interrupt(*arguments):
+    os.kill(os.getpid(), signal.{sent})
+    return original(*arguments)
+
+original, {moment} = {moment}, interrupt
+sys.argv = ["mvd", "list"]
+app.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[: len(said)]) == (code, said), done.stderr
+    assert "Traceback" not in done.stderr
