@@ -177,9 +177,9 @@ def with_lock_state(device: AttachedDevice) -> AttachedDevice:
     return replace(device, locked=required if isinstance(required, bool) else None)
 
 
-def choose(devices: Iterable[AttachedDevice], wanted: str) -> AttachedDevice:
+def choose(attached: Iterable[AttachedDevice], wanted: str) -> AttachedDevice:
     """Returns the one iPhone of a name, UDID, identifier or profile; raises MeasurementError, naming what is seen."""
-    seen = list(devices)
+    seen = list(attached)
     exact = [device for device in seen if wanted.lower() in (device.udid.lower(), device.identifier.lower())]
     found = exact or [device for device in seen if _plain(wanted) in (_plain(device.name), _profile_name(device))]
     if len(found) == 1:
@@ -189,8 +189,13 @@ def choose(devices: Iterable[AttachedDevice], wanted: str) -> AttachedDevice:
         raise MeasurementError(f"{len(found)} iPhones go by the name {wanted!r}", f"give the UDID: {each}")
     if not seen:
         raise MeasurementError(f"no iPhone is attached, so none is {wanted!r}", PLUG_IN)
-    known = "; ".join(f"{device.name} ({device.model}, {device.tunnel or 'no tunnel'})" for device in seen)
-    raise MeasurementError(f"no iPhone goes by {wanted!r}", f"these are seen: {known}")
+    what = f"is of the profile {wanted}" if wanted in devices() else f"goes by {wanted!r}"
+    known = "; ".join(f'--device "{device.name}" ({device.model}, {_state(device)})' for device in seen)
+    raise MeasurementError(f"no attached iPhone {what}", f"these are seen: {known}")
+
+
+def _state(device: AttachedDevice) -> str:
+    return "connected" if device.reachable else "not connected"
 
 
 def _plain(name: str) -> str:

@@ -96,9 +96,8 @@ def require_mac() -> None:
     """Raises MeasurementError where Core ML does not run."""
     if sys.platform != "darwin":
         raise MeasurementError(
-            f"Core ML runs on Apple's systems only, and this is {platform.system()}: it needs a Mac with Xcode, "
-            "and for an iPhone's latency the iPhone",
-            "there, --device NAME measures on an attached iPhone; here, --backend onnxruntime measures ONNX files",
+            f"Core ML runs on Apple's systems only, and this is {platform.system()}",
+            "run it on a Mac, where --device NAME takes an attached iPhone (docs/iphone.md); ONNX files run here too",
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mobilevit_deploy.errors import MeasurementError, UsageError
 
 VARIABLE = "MVD_TEAM"
+LINE = 'it holds one line: team = "A1B2C3D4E5"'
 HOW = (
     f'give --team TEAM, or set {VARIABLE}, or write team = "TEAM" into {{file}}; docs/iphone.md says where it is found'
 )
@@ -23,20 +24,34 @@ def choose_team(given: str | None) -> str:
     """Returns the ten characters that Apple knows a team by.
 
     Raises:
-        MeasurementError: there is none, or the file cannot be read.
-        UsageError: it is no team's ID.
+        MeasurementError: there is none, or what the environment or the file names is none.
+        UsageError: what the option names is none.
     """
-    team = given or os.environ.get(VARIABLE) or _configured()
-    if not team:
+    team = find_team(given)
+    if team is None:
         raise MeasurementError(
             "no signing team: an iPhone runs only an app that Xcode has signed for a team",
             HOW.format(file=config_file()),
         )
-    if not re.fullmatch(r"[A-Z0-9]{10}", team):  # it is written into a shell command, so nothing else is let through
-        raise UsageError(
-            f"{team!r} is no team ID, which has ten capital letters and digits", "such as --team A1B2C3D4E5"
-        )
     return team
+
+
+def find_team(given: str | None) -> str | None:
+    """Returns the team of the option, the environment or the file, the first that names one; raises as the above."""
+    sources = (
+        ("--team", lambda: given),
+        (VARIABLE, lambda: os.environ.get(VARIABLE)),
+        (str(config_file()), _configured),
+    )
+    for source, read in sources:
+        if team := read():
+            if re.fullmatch(r"[A-Z0-9]{10}", team):  # it is written into a shell command: nothing else is let through
+                return team
+            error = UsageError if source == "--team" else MeasurementError
+            raise error(
+                f"{source} has {team!r}, and a team's ID is ten capital letters and digits", "such as A1B2C3D4E5"
+            )
+    return None
 
 
 def bundle_identifier(team: str) -> str:
@@ -51,8 +66,10 @@ def _configured() -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
-        raise MeasurementError(f"cannot read {file}: {error}", 'it holds one line: team = "A1B2C3D4E5"') from error
+        raise MeasurementError(f"cannot read {file}: {error}", LINE) from error
+    if unknown := settings.keys() - {"team"}:
+        raise MeasurementError(f"{file} has {sorted(unknown)[0]!r}, which is no setting", LINE)
     team = settings.get("team")
     if team is not None and not isinstance(team, str):
-        raise MeasurementError(f"team in {file} is no text", 'write team = "A1B2C3D4E5"')
+        raise MeasurementError(f"team in {file} is no text", LINE)
     return team

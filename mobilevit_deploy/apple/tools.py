@@ -33,7 +33,7 @@ def require_tools() -> Path:
     if shutil.which("xcrun") is None:
         raise MeasurementError(
             f"Core ML on an iPhone needs a Mac with Xcode, and there is no xcrun here ({_system()})",
-            "on a Mac, install Xcode from the App Store; elsewhere, --backend onnxruntime measures ONNX files"
+            "run it on a Mac with the iPhone attached (docs/iphone.md); ONNX files run here too"
             if sys.platform != "darwin"
             else SELECT_XCODE,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, LoadLimit, Out, Team
+from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Out, Team, one_device
 from mobilevit_deploy.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def latency(
     pin: Annotated[
         str, typer.Option(metavar="auto|none|CORES", help="auto: the least busy of the fastest cores; 0,2 or 0-3.")
     ] = "auto",
-    device: Annotated[
-        str, typer.Option(metavar="NAME|UDID", help="An attached iPhone, or its profile; see mvd devices.")
-    ] = "host",
+    device: Device = None,
     compute_units: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +64,7 @@ def latency(
     """Measure latency: in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
     from mobilevit_deploy.formats import format_of, target_run_by
 
-    target = target_run_by(backend)
+    place, target = one_device(device), target_run_by(backend)
     known = format_of(target)
     own_options = {"--provider": provider != "cpu", "--option": option}
     here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
@@ -76,7 +74,7 @@ def latency(
     if not known.worker:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
 
-        phone = PhoneOptions(device, tuple(compute_units or ()), team, load_limit)
+        phone = PhoneOptions(place, tuple(compute_units or ()), team, load_limit)
         measure_packages(models or [], out, batch, seconds, phone, json)
         return
     with console.progress() as progress:
@@ -85,13 +83,13 @@ def latency(
         from mobilevit_deploy.report.json import latency_document
         from mobilevit_deploy.report.latency import latency_table
 
-        check_backend(backend, device)
+        check_backend(backend, place)
         if known.settings:
             read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
         artifacts = find_artifacts(models or [], out, batch, target, progress)
         limit = SECONDS if seconds is None else seconds
         request = LatencyRequest(
-            artifacts, backend, device, threads, limit, batch, provider, option or (), huge_pages, pin
+            artifacts, backend, place, threads, limit, batch, provider, option or (), huge_pages, pin
         )
         reports = measure_latency(request, progress)
         store(reports, latency_document)

@@ -25,9 +25,10 @@ def measure_packages(
         from mobilevit_deploy.apple.compute_units import read_compute_units
 
         units = read_compute_units(options.compute_units)  # what cannot be is refused before anything is exported
-        from mobilevit_deploy.apple.open import HOST, open_place
+        from mobilevit_deploy.apple.open import HOST, named_packages, open_place
 
-        place = open_place(options.device, options.team, options.load_limit_s, progress)
+        named = named_packages(models)
+        place = open_place(options.device, options.team, options.load_limit_s, progress, packages=named)
         from mobilevit_deploy.latency.coreml import IPHONE_SECONDS, CoreMLRequest, measure_coreml
         from mobilevit_deploy.latency.measure import SECONDS
         from mobilevit_deploy.report.coreml import coreml_document, coreml_table

@@ -32,9 +32,20 @@ Team = Annotated[
     str | None,
     typer.Option(metavar="TEAM", help="Xcode signs the iPhone's app for it. Default: MVD_TEAM, or the settings file."),
 ]
+Device = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME|UDID", help="An attached iPhone, or its profile; see mvd devices. Default: this Mac."),
+]
 LoadLimit = Annotated[
     float | None, typer.Option(min=1, metavar="SECONDS", help="How long an iPhone may load a model. Default: 120.")
 ]
+
+
+def one_device(given: list[str] | None) -> str:
+    """Returns the device that was named, ``host`` for none; a usage error for more than one."""
+    if given and len(given) > 1:
+        raise typer.BadParameter(f"--device takes one device, and here are {' and '.join(given)}: measure one by one")
+    return given[0] if given else "host"
 
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:

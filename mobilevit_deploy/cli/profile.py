@@ -6,26 +6,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, LoadLimit, Team
+from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Team, one_device
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mobilevit_deploy.cli.latency_coreml import PhoneOptions
+
+DEFAULT_SECONDS, DEFAULT_DEPTH = 3.0, 2
 
 
 def profile(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An .onnx file, or an .mlpackage.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Time to measure, after the warm-up.")] = 3.0,
-    depth: Annotated[int, typer.Option(min=0, help="How far down the tree of modules is shown.")] = 2,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Time to measure, after the warm-up. Default: 3.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=0, help="How far down the tree of modules is shown. Default: 2.")
+    ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the runs as a Chrome trace, for ui.perfetto.dev.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME|UDID", help="An attached iPhone that plans the .mlpackage. Default: this Mac.")
-    ] = "host",
+    device: Device = None,
     compute_units: Annotated[
-        str, typer.Option(metavar="all|cpu|cpu+gpu|cpu+ne", help="What Core ML may use for the .mlpackage.")
-    ] = "all",
+        str | None,
+        typer.Option(metavar="all|cpu|cpu+gpu|cpu+ne", help="What Core ML may use for the .mlpackage. Default: all."),
+    ] = None,
     require_ne: Annotated[
         float | None,
         typer.Option(
@@ -37,32 +44,47 @@ def profile(
     json: Json = False,
 ) -> None:
     """Show where the time goes: measured by module and op for ONNX, Core ML's plan by op for an .mlpackage."""
-    if artifact.suffix == ".mlpackage":
+    place, planned = one_device(device), artifact.suffix == ".mlpackage"
+    of_measuring = {"--threads": threads, "--seconds": seconds, "--depth": depth, "--trace": trace}
+    of_planning = {
+        "--device": device,
+        "--compute-units": compute_units,
+        "--require-ne": require_ne,
+        "--team": team,
+        "--load-limit": load_limit,
+    }
+    _refuse_options(artifact, of_measuring if planned else of_planning, "an .onnx file" if planned else "an .mlpackage")
+    if planned:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions
 
-        _plan(artifact, PhoneOptions(device, (compute_units,), team, load_limit), require_ne, json)
+        _plan(artifact, PhoneOptions(place, (compute_units or "all",), team, load_limit), require_ne, json)
         return
-    if require_ne is not None or device != "host":
-        from mobilevit_deploy.errors import UsageError
-
-        raise UsageError(
-            f"--device and --require-ne are for an .mlpackage, and not for {artifact.name}", "mvd export --to coreml"
-        )
     with console.progress() as progress:
         from mobilevit_deploy.profiling import ProfileRequest, profile_artifact
         from mobilevit_deploy.profiling.trace import write_trace
         from mobilevit_deploy.report.json import profile_document
         from mobilevit_deploy.report.profiling import profile_table
 
-        report = profile_artifact(ProfileRequest(artifact, threads, seconds), progress)
+        report = profile_artifact(
+            ProfileRequest(artifact, threads, DEFAULT_SECONDS if seconds is None else seconds), progress
+        )
         if trace:
             write_trace(report.trace, trace)
+    levels = DEFAULT_DEPTH if depth is None else depth
     for warning in report.warnings:
         console.warn(f"{artifact.name}: {warning}")
     if json:
-        console.print_json(profile_document(report, depth))
+        console.print_json(profile_document(report, levels))
     else:
-        console.print_result(profile_table(report, depth))
+        console.print_result(profile_table(report, levels))
+
+
+def _refuse_options(artifact: Path, options: "Mapping[str, object]", kind: str) -> None:
+    """Raises UsageError for an option that would be ignored."""
+    from mobilevit_deploy.errors import UsageError
+
+    if given := [name for name, value in options.items() if value is not None and value != []]:
+        raise UsageError(f"{given[0]} is for {kind}, and {artifact.name} is none", "leave it out")
 
 
 def _plan(artifact: Path, options: "PhoneOptions", share: float | None, json: bool) -> None:
@@ -76,7 +98,8 @@ def _plan(artifact: Path, options: "PhoneOptions", share: float | None, json: bo
         units = read_compute_units(options.compute_units)
         if len(units) != 1:
             raise UsageError("a plan is of one choice of compute units", "give all, cpu, cpu+gpu or cpu+ne")
-        place = open_place(options.device, options.team, options.load_limit_s, progress, OLDEST_IOS_FOR_PLAN)
+        limit_s = options.load_limit_s
+        place = open_place(options.device, options.team, limit_s, progress, OLDEST_IOS_FOR_PLAN, [artifact])
         from mobilevit_deploy.apple.compute_plan import plan_package
         from mobilevit_deploy.report.coreml import plan_document, plan_table
 

@@ -101,13 +101,18 @@ class CoreMLRequest:
     seconds: float = IPHONE_SECONDS
 
 
-def check_package(path: Path, place: Place) -> None:
-    """Raises MeasurementError when there is no package or the place cannot run it, ArtifactError when it is damaged."""
+def open_package(path: Path) -> Package:
+    """Returns a package, read; raises MeasurementError when there is none, ArtifactError when it is damaged."""
     if not path.exists():
         raise MeasurementError(f"there is no file {path}", "mvd export --to coreml makes one")
     if path.suffix != SUFFIX:
         raise MeasurementError(f"{path} is no {SUFFIX}", f"Core ML runs {SUFFIX} packages; mvd export --to coreml")
-    place.check(path.name, Package(path).model)
+    return Package(path)
+
+
+def check_package(path: Path, place: Place) -> None:
+    """Raises MeasurementError when there is no package or the place cannot run it, ArtifactError when it is damaged."""
+    place.check(path.name, open_package(path).model)
 
 
 def measure_coreml(

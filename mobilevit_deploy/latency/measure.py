@@ -7,7 +7,7 @@ from typing import Any
 
 from mobilevit_deploy import catalog
 from mobilevit_deploy.environment import available_cores, machine, tool_versions
-from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.errors import MeasurementError, UsageError
 from mobilevit_deploy.formats import check_packages, format_of, target_run_by
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.cores import AUTO, choose_cores
@@ -113,13 +113,14 @@ class LatencyReport:
 
 def check_backend(backend: str, device: str) -> None:
     """Raises an MvdError when nothing here runs the backend's artifacts, or the device does not have it."""
-    profile = catalog.device(device)
+    profile = catalog.devices().get(device)
     known = format_of(target_run_by(backend))
     check_packages(known)
-    if known.worker is None or backend not in profile.backends:
-        raise MeasurementError(
-            f"{profile.name} ({profile.title}) cannot be measured with {backend} here",
-            f"it takes --backend {' or '.join(profile.backends)}",
+    if known.worker is None or profile is None or backend not in profile.backends:
+        what = f"{profile.name} ({profile.title})" if profile else repr(device)
+        backends = profile.backends if profile else ["coreml"]
+        raise UsageError(
+            f"{what} cannot be measured with {backend} here", f"it takes --backend {' or '.join(backends)}"
         )
 
 

@@ -141,19 +141,20 @@ def plan_table(report: PlanReport) -> RenderableType:
     ]
     if len(report.left) > MOST_LEFT:
         notes.insert(0, f"and {len(report.left) - MOST_LEFT} more; --json has all")
-    table = make_table("off the Neural Engine", "on", "could", "cost", "module", "found", "rewrite", numbers=("cost",))
+    table = make_table(
+        "off the Neural Engine, and its module", "planned for", "cost", "found, and what rewrites it", numbers=("cost",)
+    )
     for operation in report.left[:MOST_LEFT]:
         table.add_row(*_cells(operation))
     return Group(*head, *([table] if report.left else []), *(Text(note, style="dim") for note in notes))
 
 
 def _cells(operation: PlannedOperation) -> tuple[str, ...]:
+    """Returns cells of two lines, for names are long and terminals narrow."""
+    module = {None: "module unknown", "": "(the model itself)"}.get(operation.module, operation.module)
     return (
-        f"{operation.op} {operation.name}",
-        operation.preferred,
-        ", ".join(operation.supported),
+        f"{operation.op} {operation.name}\n{module}",
+        f"{operation.preferred}\ncould: {', '.join(operation.supported)}",
         "unknown" if operation.cost is None else f"{operation.cost:.1%}",
-        {None: "unknown", "": "the model itself"}.get(operation.module, operation.module) or "",
-        ", ".join(operation.rules),
-        ", ".join(operation.rewrites),
+        f"{', '.join(operation.rules)}\n{', '.join(operation.rewrites)}".strip(),
     )

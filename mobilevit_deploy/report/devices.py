@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.apple.attached import OLDEST_IOS, PLUG_IN
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
@@ -41,46 +42,64 @@ def _attached_document(device: AttachedDevice) -> dict[str, Any]:
 def devices_table(
     profiles: Sequence[Device], attached: Sequence[AttachedDevice], problem: MvdError | None
 ) -> RenderableType:
-    """Returns a table of profiles, one of iPhones, and the next step for each that cannot be measured on."""
-    known = make_table("profile", "devices", "chip", "from iOS", "backends", "compute units", "identifiers")
+    """Returns the iPhones, each with the next step, and then the profiles."""
+    if problem is not None:
+        found: list[RenderableType] = [
+            Text(f"attached iPhones: {problem.message}"),
+            Text(problem.hint or "", style="dim"),
+        ]
+    elif not attached:
+        found = [Text("no iPhone is attached"), Text(PLUG_IN, style="dim")]
+    else:
+        names = [device.name for device in attached]
+        found = [part for device in attached for part in _attached_lines(device, names.count(device.name) == 1)]
+    return Group(*found, _profiles_table(profiles), *_what_runs(profiles))
+
+
+def _attached_lines(device: AttachedDevice, unique: bool) -> Iterator[RenderableType]:
+    """Yields what is known of one iPhone, and what stands in the way; lines of their own, for a UDID is copied."""
+    yield Text(device.name, style="bold")
+    facts = {
+        "model": f"{device.model} ({device.product_type})",
+        "profile": device.profile.name if device.profile else "none",
+        "system": device.os,
+        "connection": f"{device.connection or 'none'}, tunnel {device.tunnel or 'unknown'}",
+        "Developer Mode": device.developer_mode or "unknown",
+        "locked": {True: "yes", False: "no", None: "unknown"}[device.locked],
+        "UDID": device.udid,
+    }
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        yield Text(f"  {name:{width}}{value}")
+    obstacles = device.obstacles()
+    if not obstacles:
+        name = f'"{device.name}"' if unique else device.udid
+        yield Text(f"  ready: mvd latency MODEL --backend coreml --device {name}", style="green")
+    for obstacle in obstacles:
+        yield Text(f"  {obstacle.message}: {obstacle.hint}", style="yellow")
+    yield Text()
+
+
+def _profiles_table(profiles: Sequence[Device]) -> RenderableType:
+    table = make_table("profile", "devices", "chip", "sold with", "identifiers", whole=("profile", "sold with"))
     for profile in profiles:
-        known.add_row(
+        table.add_row(
             profile.name,
             profile.title,
             profile.chip or "",
-            profile.os_floor or "",
-            ", ".join(profile.backends),
-            " ".join(profile.compute_units),
-            " ".join(profile.identifiers),
-        )
-    if problem is not None:
-        return Group(known, Text(f"attached iPhones: {problem.message}"), Text(problem.hint or "", style="dim"))
-    if not attached:
-        return Group(known, Text("no iPhone is attached"))
-    return Group(known, _attached_table(attached), *_next_steps(attached))
-
-
-def _attached_table(attached: Sequence[AttachedDevice]) -> RenderableType:
-    table = make_table("attached", "model", "system", "connection", "Developer Mode", "locked", "profile", "UDID")
-    for device in attached:
-        table.add_row(
-            device.name,
-            f"{device.model} ({device.product_type})",
-            device.os,
-            f"{device.connection or 'none'}, tunnel {device.tunnel or 'unknown'}",
-            device.developer_mode or "unknown",
-            {True: "yes", False: "no", None: "unknown"}[device.locked],
-            device.profile.name if device.profile else "none",
-            device.udid,
+            f"iOS {profile.os_floor}" if profile.os_floor else "",
+            "\n".join(profile.identifiers),
         )
     return table
 
 
-def _next_steps(attached: Sequence[AttachedDevice]) -> list[RenderableType]:
-    lines: list[RenderableType] = []
-    for device in attached:
-        obstacles = device.obstacles()
-        if not obstacles:
-            lines.append(Text(f'{device.name}: ready; mvd latency MODEL --backend coreml --device "{device.name}"'))
-        lines += [Text(f"{device.name}: {obstacle.message}; {obstacle.hint}", style="yellow") for obstacle in obstacles]
-    return lines
+def _what_runs(profiles: Sequence[Device]) -> Iterator[RenderableType]:
+    """Yields a line for the profiles that run the same."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for profile in profiles:
+        key = (" ".join(profile.backends), " ".join(profile.compute_units))
+        alike.setdefault(key, []).append(profile.name)
+    for (backends, units), names in alike.items():
+        who = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        yield Text(f"{who}: --backend {backends}; --compute-units {units}", style="dim")
+    yield Text(f"measuring on an iPhone needs iOS {'.'.join(map(str, OLDEST_IOS))} or later", style="dim")

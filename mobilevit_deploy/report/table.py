@@ -11,13 +11,13 @@ from rich.table import Table
 from mobilevit_deploy.catalog import is_reconstruction
 
 
-def make_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
-    """Returns an empty table; the columns that hold numbers are aligned to the right."""
+def make_table(*columns: str, numbers: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """Returns an empty table; columns of numbers are aligned to the right, and those of ``whole`` words not broken."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         number = column in numbers
-        whole = number or column == "model"  # numbers and model names are for copying: never broken across lines
-        table.add_column(column, justify="right" if number else "left", no_wrap=whole, overflow="fold")
+        unbroken = number or column == "model" or column in whole  # numbers and names are for copying
+        table.add_column(column, justify="right" if number else "left", no_wrap=unbroken, overflow="fold")
     return table
 
 

@@ -53,8 +53,23 @@ def test_every_obstacle_is_shown_with_its_next_step(tools: StandIn, mvd: Mvd) ->
     assert [item["message"] for item in device["obstacles"]] == ["Developer Mode is off", "it is locked"]
     assert all(item["hint"] for item in device["obstacles"])
     shown = mvd("devices").stdout
-    assert "Developer Mode is off; on the iPhone: Settings" in shown
-    assert "it is locked; unlock it" in shown
+    assert "Developer Mode is off: on the iPhone: Settings" in shown
+    assert "it is locked: unlock it" in shown
+
+
+def test_what_is_copied_is_not_broken_on_a_narrow_terminal(
+    tools: StandIn, mvd: Mvd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tools.set("two_of_one_name")
+    shown = mvd("devices").stdout
+    attached = json.loads(mvd("devices", "--json").stdout)["attached"]
+    assert len(attached) == 2
+    for device in attached:
+        assert f"--device {device['udid']}" in shown  # the name is of both
+    assert shown.index(UDID) < shown.index("iphone_12"), "what is attached stands before what may be"
+    assert all(f" {name} " in shown for name in catalog.devices())
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_without_xcode_the_profiles_are_shown_all_the_same(

@@ -60,9 +60,13 @@ def test_the_gate(mac: StandIn, package: Path) -> None:
 
 def test_the_gate_is_for_packages(mac: StandIn) -> None:
     mac.set()
-    done = mac.run("profile", "net.onnx", "--require-ne", 0.9)
+    for option in (("--require-ne", 0.9), ("--compute-units", "all"), ("--team", "A1B2C3D4E5"), ("--device", NAME)):
+        done = mac.run("profile", "net.onnx", *option)
+        assert done.code == 2
+        assert f"{option[0]} is for an .mlpackage, and net.onnx is none" in done.err
+    done = mac.run("profile", "net.mlpackage", "--threads", 1)
     assert done.code == 2
-    assert "are for an .mlpackage" in done.err
+    assert "--threads is for an .onnx file" in done.err
 
 
 def test_the_rules_name_rewrites_that_exist() -> None:

@@ -109,7 +109,13 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_built(mac: StandI
     assert done.code == 2
     done = mac.run("latency", "none.mlpackage", "--backend", "coreml", "--device", NAME, "--team", "x")
     assert done.code == 2
-    assert "is no team ID" in done.err
+    assert "--team has 'x'" in done.err
+    for devices in (("",), (NAME, "Ben's")):
+        named = [part for device in devices for part in ("--device", device)]
+        assert mac.run("latency", "none.mlpackage", "--backend", "coreml", *named).code == 2
+    done = mac.run("latency", "net.onnx", "--device", NAME)
+    assert done.code == 2
+    assert "it takes --backend coreml" in done.err
 
 
 def test_a_model_that_is_not_there_is_exported_for_core_ml(mac: StandIn) -> None:

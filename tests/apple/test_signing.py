@@ -1,5 +1,6 @@
 """The signing team: three places in order, and nothing that a shell could take apart."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,20 @@ def test_no_team_says_where_to_give_one(settings: Path) -> None:
     assert all(word in caught.value.hint for word in ("--team", "MVD_TEAM", str(settings)))
 
 
-@pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize("team", ["A1B2C3D4E", "a1b2c3d4e5", "A1B2; rm -", "A1B2C3D4E5\n"])
-def test_what_is_no_team_never_reaches_a_shell(team: str) -> None:
-    with pytest.raises(UsageError, match="is no team ID"):
+def test_what_is_no_team_never_reaches_a_shell(settings: Path, monkeypatch: pytest.MonkeyPatch, team: str) -> None:
+    """And the message names the place where it stands, which is the user's environment but for the option."""
+    with pytest.raises(UsageError, match=r"--team has .* ten capital letters"):
         choose_team(team)
+    settings.write_text(f"team = {json.dumps(team)}")
+    with pytest.raises(MeasurementError, match=r"config\.toml has .* ten capital letters"):
+        choose_team(None)
+    monkeypatch.setenv("MVD_TEAM", team)
+    with pytest.raises(MeasurementError, match=r"MVD_TEAM has .* ten capital letters"):
+        choose_team(None)
 
 
-@pytest.mark.parametrize("text", ["team = [", "team = 7"])
+@pytest.mark.parametrize("text", ["team = [", "team = 7", 'taem = "A1B2C3D4E5"'])
 def test_a_damaged_file_is_an_error(settings: Path, text: str) -> None:
     settings.write_text(text)
     with pytest.raises(MeasurementError, match=r"config\.toml") as caught:

@@ -37,7 +37,8 @@ def test_at_random_moments(
     ends = []
     for number in range(KILLS):
         old, before = hashes(folder), weights_by_target(folder)
-        run = forks.start(export(checkpoints.other(before[targets[0]]), *targets), here, log)
+        given = export(checkpoints.other(before[targets[0]]), *targets)
+        run = forks.start(given, here, log, prepare="tests.faults.exports:unmeasured")
         _wait_for_moment(run.begun, whole.seconds, log, publishing=number % 2 == 1, chance=chance)
         _send(run.pid, sent)
         done = forks.wait(run)

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper
 
-from mobilevit_deploy.errors import ArtifactError, CatalogError, MeasurementError
+from mobilevit_deploy.errors import ArtifactError, MeasurementError, UsageError
 from mobilevit_deploy.latency import LatencyRequest, measure_latency
 from mobilevit_deploy.latency.process import Session, TimingProcess
 from mobilevit_deploy.latency.settings import RuntimeSettings
@@ -68,9 +68,9 @@ def test_files_of_the_current_folder_are_not_imported(
     (tmp_path / "random.py").write_text("raise SystemExit('a file of the current folder ran')\n")
     monkeypatch.chdir(tmp_path)
     assert measure_latency(LatencyRequest([artifact], threads=1, seconds=0.1))
-    with pytest.raises(MeasurementError, match="cannot be measured with coreml"):
+    with pytest.raises(UsageError, match="cannot be measured with coreml"):
         measure_latency(LatencyRequest([artifact], backend="coreml"))
-    with pytest.raises(CatalogError, match="no device named"):
+    with pytest.raises(UsageError, match="'toaster' cannot be measured with onnxruntime"):
         measure_latency(LatencyRequest([artifact], device="toaster"))
 
 
