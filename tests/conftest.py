@@ -2,6 +2,7 @@
 
 import os
 
+os.environ.pop("COLUMNS", None)  # the width of somebody's terminal, which xdist tells its workers
 # The tests run in one process per core, and so do the programs that they start: threads that wait for each other on
 # cores that are taken cost more than they give. Read when NumPy and PyTorch are imported, so before everything else.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from mobilevit_deploy.errors import MeasurementError, UsageError
@@ -38,12 +39,12 @@ def choose_team(given: str | None) -> str:
 
 def find_team(given: str | None) -> str | None:
     """Returns the team of the option, the environment or the file, the first that names one; raises as the above."""
-    sources = (
-        ("--team", lambda: given),
-        (VARIABLE, lambda: os.environ.get(VARIABLE)),
-        (str(config_file()), _configured),
-    )
-    for source, read in sources:
+    readers: dict[str, Callable[[], str | None]] = {
+        "--team": lambda: given,
+        VARIABLE: lambda: os.environ.get(VARIABLE),
+        str(config_file()): _configured,
+    }
+    for source, read in readers.items():
         if team := read():
             if re.fullmatch(r"[A-Z0-9]{10}", team):  # it is written into a shell command: nothing else is let through
                 return team

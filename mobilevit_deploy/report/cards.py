@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from mobilevit_deploy.report.table import make_table
 
@@ -30,21 +31,23 @@ def card_document(card: ModelCard) -> dict[str, Any]:
 def models_table(cards: Sequence[ModelCard]) -> RenderableType:
     """Returns the catalog."""
     numbers = ("parameters", "MACs")
-    table = make_table("model", *numbers, "published top-1", "tasks", "note", numbers=numbers)
+    table = make_table("model", *numbers, "published top-1", "tasks", numbers=numbers)
     for card in cards:
         table.add_row(
             card.name,
             f"{card.variant.parameters / 1e6:.2f} M",
             f"{card.variant.macs / 1e9:.3f} G",
-            _published(card),
+            _published(card, "\n"),
             ", ".join(card.family.tasks),
-            "reconstruction" if card.family.reconstruction else "",
         )
-    return table
+    reconstructions = [card.name for card in cards if card.family.reconstruction]
+    if not reconstructions:
+        return table
+    return Group(table, Text(f"{' and '.join(reconstructions)}: reconstruction from the paper, not the authors' code"))
 
 
-def _published(card: ModelCard) -> str:
-    return ", ".join(f"{item.top1_percent:.1f} % @{item.input_size}" for item in card.variant.published) or "none"
+def _published(card: ModelCard, between: str = ", ") -> str:
+    return between.join(f"{item.top1_percent:.1f} % @{item.input_size}" for item in card.variant.published) or "none"
 
 
 def _latencies(card: ModelCard) -> str:
