@@ -11,6 +11,7 @@ from mobilevit_deploy.capture import recapture
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.node_histories import shared_histories
 from mobilevit_deploy.pipeline import (
     Plan,
     Prepared,
@@ -37,6 +38,16 @@ def convert_for_target(
     """
     path = folder / f"{_stem(prepared.model, plan)}{format_of(plan.recipe.target).suffix}"
     try:
+        return _convert_sizes(plan, prepared, ready, path, intermediates)
+    except ConversionError as error:
+        error.message = "\n".join([error.message, *ready.warnings])  # a graph not rewritten may be why
+        raise
+
+
+def _convert_sizes(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, path: Path, intermediates: Path | None
+) -> Artifact:
+    with shared_histories():
         if not plan.app.sizes:
             program = recapture(ready.graph, prepared.example)
             return _convert(plan, prepared, ready, program, path, intermediates)
@@ -45,9 +56,6 @@ def convert_for_target(
         except OneSizeError as error:
             return _convert_functions(plan, prepared, ready, path, intermediates, error)
         return _convert(plan, prepared, ready, program, path, intermediates, plan.app.sizes)
-    except ConversionError as error:
-        error.message = "\n".join([error.message, *ready.warnings])  # a graph not rewritten may be why
-        raise
 
 
 def _convert(
