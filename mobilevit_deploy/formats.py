@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mobilevit_deploy import catalog
 from mobilevit_deploy.cards import TargetFormat
-from mobilevit_deploy.environment import installed_version
+from mobilevit_deploy.environment import installed_version, pip_command
 from mobilevit_deploy.errors import ArtifactError, CatalogError, MvdError, UsageError
 
 
@@ -36,8 +36,8 @@ def missing_packages(known: TargetFormat) -> list[str]:
 def check_packages(known: TargetFormat) -> None:
     """Raises MvdError, with the command that brings them, when packages of a target are not installed."""
     if missing := missing_packages(known):
-        what = f"mobilevit-deploy[{known.extra}]" if known.extra else " ".join(missing)
-        raise MvdError(f"{known.title} needs {' and '.join(missing)}, not installed here", f"pip install '{what}'")
+        what = f"{known.title} needs {' and '.join(missing)}, not installed here"
+        raise MvdError(what, pip_command(missing, known.extra))
 
 
 def target_of(path: Path) -> str:

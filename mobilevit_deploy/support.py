@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mobilevit_deploy.cards import TargetFormat
-from mobilevit_deploy.environment import tool_versions
+from mobilevit_deploy.environment import pip_command, tool_versions
 from mobilevit_deploy.formats import formats
 
 
@@ -53,8 +53,7 @@ def _converts(known: TargetFormat, versions: dict[str, str | None]) -> Ability:
 def _needs(name: str, versions: dict[str, str | None], *packages: str, extra: str | None = None) -> Ability:
     missing = [package for package in packages if versions[package] is None]
     if missing:
-        wanted = f"'mobilevit-deploy[{extra}]'" if extra else " ".join(missing)
-        return Ability(name, False, f"not installed: {', '.join(missing)}; pip install {wanted}")
+        return Ability(name, False, f"not installed: {', '.join(missing)}; {pip_command(missing, extra)}")
     return Ability(name, True, ", ".join(f"{package} {versions[package]}" for package in packages))
 
 

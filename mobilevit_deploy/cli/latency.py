@@ -62,6 +62,7 @@ def latency(
     json: Json = False,
 ) -> None:
     """Measure latency: in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    from mobilevit_deploy.errors import MeasurementError
     from mobilevit_deploy.formats import format_of, target_run_by
 
     place, target = one_device(device), target_run_by(backend)
@@ -71,6 +72,10 @@ def latency(
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
     _refuse_options(backend, {name: given for name, given in own_options.items() if name[2:] not in known.settings})
     _refuse_options(backend, phone_options if known.worker else here_options)
+    if not known.worker and known.no_latency and target != "coreml":
+        raise MeasurementError(
+            f"{known.title} has no latency here: {known.no_latency}", "mvd compare has size and drift"
+        )
     if not known.worker:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
 
@@ -129,11 +134,16 @@ def find_artifacts(
 ) -> list[Path]:
     """Returns the files to measure; models are looked up in the folder, and exported when they are not there."""
     from mobilevit_deploy.catalog import DEFAULT_MODEL, artifact_name
+    from mobilevit_deploy.errors import MeasurementError
     from mobilevit_deploy.formats import format_of, formats
 
     suffix = format_of(target).suffix
     if not names:
         found = sorted(folder.glob(f"*{suffix}"))
+        if not found and folder != DEFAULT_FOLDER:
+            raise MeasurementError(
+                f"there is no {suffix} file in {folder}", f"mvd export MODEL --out {folder} writes one"
+            )
         return found or _exported(DEFAULT_MODEL, folder, batch, target, progress)
     artifacts = []
     for name in names:

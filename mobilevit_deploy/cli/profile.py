@@ -20,7 +20,7 @@ def profile(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An .onnx file, or an .mlpackage.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Time to measure, after the warm-up. Default: 3.")
+        float | None, typer.Option(min=0.1, help="Time to measure, after the warm-up; 100 runs at most. Default: 3.")
     ] = None,
     depth: Annotated[
         int | None, typer.Option(min=0, help="How far down the tree of modules is shown. Default: 2.")
@@ -44,6 +44,8 @@ def profile(
     json: Json = False,
 ) -> None:
     """Show where the time goes: measured by module and op for ONNX, Core ML's plan by op for an .mlpackage."""
+    if trace and (trace.is_dir() or trace.suffix in (".onnx", ".mlpackage") or trace == artifact):
+        raise typer.BadParameter(f"--trace would write over {trace}: give it a name that ends in .json")
     place, planned = one_device(device), artifact.suffix == ".mlpackage"
     of_measuring = {"--threads": threads, "--seconds": seconds, "--depth": depth, "--trace": trace}
     of_planning = {

@@ -20,6 +20,8 @@ def report(
     json: Json = False,
 ) -> None:
     """Write one HTML page of all artifacts and measurements in a folder."""
+    if out and not out.is_dir() and out.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"--out is the page, and {out} does not end in .html: what is there would be lost")
     with console.progress() as progress:
         from mobilevit_deploy.errors import printable
         from mobilevit_deploy.publish import publish_text

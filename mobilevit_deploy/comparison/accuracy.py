@@ -78,6 +78,9 @@ def count_classes(subjects: Sequence[Subject], images: OwnImages, progress: Prog
     base: Classes | None = None
     counted = []
     for subject in subjects:
+        if subject.no_image:
+            counted.append(Counted(reason=subject.no_image))
+            continue
         found = read(subject.image_shape)
         try:
             classes = classify(_Fed(subject, images), found, subject.shape[0], progress)

@@ -10,7 +10,7 @@ from mobilevit_deploy.comparison.alternate import PRECISION, Alternated, alterna
 from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.comparison.ratio import Ratio
 from mobilevit_deploy.comparison.subject import Subject, open_subject
-from mobilevit_deploy.environment import available_cores, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
 from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.hashing import measure_files
@@ -95,14 +95,15 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
 
     Raises:
         UsageError: fewer than two artifacts, or free sizes without ``size``.
-        ArtifactError: a file of another format, or without one image input.
+        ArtifactError: a file of another format.
         MeasurementError: a damaged ONNX file, or a run that failed.
         ConversionError: ONNX Runtime refuses a file.
     """
     if len(request.artifacts) < 2:
         raise UsageError("a comparison needs two artifacts", "mvd compare A B [...]; A is the base")
+    check_seconds(request.seconds)
     subjects = [open_subject(path, request.size) for path in request.artifacts]
-    threads = request.threads or available_cores()
+    threads = choose_threads(request.threads)
     drifts = _drifts(subjects, request, progress)
     counted = _count(subjects, request, progress)
     environment = {**machine(), "versions": tool_versions()}
@@ -112,7 +113,13 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
         progress(f"timing {len(timed)} artifacts in turns, {threads} threads, up to {request.seconds:.0f} s")
         pin = choose_cores(request.pin, threads)
         sessions = [
-            Session(item.path, threads, pin=pin, input_shape=item.shape, worker=worker_of(item.target))
+            Session(
+                item.path,
+                threads,
+                pin=pin,
+                input_shape=None if item.no_image else item.shape,
+                worker=worker_of(item.target),
+            )
             for item in timed
         ]
         alternated = alternate(sessions, request.seconds)
@@ -175,7 +182,7 @@ def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tup
         for item in results
         if item.accuracy and item.accuracy.reason
     ]
-    batches = {item.input_shape[0] for item in results if format_of(item.target).worker}
+    batches = {item.input_shape[:1] for item in results if format_of(item.target).worker}
     if len(batches) > 1:
         found.append("the files have different batches, and the times are those of a batch")
     if conditions and (conditions.others_share > OTHERS_LIMIT or (conditions.waiting_share or 0) > WAITING_LIMIT):

@@ -40,6 +40,8 @@ def run(subject: Subject, mean: Sequence[float], std: Sequence[float]) -> Output
     Raises:
         ConversionError: ONNX Runtime does not take the file.
     """
+    if subject.no_image:
+        return Outputs(reason=subject.no_image)
     channels, height, width = subject.image_shape
     # Without normalisation the images are fractions of 1; the same pixels are the truth for every artifact.
     pixels = 255 * make_samples(SAMPLES, channels, height, width, (0.0,), (1.0,)).astype(np.float64)

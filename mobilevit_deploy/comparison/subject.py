@@ -26,7 +26,7 @@ CHANNELS = (1, 3, 4)  # of an image; a layout is told by them
 
 @dataclass(frozen=True)
 class Subject:
-    """An artifact with one image input.
+    """An artifact; with one image input, or timed only.
 
     Attributes:
         path: the file or folder.
@@ -38,6 +38,7 @@ class Subject:
         bgr: whether its channels are blue, green, red.
         probabilities: whether its first output is a classifier's probabilities.
         open: opens it in what computes its outputs.
+        no_image: why it cannot be fed with images, where it cannot; then it is timed, and nothing else.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Subject:
     bgr: bool
     probabilities: bool
     open: Callable[[], Runner]
+    no_image: str | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -86,7 +88,7 @@ def open_subject(path: Path, size: tuple[int, ...] | None) -> Subject:
         size: (height, width) for sizes that an ONNX file leaves free; None if it should not.
 
     Raises:
-        ArtifactError: nothing there, another format, or no artifact with one image input.
+        ArtifactError: nothing there, or another format.
         UsageError: free sizes, and none given.
         MeasurementError: a damaged ONNX file.
     """
@@ -100,7 +102,18 @@ def _open_onnx(path: Path, size: tuple[int, ...] | None) -> Subject:
     inputs = read_inputs(path)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type_name not in ELEMENT_TYPES:
         found = ", ".join(f"{item.name} {item.type_name} {list(item.shape)}" for item in inputs) or "none"
-        raise ArtifactError(f"{path.name} does not take one image; its inputs: {found}", "an image has four sizes")
+        return Subject(
+            path=path,
+            target="onnx",
+            shape=tuple(size for size in inputs[0].shape if isinstance(size, int)) if inputs else (),
+            layout="NCHW",
+            dtype=np.float32,
+            pixels=False,
+            bgr=False,
+            probabilities=False,
+            open=partial(OnnxRuntimeRunner, path, "all"),
+            no_image=f"it takes no one image but {found}, so it is timed only",
+        )
     item = inputs[0]
     layout: Layout = "NHWC" if item.shape[3] in CHANNELS and item.shape[1] not in CHANNELS else "NCHW"
     return Subject(
@@ -131,6 +144,11 @@ def _fix_sizes(path: Path, item: OnnxInput, layout: Layout, size: tuple[int, ...
             f"{path.name} leaves sizes of its input {item.name} free: {free}", f"fix them with --input-size {what}"
         )
     check_input(fixed, path.name)
+    if size is not None and tuple(fixed[2:] if layout == "NCHW" else fixed[1:3]) != tuple(size[-2:]):
+        found = "x".join(map(str, fixed[2:] if layout == "NCHW" else fixed[1:3]))
+        raise UsageError(
+            f"{path.name} has {found} fixed in its graph", "--input-size is for sizes that a file leaves free"
+        )
     return tuple(fixed)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.environment import available_cores, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError, UsageError
 from mobilevit_deploy.formats import check_packages, format_of, target_run_by
 from mobilevit_deploy.hashing import measure_files
@@ -146,11 +146,12 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
     Raises:
         MeasurementError: the backend or the provider is missing here, a file is not one that it runs, or a run failed.
         CatalogError: there is no such device.
-        UsageError: options or cores that cannot be.
+        UsageError: options, cores, threads or seconds that cannot be.
     """
     check_backend(request.backend, request.device)
     settings = read_settings(request.provider, request.options, request.huge_pages)
-    threads = request.threads or available_cores()
+    check_seconds(request.seconds)
+    threads = choose_threads(request.threads)
     pin = choose_cores(request.pin, threads)
     for path in request.artifacts:
         check_artifact(path, request.backend, request.batch)

@@ -18,6 +18,7 @@ from mobilevit_deploy.module_paths import fill_from_neighbours, path_from_name, 
 BEFORE, AFTER = "ReorderInput", "ReorderOutput"
 SUMMING = ("Conv", "FusedConv")
 # What optimisers append, the last first: relu_nchwc, relu_bn_nchwc, node_token_7, node/MatMulAddFusion.
+CAST = "InsertedPrecisionFreeCast_"  # in front of what it computes in float32 where the file has float16
 SUFFIXES = tuple(re.compile(text) for text in (r"(_bn)?_nchwc$", r"_token_\d+$", r"/[^/]*$"))
 
 
@@ -53,6 +54,8 @@ class Source:
 
     def tensor_called(self, name: str) -> str | None:
         """Returns the tensor of that name, or the one result of the node of that name."""
+        if name not in self.tensors:
+            name = name.removeprefix(CAST)
         if name in self.tensors:
             return name
         results = self.results.get(name, ())
@@ -133,7 +136,8 @@ def _known_tensors(source: Source, optimised: Sequence[onnx.NodeProto]) -> dict[
 
 
 def _names(name: str) -> Iterator[str]:
-    """Yields a node's name, then what is left of it without the suffixes of optimisers."""
+    """Yields a node's name, then what is left of it without what optimisers put around it."""
+    name = name.removeprefix(CAST)
     while name:
         yield name
         name = next((shorter for suffix in SUFFIXES if (shorter := suffix.sub("", name)) != name), "")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from mobilevit_deploy.environment import available_cores, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.stability import DRIFT_LIMIT, OTHERS_LIMIT
@@ -93,7 +93,8 @@ def profile_artifact(request: ProfileRequest, progress: Progress = lambda _stage
     Raises:
         MeasurementError: the file is missing, damaged, not an ONNX file, or does not run.
     """
-    threads = request.threads or available_cores()
+    check_seconds(request.seconds)
+    threads = choose_threads(request.threads)
     before = machine()
     progress(f"profiling {request.artifact.name}, {threads} threads")
     with tempfile.TemporaryDirectory(prefix="mvd-profile-") as name:
@@ -132,7 +133,7 @@ def _measure(
     if seen := answer["unoptimised_profile"]:
         nodes_seen = summarise_nodes(measured_runs(_read_events(seen), 1))
         macs = graph_macs(model, {node.name: node for node in nodes_seen})
-    runs = measured_runs(_read_events(answer["profile"]), len(answer["profiled_ms"]))
+    runs = measured_runs(_read_events(answer["profile"]), answer["runs"])
     nodes = _node_times(Source(model, macs), onnx.load(folder / "optimised.onnx").graph, runs)
     answer["input_shape"] = next((array.shape for array in inputs.values()), ())
     return answer, runs, nodes

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.report.json import SCHEMA
+from mobilevit_deploy.report.table import NamedRows, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.comparison import Comparison
@@ -65,18 +64,15 @@ def _drift(drift: Drift) -> dict[str, Any]:
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """Returns the artifacts, a line each; below it what is not in the table, and why."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("artifact", overflow="fold")
-    for name in ("size", "p50 ms", "ratio", "95 % interval", "max rel", "SNR", "same class"):
-        table.add_column(name, justify="right", no_wrap=True)
-    counted = any(item.accuracy for item in comparison.results)
-    for name in ("correct", "as base") if counted else ():
-        table.add_column(name, justify="right", no_wrap=True)
+    counted = ("correct", "as base") if any(item.accuracy for item in comparison.results) else ()
+    numbers = ("size", "p50 ms", "ratio", "95 % interval", "max rel", "SNR", "same class", *counted)
+    table = NamedRows("artifact", *numbers, numbers=numbers)
     for number, item in enumerate(comparison.results):
         drift = ("base", "", "") if number == 0 else _drift_cells(item.drift)
         ratio = ("base" if item.ratio else "", "") if number == 0 else _ratio_cells(item.ratio)
         time = "" if item.p50_ms is None else f"{item.p50_ms:.2f}"
-        table.add_row(str(item.artifact), f"{item.bytes / 2**20:.1f} MB", time, *ratio, *drift, *_accuracy_cells(item))
+        accuracy = _accuracy_cells(item) or ("",) * len(counted)
+        table.add_row(str(item.artifact), show_bytes(item.bytes), time, *ratio, *drift, *accuracy)
     machine = comparison.environment
     notes: list[RenderableType] = [
         Text(f"{item.artifact.name}: no latency: {item.latency_reason}")

@@ -11,7 +11,7 @@ from rich.text import Text
 from mobilevit_deploy.cards import PublishedLatency
 from mobilevit_deploy.catalog import is_reconstruction
 from mobilevit_deploy.published import published_latencies
-from mobilevit_deploy.report.table import make_table, with_origin
+from mobilevit_deploy.report.table import NamedRows, make_table, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.compute_plan import PlannedOperation, PlanReport
@@ -63,7 +63,7 @@ def coreml_document(report: CoreMLReport) -> dict[str, Any]:
 def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
     """Returns the latencies, in milliseconds, then the published ones, then what has to stand beside both."""
     numbers = ("p50 ms", "95 % interval", "p90", "p99", "runs", "first load", "again")
-    table = make_table("artifact", "compute units", *numbers, "stable", numbers=numbers)
+    table = NamedRows("artifact", "compute units", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(
@@ -98,7 +98,7 @@ def published_notes(artifacts: Any) -> list[RenderableType]:
             rows[(name.partition("-")[0], item)] = None
     if not rows:
         return []
-    table = make_table("published, not measured here", "ms", "device", "os", "with", "source", numbers=("ms",))
+    table = NamedRows("published, not measured here", "ms", "device", "os", "with", "source", numbers=("ms",))
     for model, item in rows:
         where = f"{item.backend}, {item.input_size} px, batch {item.batch}"
         table.add_row(model, f"{item.latency_ms:.2f}", item.device, item.os or "not stated", where, item.source)

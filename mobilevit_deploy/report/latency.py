@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.report.coreml import published_notes
-from mobilevit_deploy.report.table import make_table, with_origin
+from mobilevit_deploy.report.table import NamedRows, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.latency import LatencyReport
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     """Returns the latencies of all artifacts, in milliseconds."""
     numbers = ("p50 ms", "95 % interval", "p90", "p99", "per s", "load", "again", "MB")
-    table = make_table("artifact", *numbers, "stable", numbers=numbers)
+    table = NamedRows("artifact", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(
@@ -35,8 +35,9 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         )
     first, machine = reports[0], reports[0].environment
     settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
+    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     note = (
-        f"{first.provider or first.backend}, {first.threads} threads, batch {first.batch}; {machine['cpu']}, "
+        f"{first.provider or first.backend}, {threads}, batch {first.batch}; {machine['cpu']}, "
         f"{machine['cores_available']} cores available; {first.backend} {machine['versions'][first.backend]}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )

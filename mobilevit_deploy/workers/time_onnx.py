@@ -78,7 +78,7 @@ def _shape(item: Any, batch: int | None) -> list[int]:
         sys.exit(f"its input {item.name} has the shape {item.shape}")
     free = [str(size) for size in item.shape[1:] if not isinstance(size, int)]
     if free:
-        sys.exit(f"the size of its input {item.name} is not fixed ({', '.join(free)})")
+        sys.exit(f"the size of its input {item.name} is not fixed ({', '.join(free)}): fix it in the file")
     return [size if isinstance(size, int) else batch or 1 for size in item.shape]
 
 

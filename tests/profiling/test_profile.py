@@ -13,6 +13,7 @@ from typer.testing import Result
 from mobilevit_deploy import catalog
 from mobilevit_deploy.errors import MvdError, OutputError
 from mobilevit_deploy.export import ExportRequest, export_model
+from mobilevit_deploy.half_precision import convert_to_half
 from mobilevit_deploy.load import ModelRequest
 from mobilevit_deploy.profiling import ProfileReport, ProfileRequest, profile_artifact
 from mobilevit_deploy.profiling.trace import write_trace
@@ -46,6 +47,14 @@ def test_a_known_graph(tmp_path: Path) -> None:
     assert report.input_shape == (1, 16, SIZE, SIZE)
     assert 0 < report.nodes_ms < report.profiled_run_ms
     assert report.peak_macs_per_s > 1e8, "no machine of this century is slower than 0.1 GMAC/s"
+
+
+def test_half_precision(tmp_path: Path) -> None:
+    """ONNX Runtime computes it in float32 on a CPU, between casts of its own, and names what it does after them."""
+    report = profile(convert_to_half(small_net()), tmp_path)
+    assert macs_by_module(report)["stem.conv"] == STEM_MACS
+    assert macs_by_module(report)["block.conv"] == BLOCK_MACS
+    assert {node.op for node in report.nodes if node.path in ("stem.conv", "block.conv") and node.macs} == {"Conv"}
 
 
 def test_without_module_paths(tmp_path: Path) -> None:
@@ -175,6 +184,10 @@ def test_the_command(mvd: Callable[..., Result]) -> None:
     assert sum(row["ms"] for row in document["ops"]) == pytest.approx(document["nodes_ms"])
     assert sum(node["ms"] for node in document["nodes"]) == pytest.approx(document["nodes_ms"])
     assert mvd("profile", "none.onnx").exit_code == 1
+    before = Path("net.onnx").read_bytes()
+    for name in ("net.onnx", "other.onnx", "."):
+        assert mvd(*arguments, "--trace", name).exit_code == 2
+    assert Path("net.onnx").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["cas_vit_xs", "lightvit_tiny"])

@@ -249,3 +249,6 @@ def test_where_the_page_goes(mvd: Mvd, sample: Sample) -> None:
     assert refused.exit_code == 1
     assert "folder is a folder" in refused.stderr
     assert (Path("folder") / "precious").exists()
+    Path("model.onnx").write_text("not a page")
+    assert mvd("report", sample.folder, "--out", "model.onnx").exit_code == 2
+    assert Path("model.onnx").read_text() == "not a page"
