@@ -25,7 +25,6 @@ UPDATE = os.environ.get("MVD_UPDATE_GOLDEN") == "1"
 
 CASES = [(name, task) for name, card in catalog.models().items() for task in card.family.tasks]
 TARGETS = ("onnx", "coreml", "executorch")  # of one capture; Core AI takes minutes: targets/test_coreai_models.py
-SMALLEST = {card.family.family: name for name, card in reversed(list(catalog.models().items()))}.values()
 
 # Kernels of ExecuTorch's own that a family is left with; each is a copy out of XNNPACK and back.
 KERNELS = {
@@ -43,11 +42,9 @@ SAVED = {"lightvit_tiny": 0.9933, "lightvit_small": 0.9827, "lightvit_base": 0.9
 @pytest.mark.parametrize(("name", "task"), CASES, ids=[f"{name}.{task}" for name, task in CASES])
 def test_export(name: str, task: str, tmp_path: Path) -> None:
     request = ModelRequest(name, task=task)  # type: ignore[arg-type]
-    # Features are the classifier without its head: to ExecuTorch, which takes a minute, they go once in a family.
-    targets = TARGETS if task == "classify" or name in SMALLEST else TARGETS[:2]
-    reports = export_model(ExportRequest(request, targets, folder=tmp_path))
+    reports = export_model(ExportRequest(request, TARGETS, folder=tmp_path))
     found = [(report.artifact.target, report.parity.status, report.parity.reason) for report in reports]
-    assert found == [(target, "passed", None) for target in targets]
+    assert found == [(target, "passed", None) for target in TARGETS]
     for report in reports:
         for result in report.rewrites:
             assert "whole graph" not in {refused.at for refused in result.refused}, f"{result.name} was not proved"
@@ -56,14 +53,13 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
         reconstruction = catalog.model(name).family.reconstruction
         assert metadata["mvd.reconstruction"] == str(reconstruction).lower()
         assert ("reconstruction from the paper" in metadata["mvd.description"]) == reconstruction
-    graphs, programs = reports[:2], reports[2:]
+    *graphs, program = reports
     for report in graphs:
         rules = {finding.rule for finding in inspect_artifact(report.artifact.path).findings}
         assert not rules & {"rank_above_5", "gather", "shape_computation", "dynamic_shape", "cpu_only"}
     counted = {report.artifact.target: dict(sorted(report.artifact.ops.items())) for report in graphs}
     assert counted == golden(f"{name}.{task}", counted)
-    for report in programs:
-        check_delegation(report)
+    check_delegation(program)
 
 
 def check_delegation(report: ExportReport) -> None:

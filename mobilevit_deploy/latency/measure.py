@@ -118,7 +118,7 @@ def check_backend(backend: str, device: str) -> None:
     check_packages(known)
     if known.worker is None or profile is None or backend not in profile.backends:
         what = f"{profile.name} ({profile.title})" if profile else repr(device)
-        backends = profile.backends if profile else ["coreml"]
+        backends = [name for name in (profile.backends if profile else ["coreml"]) if name != backend]
         raise UsageError(
             f"{what} cannot be measured with {backend} here", f"it takes --backend {' or '.join(backends)}"
         )

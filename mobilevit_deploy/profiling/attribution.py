@@ -17,8 +17,8 @@ from mobilevit_deploy.module_paths import fill_from_neighbours, path_from_name, 
 # They change the memory layout and compute nothing: one belongs to what reads it, the other to what it reads.
 BEFORE, AFTER = "ReorderInput", "ReorderOutput"
 SUMMING = ("Conv", "FusedConv")
-# What optimisers append, the last first: relu_nchwc, relu_bn_nchwc, node_token_7, node/MatMulAddFusion.
 CAST = "InsertedPrecisionFreeCast_"  # in front of what it computes in float32 where the file has float16
+# What optimisers append, the last first: relu_nchwc, relu_bn_nchwc, node_token_7, node/MatMulAddFusion.
 SUFFIXES = tuple(re.compile(text) for text in (r"(_bn)?_nchwc$", r"_token_\d+$", r"/[^/]*$"))
 
 
