@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -197,10 +198,14 @@ def _import_everything() -> None:
     import pkgutil
 
     import torch
+    import tqdm
 
     import mobilevit_deploy
     from tests import torchlib
 
+    # Its own lock is one semaphore for all forks: the fork that is killed while it holds it stops every later one.
+    tqdm.tqdm.set_lock(threading.RLock())
+    tqdm.tqdm.monitor_interval = 0  # and no thread has the new one in the moment of a fork
     torch.set_num_threads(1)
     torchlib.remember()
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):
