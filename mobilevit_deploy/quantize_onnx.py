@@ -23,6 +23,7 @@ from mobilevit_deploy.quantization import (
     signal_to_noise,
 )
 from mobilevit_deploy.runners import Array
+from mobilevit_deploy.runners.onnx import EXACT_INT8
 
 LARGEST_GROUPS = 40  # modules in the table: each one costs a quantisation and a session, about a second
 SENSITIVITY_IMAGES = 16
@@ -100,6 +101,7 @@ def _run(model: bytes, images: Array) -> list[Array]:
     """Returns each output over all images, (N, ...)."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry(*EXACT_INT8)
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     value = session.get_inputs()[0]
     parts = [
