@@ -7,17 +7,21 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.
 # Whole files stay in one process for as long as both have work, so what their tests share is made once.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-.PHONY: demo test coverage lint lock clean
+.PHONY: demo test test-slow coverage lint lock clean
 
 demo: .venv/installed
 	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
 	$(BIN)/mvd latency --threads 1 --seconds 2
 
 test: .venv/installed-dev lint
-	$(PYTEST)
+	$(PYTEST) -m 'not slow'
+
+# Every model on every target, and every command of the README; ONLY=lightvit takes those with that in their names.
+test-slow: .venv/installed-dev
+	$(PYTEST) -m slow -k '$(ONLY)'
 
 coverage: .venv/installed-dev
-	$(PYTEST) --cov --cov-fail-under=90
+	$(PYTEST) -m 'not slow' --cov --cov-fail-under=90
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -133,6 +133,13 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def kept_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of kept exports, one for all processes: for tests that look at an export and not at exporting."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept-exports"
+
+
 @pytest.fixture
 def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Runs the command line in this process, in an empty folder."""

@@ -33,6 +33,7 @@ def commands(page: str = README) -> list[str]:
     return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
     shutil.copy(digits_checkpoint, "checkpoint_best.pth")
     shutil.copy(RESEARCH / "additive_net.py", "my_net.py")
@@ -52,7 +53,10 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
 
 
-def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
+def test_the_checks_of_the_page_on_ci_work(
+    mvd: Callable[..., Result], digits_checkpoint: Path, kept_exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MVD_CACHE", str(kept_exports))
     shutil.copy(digits_checkpoint, "checkpoint_best.pth")
     images, labels = digit_images()
     np.savez("digits.npz", images=images[:40], labels=labels[:40])

@@ -2,10 +2,12 @@
 
 ``tests/golden/histograms.json`` holds the counts, so that a change of a graph shows in review. After a change that
 is meant, write it anew: ``MVD_UPDATE_GOLDEN=1 python -m pytest tests/test_every_model.py`` (without ``-n``).
+A case takes one to four minutes: all but the smallest classifier of a family are slow tests.
 """
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from tests.conftest import GOLDEN
 HISTOGRAMS = GOLDEN / "histograms.json"
 UPDATE = os.environ.get("MVD_UPDATE_GOLDEN") == "1"
 
+SMALLEST = ("cas_vit_xs", "cloformer_xxs", "lightvit_tiny", "saevit_0p8g")
 CASES = [(name, task) for name, card in catalog.models().items() for task in card.family.tasks]
 TARGETS = ("onnx", "coreml", "executorch")  # of one capture; Core AI takes minutes: targets/test_coreai_models.py
 
@@ -39,7 +42,14 @@ KERNELS = {
 SAVED = {"lightvit_tiny": 0.9933, "lightvit_small": 0.9827, "lightvit_base": 0.9767}
 
 
-@pytest.mark.parametrize(("name", "task"), CASES, ids=[f"{name}.{task}" for name, task in CASES])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        pytest.param(name, task, id=f"{name}.{task}", marks=() if quick else (pytest.mark.slow,))
+        for name, task in CASES
+        for quick in (name in SMALLEST and task == "classify",)
+    ],
+)
 def test_export(name: str, task: str, tmp_path: Path) -> None:
     request = ModelRequest(name, task=task)  # type: ignore[arg-type]
     reports = export_model(ExportRequest(request, TARGETS, folder=tmp_path))
@@ -84,3 +94,9 @@ def golden(key: str, found: dict[str, dict[str, int]]) -> dict[str, dict[str, in
 
 def test_every_golden_entry_is_a_case() -> None:
     assert set(json.loads(HISTOGRAMS.read_text())) == {f"{name}.{task}" for name, task in CASES}
+
+
+def test_the_workflow_has_a_job_for_every_family() -> None:
+    workflow = (Path(__file__).parents[1] / ".github" / "workflows" / "ci.yml").read_text()
+    (jobs,) = re.findall(r"only: \[(.*)\]", workflow)
+    assert set(jobs.split(", ")) == {card.family.family for card in catalog.models().values()} | {"readme"}

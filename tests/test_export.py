@@ -40,10 +40,10 @@ def run(path: Path, batch: Any) -> list[np.ndarray[Any, Any]]:
 
 
 @pytest.fixture(scope="module")
-def digits_export(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def digits_export(digits_checkpoint: Path, kept_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("out")
-    request = ModelRequest("cas_vit_xs", checkpoint=digits_checkpoint, num_classes=10, size=(64, 64))
-    return export_model(ExportRequest(request, ("onnx", "coreml"), folder=folder))
+    request = ModelRequest("cas_vit_xs", checkpoint=digits_checkpoint, size=(64, 64))
+    return export_model(ExportRequest(request, ("onnx", "coreml"), folder=folder, cache=kept_exports))
 
 
 def test_the_trained_checkpoint_keeps_its_accuracy(digits_export: Any, digits_checkpoint: Path) -> None:

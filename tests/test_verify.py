@@ -55,11 +55,11 @@ def caught(path: Path, **settings: Any) -> VerifyReport:
 
 
 @pytest.fixture(scope="module")
-def trained(digits_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(digits_checkpoint: Path, kept_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the trained model's ONNX file and package, and the reports beside them."""
     folder = tmp_path_factory.mktemp("trained")
     request = ModelRequest("cas_vit_xs", checkpoint=digits_checkpoint, size=(64, 64))
-    export_model(ExportRequest(request, ("onnx", "coreml"), folder=folder))
+    export_model(ExportRequest(request, ("onnx", "coreml"), folder=folder, cache=kept_exports))
     return folder
 
 

@@ -190,7 +190,7 @@ def test_the_command(mvd: Callable[..., Result]) -> None:
     assert Path("net.onnx").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["cas_vit_xs", "lightvit_tiny"])
+@pytest.mark.parametrize("name", ["cas_vit_xs", pytest.param("lightvit_tiny", marks=pytest.mark.slow)])
 def test_a_model_of_the_catalog(name: str, tmp_path: Path) -> None:
     (exported,) = export_model(ExportRequest(ModelRequest(name), ("onnx",), folder=tmp_path, rewrite=False))
     report = profile_artifact(ProfileRequest(exported.artifact.path, threads=1, seconds=0.1))
