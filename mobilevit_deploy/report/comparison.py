@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.report.json import SCHEMA
-from mobilevit_deploy.report.table import NamedRows, show_bytes
+from mobilevit_deploy.report.table import NamedRows, milliseconds, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.comparison import Comparison
@@ -70,7 +70,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     for number, item in enumerate(comparison.results):
         drift = ("base", "", "") if number == 0 else _drift_cells(item.drift)
         ratio = ("base" if item.ratio else "", "") if number == 0 else _ratio_cells(item.ratio)
-        time = "" if item.p50_ms is None else f"{item.p50_ms:.2f}"
+        time = "" if item.p50_ms is None else milliseconds(item.p50_ms)
         accuracy = _accuracy_cells(item) or ("",) * len(counted)
         table.add_row(str(item.artifact), show_bytes(item.bytes), time, *ratio, *drift, *accuracy)
     machine = comparison.environment

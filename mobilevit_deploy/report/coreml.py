@@ -11,7 +11,7 @@ from rich.text import Text
 from mobilevit_deploy.cards import PublishedLatency
 from mobilevit_deploy.catalog import is_reconstruction
 from mobilevit_deploy.published import published_latencies
-from mobilevit_deploy.report.table import NamedRows, make_table, with_origin
+from mobilevit_deploy.report.table import NamedRows, make_table, milliseconds, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.compute_plan import PlannedOperation, PlanReport
@@ -69,10 +69,10 @@ def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
         table.add_row(
             with_origin(report.artifact.name),
             report.compute_units,
-            f"{s.p50_ms:.2f}",
-            f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
-            f"{s.p90_ms:.2f}",
-            f"{s.p99_ms:.2f}",
+            milliseconds(s.p50_ms),
+            f"{milliseconds(s.ci95_ms[0])} to {milliseconds(s.ci95_ms[1])}",
+            milliseconds(s.p90_ms),
+            milliseconds(s.p99_ms),
             str(len(report.samples_ms)),
             f"{report.load_ms:.0f}",
             f"{report.second_load_ms:.0f}",

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.report.coreml import published_notes
-from mobilevit_deploy.report.table import NamedRows, with_origin
+from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.latency import LatencyReport
@@ -23,10 +23,10 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         s = report.statistics
         table.add_row(
             with_origin(report.artifact.name),
-            f"{s.p50_ms:.2f}",
-            f"{s.ci95_ms[0]:.2f} to {s.ci95_ms[1]:.2f}",
-            f"{s.p90_ms:.2f}",
-            f"{s.p99_ms:.2f}",
+            milliseconds(s.p50_ms),
+            f"{milliseconds(s.ci95_ms[0])} to {milliseconds(s.ci95_ms[1])}",
+            milliseconds(s.p90_ms),
+            milliseconds(s.p99_ms),
             f"{report.throughput_per_s:.1f}",
             f"{report.load_ms:.0f}",
             f"{report.second_load_ms:.0f}",

@@ -9,6 +9,7 @@ from typing import Literal
 from mobilevit_deploy.report.folder import Artifact
 from mobilevit_deploy.report.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Settings
+from mobilevit_deploy.report.table import milliseconds
 
 Tone = Literal["", "good", "bad", "doubt"]
 LONGEST_LIST = 8
@@ -94,7 +95,7 @@ def _worst_snr(record: ExportRecord) -> str:
 
 def _short(latency: LatencyRecord) -> str:
     doubt = "" if latency.stable else ", not stable"
-    return f"{latency.p50_ms:.2f} ms, {runs_on(latency)}{doubt}".replace(" ", NO_BREAK)
+    return f"{milliseconds(latency.p50_ms)} ms, {runs_on(latency)}{doubt}".replace(" ", NO_BREAK)
 
 
 def published_text(artifact: Artifact) -> str:
@@ -130,8 +131,8 @@ def latencies(group: Group, artifacts: Sequence[Artifact]) -> Table:
     rows: list[Row] = [
         (
             Cell(f"{number}. {artifact.name}", link=f"artifact-{number}"),
-            f"{latency.p50_ms:.2f}",
-            f"{latency.ci95_ms[0]:.2f} to {latency.ci95_ms[1]:.2f}",
+            milliseconds(latency.p50_ms),
+            f"{milliseconds(latency.ci95_ms[0])} to {milliseconds(latency.ci95_ms[1])}",
             *(_number(value, 2) for value in (latency.p90_ms, latency.p99_ms)),
             _number(latency.throughput_per_s, 1),
             *(_number(value, 0) for value in (latency.load_ms, latency.peak_rss_mb)),
@@ -179,7 +180,7 @@ def _runs(latency: LatencyRecord) -> str:
 def stale_latencies(artifacts: Sequence[Artifact]) -> Table | None:
     """Returns the measurements of files that were replaced since; None when there are none."""
     rows = [
-        (f"{number}. {artifact.name}", f"{item.p50_ms:.2f}", conditions(item), Cell(item.sha256[:12], "doubt"))
+        (f"{number}. {artifact.name}", milliseconds(item.p50_ms), conditions(item), Cell(item.sha256[:12], "doubt"))
         for number, artifact in enumerate(artifacts, 1)
         for item in artifact.stale
     ]
@@ -192,7 +193,7 @@ def plotted(group: Group) -> Table:
     rows = [
         (
             Cell(f"{point.number}. {point.artifact.name}", link=f"artifact-{point.number}"),
-            f"{point.latency.p50_ms:.2f}",
+            milliseconds(point.latency.p50_ms),
             f"{point.top1_percent:.1f}",
             Cell("yes", "good") if point.best else "",
         )

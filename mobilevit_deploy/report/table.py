@@ -68,6 +68,11 @@ def shorten(names: Sequence[str], count: int = 8) -> str:
     return ", ".join(names[:count]) + rest
 
 
+def milliseconds(value: float) -> str:
+    """Returns a time for people: hundredths, and below a tenth of a millisecond three digits that count."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3g}"
+
+
 def show_bytes(count: int) -> str:
     """Returns a size for people: kB below a tenth of a MB."""
     return f"{count / 2**20:.1f} MB" if count >= 2**20 / 10 else f"{count / 2**10:.1f} kB"

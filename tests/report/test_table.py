@@ -2,12 +2,13 @@
 
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from mobilevit_deploy.report.table import NamedRows
+from mobilevit_deploy.report.table import NamedRows, milliseconds
 
 NAME = "cas_vit_m-224x224-fp32.untrained.onnx"
 
@@ -47,3 +48,8 @@ def test_a_paragraph_for_each_row_elsewhere() -> None:
         "  p50 ms: 2.50; reason: long; stable: no",
         "",
     ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(31.456, "31.46"), (0.1, "0.10"), (0.0123456, "0.0123"), (0.0, "0")])
+def test_a_short_time_keeps_its_digits(value: float, shown: str) -> None:
+    assert milliseconds(value) == shown

@@ -39,5 +39,5 @@ def test_int8_products_are_summed_in_32_bits(tmp_path: Path) -> None:
     path = tmp_path / "products.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     for optimization in ("disabled", "all"):
-        (found,) = OnnxRuntimeRunner(path, optimization).run(np.full((4, DEPTH), 255, np.float32))  # type: ignore[arg-type]
+        (found,) = OnnxRuntimeRunner(path, optimization).run(np.full((4, DEPTH), 255, np.float32))
         np.testing.assert_array_equal(found, 255 * step)
