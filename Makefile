@@ -5,7 +5,7 @@ LOCK := .ci/requirements.lock
 # Other versions of Python take the newest releases: those of the lock file may not be there for them.
 PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.version_info[:2] == (3, 11) else "")')
 # Whole files stay in one process for as long as both have work, so what their tests share is made once.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test test-slow coverage lint lock clean
 
