@@ -12,6 +12,7 @@ from typer.testing import Result
 from mobilevit_deploy import catalog
 from mobilevit_deploy.report.folder import read_folder
 from mobilevit_deploy.report.html import page_document, render
+from mobilevit_deploy.report.table import milliseconds
 from tests.report.sample import Page, Sample
 from tests.schemas import check as check_document
 
@@ -52,7 +53,8 @@ def test_export_latency_and_report_belong_together(mvd: Mvd, real_folder: Path) 
     assert found["report"]["ops"] == report["ops"]
     text = words(Page(Path("page.html").read_text()))
     low, high = latency["ci95_ms"]
-    expected = [artifact.name, "UNTRAINED", f"{latency['p50_ms']:.2f}", f"{low:.2f} to {high:.2f}", "1x3x32x32"]
+    times = [milliseconds(latency["p50_ms"]), f"{milliseconds(low)} to {milliseconds(high)}"]
+    expected = [artifact.name, "UNTRAINED", *times, "1x3x32x32"]
     expected += [latency["environment"]["cpu"], report["sha256"], report["tool_versions"]["torch"], "passed"]
     expected += [rewrite["name"] for rewrite in report["rewrites"] if rewrite["applied"]]
     assert [item for item in expected if item not in text] == []
