@@ -20,7 +20,7 @@ from mobilevit_deploy.workers.deadline import deadline
 SILENT = 4
 LONGEST_RUN_S = 300
 
-# An x86 without VNNI adds pairs of int8 products in 16 bits, where they overflow; no phone does. This sums in 32 bits.
+# On an x86 without VNNI, pairs of int8 products are added in 16 bits, where they overflow. This sums in 32 everywhere.
 EXACT_INT8 = ("session.x64quantprecision", "1")
 
 Optimization = Literal["disabled", "all"]
