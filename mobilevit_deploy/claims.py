@@ -43,11 +43,14 @@ def claim(parent: Path, prefix: str) -> Claim:
     """Makes a folder that no other process cleans up while this one runs; raises OSError."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        # Before it is locked, another process that cleans up may take it for one that was left behind.
         try:
             lock = _lock(path)
+        except FileNotFoundError:
+            continue
         except OSError:
             return Claim(path, None)
-        if lock is not None and path.is_dir():  # between the two lines before, a cleaner may have taken it
+        if lock is not None and path.is_dir():
             return Claim(path, lock)
         if lock is not None:
             os.close(lock)

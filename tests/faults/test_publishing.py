@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from mobilevit_deploy import claims
 from mobilevit_deploy import publish as publishing
 from mobilevit_deploy.claims import abandoned, claim
 from mobilevit_deploy.errors import OutputError
@@ -94,20 +96,17 @@ def test_the_working_folder_disappears_between_two_names(
 def test_two_at_once(tmp_path: Path, survived: Survived) -> None:
     """Twenty rounds of two writers: each time all names are of one of the two."""
 
-    def write(text: str, start: threading.Barrier) -> None:
+    def write(text: str) -> None:
         with staging(tmp_path) as work:
             for name in NAMES:
                 (work / name).write_text(text)
             start.wait()
             publish(work, tmp_path)
 
+    start = threading.Barrier(2, timeout=60)
     for number in range(20):
-        start = threading.Barrier(2)
-        writers = [threading.Thread(target=write, args=(text, start)) for text in ("left", "right")]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
+        with ThreadPoolExecutor() as writers:
+            list(writers.map(write, ("left", "right")))
         texts = {(tmp_path / name).read_text() for name in NAMES}
         assert len(texts) == 1, f"a mixture: {texts}"
         assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
@@ -123,6 +122,25 @@ def test_what_is_in_use_is_not_cleaned_up(tmp_path: Path) -> None:
     with staging(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_cleaned_up_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another export that begins in the moment between takes it for one that was left behind."""
+    taken = []
+
+    def lock(path: Path) -> int | None:
+        if not taken:
+            taken.append(path)
+            path.rmdir()
+        return lock_folder(path)
+
+    lock_folder = claims._lock
+    monkeypatch.setattr(claims, "_lock", lock)
+
+    held = claim(tmp_path, "a-")
+    assert held.lock is not None
+    assert [*tmp_path.iterdir()] == [held.path] != taken
+    held.release()
 
 
 def test_a_claim_goes_with_its_process(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tests.hostile.pickles import fragment, name, weights, zipped
+from tests.hostile.pickles import fragment, name, old_format, weights, zipped
 from tests.research.tiny_net import build
 
 
@@ -59,6 +59,9 @@ def expanding_tuple(levels: int) -> bytes:
     return b"}" + b")" + doubled + fragment(1) + b"s"
 
 
+EXABYTE = b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b"."
+
+
 CONTENTS: dict[str, bytes] = {
     "nothing": b"",
     "zeros": bytes(10_000),
@@ -87,7 +90,9 @@ CONTENTS: dict[str, bytes] = {
     "a mark that is not there": zipped(b"\x80\x02t."),
     "a memo that is not there": zipped(b"\x80\x02h\x09."),
     "a string of 4 GB": zipped(b"\x80\x02X\xff\xff\xff\xff."),
-    "a string of an exabyte": zipped(b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b"."),
+    "a string of an exabyte": zipped(EXABYTE),
+    "a string of an exabyte in the old format": old_format(EXABYTE),
+    "a string of an exabyte without a format": EXABYTE,
     "protocol 255": zipped(b"\x80\xff}."),
     "a module of the user's": zipped(b"\x80\x02" + name("tests.research.tiny_net", "build") + b")R."),
     "a sparse tensor with indices outside": zipped(
@@ -105,14 +110,14 @@ def archive(*entries: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) 
 
 
 def zip_bomb(entry: str) -> bytes:
-    """Returns an archive of 4 MB that holds 4 GB in one entry."""
+    """Returns an archive of 11 MB that holds 2.6 GB in one entry, packed fast."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         file.writestr("archive/version", b"3\n")
         if entry != "archive/data.pkl":
             file.writestr("archive/data.pkl", b"\x80\x02}.")
         with file.open(entry, "w", force_zip64=True) as stream:
-            for _ in range(64):
+            for _ in range(39):
                 stream.write(bytes(2**26))
     return buffer.getvalue()
 
