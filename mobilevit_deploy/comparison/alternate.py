@@ -13,7 +13,7 @@ from mobilevit_deploy.latency.sampling import warm_up
 from mobilevit_deploy.latency.stability import Conditions, Watch, mean_conditions
 
 ROUNDS = 6  # of one group of processes
-BURST_S = 0.1
+BURST_S = 0.1  # and less where the time limit is short, as the warm-up
 FEWEST_RUNS = 3
 WARMUP_S = 1.0  # at most; less when it has settled
 PRECISION = 0.01  # of the ratio; then no more groups are needed
@@ -57,8 +57,9 @@ def alternate(sessions: Sequence[Session], seconds: float) -> Alternated:
     begin = time.perf_counter()
     times: list[list[tuple[float, ...]]] = [[] for _ in sessions]
     conditions: list[Conditions] = []
+    group_s = seconds / (2 * FEWEST_GROUPS)  # the other half is for starting processes
     while True:
-        group, found = _group(sessions)
+        group, found = _group(sessions, min(WARMUP_S, group_s), min(BURST_S, group_s / ROUNDS))
         for column, values in zip(times, group, strict=True):
             column.append(values)
         conditions.append(found)
@@ -69,19 +70,21 @@ def alternate(sessions: Sequence[Session], seconds: float) -> Alternated:
             return result
 
 
-def _group(sessions: Sequence[Session]) -> tuple[list[tuple[float, ...]], Conditions]:
+def _group(
+    sessions: Sequence[Session], warmup_s: float, burst_s: float
+) -> tuple[list[tuple[float, ...]], Conditions]:
     """Returns each artifact's median of each round, all in the same processes."""
     with ExitStack() as stack:
         processes = [stack.enter_context(TimingProcess(session)) for session in sessions]
         for process in processes:
-            warm_up(process.burst, WARMUP_S)
+            warm_up(process.burst, warmup_s)
         watch = Watch(lambda: time.process_time() + sum(item.cpu_seconds() for item in processes), time.perf_counter)
         medians: list[list[float]] = [[] for _ in sessions]
         bursts = []
         for number in range(ROUNDS):
             turns = list(zip(processes, medians, strict=True))
             for process, column in turns if number % 2 == 0 else reversed(turns):
-                burst = process.burst(BURST_S, FEWEST_RUNS)
+                burst = process.burst(burst_s, FEWEST_RUNS)
                 bursts.append(burst)
                 column.append(float(np.median(burst.samples_ms)))
         return [tuple(column) for column in medians], watch.conditions(bursts, sessions[0].threads)

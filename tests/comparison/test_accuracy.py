@@ -58,12 +58,12 @@ def test_a_label_that_no_class_has(base: Path, tmp_path: Path) -> None:
 
 def test_the_command(mvd: Callable[..., Result], base: Path, program: Path) -> None:
     np.savez("images.npz", images=IMAGES, labels=np.zeros(8, np.int64))
-    arguments = (base, program, "--images", "images.npz", "--threads", 1, "--seconds", 0.1)
-    result = mvd("compare", *arguments, "--json")
+    images = ("--images", "images.npz", "--threads", 1, "--seconds", 0.1)
+    result = mvd("compare", base, program, *images, "--json")
     assert result.exit_code == 0, result.stderr
     first, second = json.loads(result.stdout)["results"]
     assert first["accuracy"]["agreeing"] == first["accuracy"]["images"] == 8
     assert set(second["accuracy"]) == {"images", "correct", "agreeing", "reason"}
-    table = mvd("compare", *arguments).stdout
+    table = mvd("compare", base, base, *images).stdout
     assert "correct" in table
     assert "8 of 8" in table

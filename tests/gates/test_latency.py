@@ -45,9 +45,9 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_a_file_beside_its_baseline(products: tuple[Path, Path]) -> None:
     fast, slow = products
-    limit = LatencyLimit(baseline=fast, max_ratio=2.0, seconds=2)
+    limit = LatencyLimit(baseline=fast, max_ratio=2.0, seconds=0.5)
     assert judge_latency(slow, limit, print).status == "failed"
-    limit = LatencyLimit(baseline=slow, max_ratio=0.9, seconds=2)
+    limit = LatencyLimit(baseline=slow, max_ratio=0.9, seconds=0.5)
     assert judge_latency(fast, limit, print).status == "passed"
 
 
@@ -59,7 +59,7 @@ def figures(monkeypatch: pytest.MonkeyPatch, products: tuple[Path, Path], path: 
         return [_replace(report, warnings) for report in whole(*arguments)]
 
     monkeypatch.setattr(latency, "measure_latency", quiet)
-    update_baseline(products[0], LatencyLimit(baseline=path, seconds=2), print)
+    update_baseline(products[0], LatencyLimit(baseline=path, seconds=0.5), print)
     content: dict[str, Any] = json.loads(path.read_text())
     return content
 
@@ -72,7 +72,7 @@ def test_figures_as_a_baseline(products: tuple[Path, Path], tmp_path: Path, monk
     path = tmp_path / "base" / "figures.json"
     content = figures(monkeypatch, products, path, warnings=False)
     assert content["p50_ms"] > 0
-    limit = LatencyLimit(baseline=path, max_ratio=2.0, seconds=2)
+    limit = LatencyLimit(baseline=path, max_ratio=2.0, seconds=0.5)
     assert judge_latency(products[1], limit, print).status == "failed"
     path.write_text(json.dumps({**content, "environment": {**content["environment"], "cpu": "another"}}))
     verdict = judge_latency(products[1], limit, print)
@@ -87,7 +87,7 @@ def test_a_busy_machine_cannot_tell(
 ) -> None:
     path = tmp_path / "figures.json"
     figures(monkeypatch, products, path, warnings=True)
-    verdict = judge_latency(products[1], LatencyLimit(baseline=path, max_ratio=2.0, seconds=2), print)
+    verdict = judge_latency(products[1], LatencyLimit(baseline=path, max_ratio=2.0, seconds=0.5), print)
     assert (verdict.status, verdict.reason) == ("undecided", "the machine is busy")
 
 
