@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
+from mobilevit_deploy import catalog
 from mobilevit_deploy.capture import Captured, capture
 from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.targets.coreml import quiet_coreml
@@ -138,6 +139,18 @@ def kept_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of kept exports, one for all processes: for tests that look at an export and not at exporting."""
     folder = tmp_path_factory.getbasetemp()
     return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept-exports"
+
+
+@pytest.fixture(scope="module")
+def shallow_models() -> Iterator[None]:
+    """Gives cas_vit_xs one narrow block in a stage: for tests that look at exporting, and not at the model."""
+    cards = catalog.models()
+    architecture = {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}
+    variant = cards["cas_vit_xs"].variant.model_copy(update={"architecture": architecture})
+    changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "models", lambda: changed)
+        yield
 
 
 @pytest.fixture

@@ -53,10 +53,8 @@ def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_ch
     assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
 
 
-def test_the_checks_of_the_page_on_ci_work(
-    mvd: Callable[..., Result], digits_checkpoint: Path, kept_exports: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MVD_CACHE", str(kept_exports))
+@pytest.mark.slow
+def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
     shutil.copy(digits_checkpoint, "checkpoint_best.pth")
     images, labels = digit_images()
     np.savez("digits.npz", images=images[:40], labels=labels[:40])
@@ -69,6 +67,7 @@ def test_the_checks_of_the_page_on_ci_work(
     assert Path("baselines/digits.onnx").exists()
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_python_page_run(
     digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

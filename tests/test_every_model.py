@@ -2,7 +2,8 @@
 
 ``tests/golden/histograms.json`` holds the counts, so that a change of a graph shows in review. After a change that
 is meant, write it anew: ``MVD_UPDATE_GOLDEN=1 python -m pytest tests/test_every_model.py`` (without ``-n``).
-A case takes one to four minutes: all but the smallest classifier of a family are slow tests.
+A case takes one to four minutes: all but the smallest model are slow tests. Quick ones take every family to ONNX
+(test_export.py) and to Core ML (runners/test_mil.py).
 """
 
 import json
@@ -26,8 +27,8 @@ HISTOGRAMS = GOLDEN / "histograms.json"
 UPDATE = os.environ.get("MVD_UPDATE_GOLDEN") == "1"
 
 CARDS = sorted(catalog.models().values(), key=lambda card: card.variant.macs)
-SMALLEST = {card.family.family: card.name for card in reversed(CARDS)}.values()
 CASES = [(card.name, task) for card in CARDS for task in card.family.tasks]
+QUICK = (CARDS[0].name, "classify")
 TARGETS = ("onnx", "coreml", "executorch")  # of one capture; Core AI takes minutes: targets/test_coreai_models.py
 
 # Kernels of ExecuTorch's own that a family is left with; each is a copy out of XNNPACK and back.
@@ -45,12 +46,7 @@ SAVED = {"lightvit_tiny": 0.9933, "lightvit_small": 0.9827, "lightvit_base": 0.9
 
 @pytest.mark.parametrize(
     ("name", "task"),
-    [
-        pytest.param(
-            name, task, id=f"{name}.{task}", marks=[] if name in SMALLEST and task == "classify" else [pytest.mark.slow]
-        )
-        for name, task in CASES
-    ],
+    [pytest.param(*case, id=".".join(case), marks=() if case == QUICK else (pytest.mark.slow,)) for case in CASES],
 )
 def test_export(name: str, task: str, tmp_path: Path) -> None:
     request = ModelRequest(name, task=task)  # type: ignore[arg-type]
@@ -101,4 +97,4 @@ def test_every_golden_entry_is_a_case() -> None:
 def test_the_workflow_has_a_job_for_every_family() -> None:
     workflow = (Path(__file__).parents[1] / ".github" / "workflows" / "ci.yml").read_text()
     (jobs,) = re.findall(r"only: \[(.*)\]", workflow)
-    assert set(jobs.split(", ")) == {card.family.family for card in catalog.models().values()} | {"readme"}
+    assert set(jobs.split(", ")) == {card.family.family for card in catalog.models().values()} | {"docs"}

@@ -14,11 +14,13 @@ from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.load import ModelRequest
 
+pytestmark = pytest.mark.usefixtures("shallow_models")
 MODEL = ModelRequest("cas_vit_xs", size=(32, 32), num_classes=4)
 REQUEST = ExportRequest(MODEL, ("onnx", "coreml"))
 
 
 @pytest.fixture(scope="module")
+@pytest.mark.usefixtures("shallow_models")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ExportReport]]:
     """Returns a folder with one kept export, and its reports."""
     folder = tmp_path_factory.mktemp("kept")

@@ -70,9 +70,7 @@ def alternate(sessions: Sequence[Session], seconds: float) -> Alternated:
             return result
 
 
-def _group(
-    sessions: Sequence[Session], warmup_s: float, burst_s: float
-) -> tuple[list[tuple[float, ...]], Conditions]:
+def _group(sessions: Sequence[Session], warmup_s: float, burst_s: float) -> tuple[list[tuple[float, ...]], Conditions]:
     """Returns each artifact's median of each round, all in the same processes."""
     with ExitStack() as stack:
         processes = [stack.enter_context(TimingProcess(session)) for session in sessions]
