@@ -11,7 +11,7 @@ import pickletools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 LARGEST_PICKLE = 2**28  # bytes; that of a training checkpoint with 10 000 tensors has 5 MB
 WORK_PER_OPCODE = 10  # values hashed; a tensor's own tuples take less than one
@@ -38,7 +38,7 @@ def check_pickles(path: Path) -> None:
         if size := path.stat().st_size:
             # Mapped, for a read of an exabyte then ends at the end of the file, and reserves no memory.
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                all(check_cost(content, size) for _ in range(OLD_PICKLES))
+                all(check_cost(cast("IO[bytes]", content), size) for _ in range(OLD_PICKLES))
         return
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -51,7 +51,7 @@ def check_pickles(path: Path) -> None:
                 check_cost(io.BytesIO(archive.read(entry)), path.stat().st_size)
 
 
-def check_cost(stream: IO[bytes] | mmap.mmap, largest: int) -> bool:
+def check_cost(stream: IO[bytes], largest: int) -> bool:
     """Reads one pickle, up to its end, without building what it holds; returns False where it is damaged.
 
     Args:

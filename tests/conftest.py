@@ -27,7 +27,7 @@ from typer.testing import CliRunner, Result
 from mobilevit_deploy import catalog
 from mobilevit_deploy.capture import Captured, capture
 from mobilevit_deploy.cli.app import app
-from mobilevit_deploy.targets.coreml import quiet_coreml
+from mobilevit_deploy.coremltools_habits import quiet_coreml
 from tests import torchlib
 from tests.golden.fill import fill_tensor, make_input
 

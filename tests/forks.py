@@ -211,8 +211,8 @@ def _import_everything() -> None:
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):
         if not module.name.endswith("__main__") and ".workers." not in module.name:
             importlib.import_module(module.name)
+    from mobilevit_deploy.coremltools_habits import quiet_coreml
     from mobilevit_deploy.mil.specification import parse_model
-    from mobilevit_deploy.targets.coreml import quiet_coreml
 
     parse_model(b"")
     with quiet_coreml():

@@ -20,7 +20,6 @@ REQUEST = ExportRequest(MODEL, ("onnx", "coreml"))
 
 
 @pytest.fixture(scope="module")
-@pytest.mark.usefixtures("shallow_models")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ExportReport]]:
     """Returns a folder with one kept export, and its reports."""
     folder = tmp_path_factory.mktemp("kept")

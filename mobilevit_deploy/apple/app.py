@@ -66,7 +66,7 @@ class RunnerApp(Place):
         return None
 
     def _open(self) -> None:
-        from mobilevit_deploy.targets.coreml import quiet_coreml
+        from mobilevit_deploy.coremltools_habits import quiet_coreml
 
         with quiet_coreml():
             from mobilevit_deploy.apple.link import Patience, WatchedSession, ping, watched_calls

@@ -155,7 +155,7 @@ class _Planned:
 
 def _ask(path: Path, units: ComputeUnits, place: Place, function: str) -> dict[str, _Planned]:
     """Returns the plan by the name of each operation's first result."""
-    from mobilevit_deploy.targets.coreml import quiet_coreml
+    from mobilevit_deploy.coremltools_habits import quiet_coreml
 
     with quiet_coreml():
         import coremltools

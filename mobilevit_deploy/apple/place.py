@@ -58,7 +58,7 @@ class Place:
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Returns the result of one of coremltools' coroutines, without its progress bars."""
-        from mobilevit_deploy.targets.coreml import quiet_coreml
+        from mobilevit_deploy.coremltools_habits import quiet_coreml
 
         with quiet_coreml():
             return self._runner.run(call)

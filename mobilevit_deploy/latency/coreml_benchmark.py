@@ -36,7 +36,7 @@ class Benchmark:
     """One package on one choice of compute units, loaded at most once at a time."""
 
     def __init__(self, path: Path, units: ComputeUnits, place: Place, inputs: Mapping[str, Any]) -> None:
-        from mobilevit_deploy.targets.coreml import quiet_coreml
+        from mobilevit_deploy.coremltools_habits import quiet_coreml
 
         with quiet_coreml():
             import coremltools

@@ -65,7 +65,7 @@ class CoreMLRunner:
         (self._input,) = described.inputs
         self._outputs = described.outputs
         self.settings: Mapping[str, str] = {"compute_units": compute_units}
-        from mobilevit_deploy.targets.coreml import quiet_coreml
+        from mobilevit_deploy.coremltools_habits import quiet_coreml
 
         try:
             with quiet_coreml():

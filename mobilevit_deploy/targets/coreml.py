@@ -1,14 +1,9 @@
 """Core ML: coremltools on the exported program, to an ML Program; nothing model-specific."""
 
-import contextlib
-import io
-import logging
-import sys
 import tempfile
 import traceback
-import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +24,7 @@ from mobilevit_deploy.blame import blame, root_cause
 from mobilevit_deploy.capture import TensorSpec
 from mobilevit_deploy.compression import CompressionResult, account, blocks, compress
 from mobilevit_deploy.coreml_faults import refuse_faults, spoiling_passes_left_out
+from mobilevit_deploy.coremltools_habits import fewer_checks, quiet_coreml
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_path, op_name
 from mobilevit_deploy.hashing import measure_files
@@ -58,7 +54,7 @@ def convert(request: ConversionRequest) -> Artifact:
         refuse_faults(program)
         intermediates = []
         compression = None
-        with spoiling_passes_left_out(request.program):
+        with spoiling_passes_left_out(request.program), fewer_checks():
             if request.intermediates and request.precision != "fp32":
                 intermediates.append(_float32_conversion(coremltools, request, program, request.intermediates))
             model, kept = _convert(coremltools, request, program)
@@ -287,29 +283,3 @@ def _check_specification(written: int, ios: int) -> None:
             f"coremltools wrote specification {written}, which iOS {ios} does not read",
             f"give --min-ios {needed}" if needed else None,
         )
-
-
-@contextlib.contextmanager
-def quiet_coreml() -> Iterator[None]:
-    """Keeps coremltools' import warnings and progress bars from the user: off macOS it logs eight missing proxies."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), _without_executorch():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-
-
-@contextlib.contextmanager
-def _without_executorch() -> Iterator[None]:
-    """Hides ExecuTorch from coremltools' own import, which takes 2.5 s more for graphs that it is never given here."""
-    if {"coremltools", "executorch"} & set(sys.modules):
-        yield
-        return
-    sys.modules["executorch"] = None  # type: ignore[assignment]  # so the import system marks what is not there
-    try:
-        yield
-    finally:
-        del sys.modules["executorch"]

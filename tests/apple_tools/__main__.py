@@ -17,7 +17,7 @@ from tests.apple_tools import libcoremlpython
 
 def become_mac() -> None:
     """Puts in what coremltools' package for Linux lacks; all else of it runs as it is."""
-    from mobilevit_deploy.targets.coreml import quiet_coreml
+    from mobilevit_deploy.coremltools_habits import quiet_coreml
 
     sys.modules["coremltools.libcoremlpython"] = libcoremlpython
     with quiet_coreml():

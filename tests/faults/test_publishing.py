@@ -126,7 +126,7 @@ def test_what_is_in_use_is_not_cleaned_up(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_cleaned_up_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another export that begins in the moment between takes it for one that was left behind."""
-    taken = []
+    taken: list[Path] = []
 
     def lock(path: Path) -> int | None:
         if not taken:

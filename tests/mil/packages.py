@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mobilevit_deploy.coremltools_habits import quiet_coreml
 from mobilevit_deploy.mil.data_types import AnyArray
-from mobilevit_deploy.targets.coreml import quiet_coreml
 
 with quiet_coreml():
     import coremltools

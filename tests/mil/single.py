@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mobilevit_deploy.coremltools_habits import quiet_coreml
 from mobilevit_deploy.mil.data_types import DATA_TYPES, AnyArray, DataType
 from mobilevit_deploy.mil.evaluate import Evaluator
 from mobilevit_deploy.mil.operations import HANDLERS
 from mobilevit_deploy.mil.program import Argument, Function, Literal, NamedType, Operation, TensorType
-from mobilevit_deploy.targets.coreml import quiet_coreml
 
 Inputs = Mapping[str, Any]
 

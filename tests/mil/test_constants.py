@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilevit_deploy.coremltools_habits import quiet_coreml
 from mobilevit_deploy.mil.constants import CONSTANT_DECODERS
 from mobilevit_deploy.mil.package import Package
 from mobilevit_deploy.runners.mil import MilRunner
-from mobilevit_deploy.targets.coreml import quiet_coreml
 from tests.mil.packages import build, normal, save
 
 with quiet_coreml():

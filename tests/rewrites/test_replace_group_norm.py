@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from mobilevit_deploy.capture import recapture
+from mobilevit_deploy.coremltools_habits import quiet_coreml
 from mobilevit_deploy.rewrites import replace_group_norm
 from mobilevit_deploy.rewrites.fold_group_norm_affine import gain_and_offset
 from mobilevit_deploy.rewrites.replace_group_norm import ReplaceGroupNorm
-from mobilevit_deploy.targets import coreml
+from mobilevit_deploy.targets.coreml import count_ops
 from tests.rewrites.conftest import OTHER_GROUP_NORMS, Apply
 
 
@@ -39,10 +40,10 @@ def test_core_ml_has_no_second_epsilon(apply: Apply) -> None:
     import coremltools
 
     _, rewritten = apply(nn.Sequential(nn.GroupNorm(1, 4), nn.ReLU()), ReplaceGroupNorm(), 1, 4, 6, 5)
-    with coreml.quiet_coreml():
+    with quiet_coreml():
         program = recapture(rewritten.graph, torch.zeros(1, 4, 6, 5)).run_decompositions({})
         model = coremltools.convert(program, convert_to="mlprogram", skip_model_load=True)
-    ops = Counter(coreml.count_ops(model.get_spec()))
+    ops = Counter(count_ops(model.get_spec()))
     assert ops["layer_norm"] == ops["conv"] == 1
     assert ops["batch_norm"] == 0
 
