@@ -12,6 +12,7 @@ import gc
 import json
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def kept_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept-exports"
 
 
-@pytest.fixture(scope="module")
+@contextmanager
 def shallow_models() -> Iterator[None]:
     """Gives cas_vit_xs one narrow block in a stage: for tests that look at exporting, and not at the model."""
     cards = catalog.models()
@@ -150,6 +151,13 @@ def shallow_models() -> Iterator[None]:
     changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "models", lambda: changed)
+        yield
+
+
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """The same for one test."""
+    with shallow_models():
         yield
 
 

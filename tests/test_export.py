@@ -202,6 +202,7 @@ def test_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
     assert names == ["maps", "input_1"], "a key that is the input's name is made unique"
 
 
+@pytest.mark.usefixtures("shallow")
 def test_without_rewriting(tmp_path: Path) -> None:
     (report,) = export_model(ExportRequest(XS, ("onnx",), rewrite=False, folder=tmp_path))
     assert report.rewrites == ()
@@ -209,6 +210,7 @@ def test_without_rewriting(tmp_path: Path) -> None:
     assert "Split" in report.artifact.ops
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("opset", [18, 23])
 def test_opsets(tmp_path: Path, opset: int) -> None:
     (report,) = export_model(ExportRequest(XS, ("onnx",), opset=opset, folder=tmp_path))
@@ -249,6 +251,7 @@ def wrong_after_export(request: Any, path: Path) -> None:
 RIGHT_EXPORT = onnx_target._export
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_wrong_artifact_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cas_vit_xs-64x64-fp32.untrained.onnx").write_text("an earlier export")
     monkeypatch.setattr(onnx_target, "_export", wrong_after_export)
@@ -259,6 +262,7 @@ def test_a_wrong_artifact_is_not_published(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "cas_vit_xs-64x64-fp32.untrained.onnx").read_text() == "an earlier export"
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_converter_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("no symbolic for aten::mystery")

@@ -1,6 +1,6 @@
 """Kept exports: the same one is not made twice, and nothing else is taken for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,16 @@ from mobilevit_deploy.app_options import AppOptions
 from mobilevit_deploy.export import ExportReport, ExportRequest, export_model
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.load import ModelRequest
+from tests.conftest import shallow_models
 
-pytestmark = pytest.mark.usefixtures("shallow_models")
 MODEL = ModelRequest("cas_vit_xs", size=(32, 32), num_classes=4)
 REQUEST = ExportRequest(MODEL, ("onnx", "coreml"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow() -> Iterator[None]:
+    with shallow_models():
+        yield
 
 
 @pytest.fixture(scope="module")

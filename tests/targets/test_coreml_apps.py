@@ -81,6 +81,7 @@ def constants_of(specification: Any, kind: str) -> list[float]:
     return list(np.frombuffer(constant.attributes["val"].immediateValue.tensor.bytes.values, np.float16))
 
 
+@pytest.mark.usefixtures("shallow")
 def test_the_cards_mean_and_std_follow_the_channels(tmp_path: Path) -> None:
     request = ModelRequest("cas_vit_xs", size=(32, 32), num_classes=4)
     app = AppOptions(image_input=True, channels="bgr")
