@@ -1,6 +1,7 @@
 """``mvd check`` with a gate of each kind: all pass when just met, and each, tightened, fails alone."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,10 @@ limits.neural_engine = {{ min_share = 0.5, device = "{device}" }}
 """
 
 
-@pytest.fixture
-def checks(mac: StandIn) -> Path:
-    """Returns a file of checks that are just met, with all that it names beside it."""
-    folder = mac.folder / "work"
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder with what the checks name, and the checks, which are just met."""
+    folder = tmp_path_factory.mktemp("named")
     (folder / "net.py").write_text(NET)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
@@ -55,8 +56,15 @@ def checks(mac: StandIn) -> Path:
     report.artifact.path.rename(folder / "base.onnx")
     figures = {"bytes": report.artifact.bytes, "total": sum(report.artifact.ops.values()), "device": NAME}
     (folder / "checks.toml").write_text(CHECKS.format(**figures))
+    return folder
+
+
+@pytest.fixture
+def checks(mac: StandIn, named: Path) -> Path:
+    """Returns a file of checks that are just met, with all that it names beside it."""
+    shutil.copytree(named, mac.folder / "work", dirs_exist_ok=True)
     mac.set()
-    return folder / "checks.toml"
+    return mac.folder / "work" / "checks.toml"
 
 
 def gates(mac: StandIn) -> tuple[int, dict[str, str]]:

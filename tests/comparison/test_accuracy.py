@@ -56,10 +56,10 @@ def test_a_label_that_no_class_has(base: Path, tmp_path: Path) -> None:
         count_classes([open_subject(base, None)], own(tmp_path / "images.npz"), lambda _: None)
 
 
-def test_the_command(mvd: Callable[..., Result], base: Path, program: Path) -> None:
+def test_the_command(mvd: Callable[..., Result], base: Path) -> None:
     np.savez("images.npz", images=IMAGES, labels=np.zeros(8, np.int64))
     images = ("--images", "images.npz", "--threads", 1, "--seconds", 0.1)
-    result = mvd("compare", base, program, *images, "--json")
+    result = mvd("compare", base, base, *images, "--json")
     assert result.exit_code == 0, result.stderr
     first, second = json.loads(result.stdout)["results"]
     assert first["accuracy"]["agreeing"] == first["accuracy"]["images"] == 8

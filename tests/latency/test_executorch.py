@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.errors import ArtifactError, MeasurementError
 from mobilevit_deploy.latency import LatencyRequest, measure_latency
+from mobilevit_deploy.samples import make_samples
 from tests.comparison.models import save_classifier
 
 
@@ -35,10 +37,12 @@ def test_what_cannot_be_measured(program: Path, tmp_path: Path) -> None:
 
 def test_beside_an_onnx_file(mvd: Callable[..., Result], program: Path) -> None:
     base = save_classifier(Path("base.onnx"), (1, 3, 32, 32))
-    result = mvd("compare", base, program, "--threads", 1, "--seconds", 0.1, "--json")
+    np.save("images.npy", make_samples(8, 3, 32, 32))
+    result = mvd("compare", base, program, "--images", "images.npy", "--threads", 1, "--seconds", 0.1, "--json")
     assert result.exit_code == 0, result.stderr
     first, second = json.loads(result.stdout)["results"]
     assert (first["target"], second["target"]) == ("onnx", "executorch")
     assert second["p50_ms"] > 0
     assert second["ratio"] > 0
     assert second["latency_reason"] is None
+    assert (second["accuracy"]["images"], second["accuracy"]["reason"]) == (8, None)
