@@ -79,11 +79,11 @@ def test_published_accuracy_is_said_not_to_be_of_these_files(sample: Sample) -> 
     assert "1 of 2 measurements have no published accuracy" in words(page)
 
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=//evil onerror=alert(2)> $x_1$ {{ 7*7 }} &lt;b&gt;"
+HOSTILE = "<script>alert(1)</script>\"'><img src=//evil onerror=alert(2)> $x_1$ {{ 77777*1001 }} &lt;b&gt;"
 
 
 def test_no_report_can_write_html(sample: Sample) -> None:
-    export = sample.export(
+    sample.export(
         "<img src=x onerror=1>",
         model=HOSTILE, precision=HOSTILE, task=HOSTILE, recipe=HOSTILE, version={HOSTILE: HOSTILE},
         weights={"trained": True, "path": HOSTILE},
@@ -104,7 +104,7 @@ def test_no_report_can_write_html(sample: Sample) -> None:
     page = page_of(sample)
     assert page.loads() == []
     assert page.text.count(HOSTILE) >= 25, "shown as text in every place"
-    assert "49" not in page.text.replace(export["sha256"], ""), "no report's text is a template"
+    assert str(77777 * 1001) not in page.text, "no report's text is a template"
     assert "<script>.onnx.json" in page.text
 
 
