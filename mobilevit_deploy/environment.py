@@ -45,6 +45,11 @@ def pip_command(packages: Sequence[str], extra: str | None = None) -> str:
     return f"pip install {' '.join(wanted or packages)}"
 
 
+def count_threads(threads: int) -> str:
+    """Returns a number of threads in words."""
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def available_cores() -> int:
     """Returns how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

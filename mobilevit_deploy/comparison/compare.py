@@ -8,9 +8,9 @@ from typing import Any
 from mobilevit_deploy.comparison.accuracy import Counted, OwnImages, count_classes
 from mobilevit_deploy.comparison.alternate import PRECISION, Alternated, alternate
 from mobilevit_deploy.comparison.drift import Drift, compare_outputs, run
-from mobilevit_deploy.comparison.ratio import Ratio
+from mobilevit_deploy.comparison.ratio import FEWEST_GROUPS, Ratio
 from mobilevit_deploy.comparison.subject import Subject, open_subject
-from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, count_threads, machine, tool_versions
 from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.hashing import measure_files
@@ -110,7 +110,8 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
     timed = [subject for subject in subjects if format_of(subject.target).worker]
     alternated = None
     if timed:
-        progress(f"timing {len(timed)} artifacts in turns, {threads} threads, up to {request.seconds:.0f} s")
+        limits = f"{FEWEST_GROUPS} groups of processes at least, up to {request.seconds:g} s"
+        progress(f"timing {len(timed)} artifacts in turns, {count_threads(threads)}, {limits}")
         pin = choose_cores(request.pin, threads)
         sessions = [
             Session(
@@ -189,5 +190,5 @@ def _warnings(results: Sequence[Compared], conditions: Conditions | None) -> tup
         found.append("the machine was busy: the ratios allow for that, the times themselves are too long")
     wide = [item.ratio.precision for item in results[1:] if item.ratio and not item.ratio.precision <= 2 * PRECISION]
     if wide:
-        found.append(f"a ratio is known to {max(wide):.1%} only: give more time with --seconds, or a quieter machine")
+        found.append(f"a ratio is known to ±{max(wide):.1%} only: give more time with --seconds, or a quieter machine")
     return tuple(found)

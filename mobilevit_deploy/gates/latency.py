@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.comparison.alternate import alternate
+from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.formats import format_of, target_of
 from mobilevit_deploy.gates.plan import LatencyLimit
@@ -135,7 +136,7 @@ def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
 
 def _show(conditions: tuple[str, int, str, str]) -> str:
     cpu, threads, backend, version = conditions
-    return f"{cpu}, {threads} threads, {backend} {version}"
+    return f"{cpu}, {count_threads(threads)}, {backend} {version}"
 
 
 def _read(path: Path) -> _Baseline:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy import catalog
-from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, count_threads, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError, UsageError
 from mobilevit_deploy.formats import check_packages, format_of, target_run_by
 from mobilevit_deploy.hashing import measure_files
@@ -157,7 +157,7 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
         check_artifact(path, request.backend, request.batch)
     reports = []
     for i, path in enumerate(request.artifacts, 1):
-        progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {threads} threads")
+        progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {count_threads(threads)}")
         worker = worker_of(target_run_by(request.backend))
         session = Session(path, threads, settings, request.batch, pin, worker=worker)
         reports.append(_measure_one(session, request))

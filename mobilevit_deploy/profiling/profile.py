@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from mobilevit_deploy.environment import check_seconds, choose_threads, machine, tool_versions
+from mobilevit_deploy.environment import check_seconds, choose_threads, count_threads, machine, tool_versions
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.hashing import measure_files
 from mobilevit_deploy.latency.stability import DRIFT_LIMIT, OTHERS_LIMIT
@@ -96,7 +96,7 @@ def profile_artifact(request: ProfileRequest, progress: Progress = lambda _stage
     check_seconds(request.seconds)
     threads = choose_threads(request.threads)
     before = machine()
-    progress(f"profiling {request.artifact.name}, {threads} threads")
+    progress(f"profiling {request.artifact.name}, {count_threads(threads)}")
     with tempfile.TemporaryDirectory(prefix="mvd-profile-") as name:
         answer, runs, nodes = _measure(request, threads, Path(name))
     rate, shape = peak.best(answer["peak_s"])

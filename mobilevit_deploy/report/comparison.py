@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.formats import format_of
 from mobilevit_deploy.report.json import SCHEMA
 from mobilevit_deploy.report.table import NamedRows, milliseconds, show_bytes
@@ -81,7 +82,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     ]
     timed = next((item.ratio for item in comparison.results[1:] if item.ratio), None)
     if timed:
-        note = f"{timed.pairs} rounds in {timed.groups} groups of processes, {comparison.threads} threads; "
+        note = f"{timed.pairs} rounds in {timed.groups} groups of processes, {count_threads(comparison.threads)}; "
         backends = dict.fromkeys(format_of(item.target).backend for item in comparison.results if item.p50_ms)
         note += "; ".join([machine["cpu"], *(f"{name} {machine['versions'][name]}" for name in backends)])
         notes.append(Text(note, style="dim"))

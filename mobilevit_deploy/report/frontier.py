@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.report.folder import Artifact
 from mobilevit_deploy.report.records import LatencyRecord, Settings
 
@@ -56,7 +57,7 @@ def runs_on(latency: LatencyRecord) -> str:
     """Returns what one run computes on: threads, or Core ML's compute units."""
     if latency.threads is None:
         return latency.provider or latency.backend
-    return f"{latency.threads} thread{'s' if latency.threads != 1 else ''}"
+    return count_threads(latency.threads)
 
 
 def conditions(latency: LatencyRecord) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.report.coreml import published_notes
 from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
 
@@ -35,9 +36,8 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         )
     first, machine = reports[0], reports[0].environment
     settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
-    threads = "1 thread" if first.threads == 1 else f"{first.threads} threads"
     note = (
-        f"{first.provider or first.backend}, {threads}, batch {first.batch}; {machine['cpu']}, "
+        f"{first.provider or first.backend}, {count_threads(first.threads)}, batch {first.batch}; {machine['cpu']}, "
         f"{machine['cores_available']} cores available; {first.backend} {machine['versions'][first.backend]}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.report.table import make_table, with_origin
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def profile_table(report: ProfileReport, depth: int) -> RenderableType:
         f"all {len(report.nodes)} nodes: {report.nodes_ms:.2f} ms, with what the profiler costs each; a whole run "
         f"without it: {report.run_ms:.2f} ms (fastest {report.fastest_run_ms:.2f}), "
         f"and {report.profiled_run_ms:.2f} ms with it, {cost_us:.1f} us a node",
-        f"peak: {peak / 1e9:.1f} GMAC/s, MatMul {'x'.join(map(str, report.peak_shape))}, {report.threads} threads; "
+        f"peak: {peak / 1e9:.1f} GMAC/s, MatMul {'x'.join(map(str, report.peak_shape))}, "
+        f"{count_threads(report.threads)}; "
         f"'above peak' is the time beyond the MACs at that rate",
         f"module known for {report.share(exact=False):.1%} of the nodes' time; {neighbours:.1%} are from neighbours",
     )

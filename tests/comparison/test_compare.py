@@ -59,7 +59,7 @@ def test_an_artifact_against_itself_and_against_a_longer_one(base: Path, tmp_pat
     assert other.ratio is not None
     assert other.ratio.ci95[0] > 1
     assert other.drift.reason == "its images are 3x512x512, the base's 3x128x128"
-    assert stages[-1] == "timing 3 artifacts in turns, 1 threads, up to 0 s"
+    assert stages[-1] == "timing 3 artifacts in turns, 1 thread, 6 groups of processes at least, up to 0.1 s"
 
 
 def test_one_artifact_is_not_enough(base: Path) -> None:
@@ -133,7 +133,7 @@ def test_what_speaks_against_the_figures() -> None:
     assert _warnings((good, good), quiet) == ()
     assert _warnings((good, good), None) == ()
     (wide,) = _warnings((good, compared(0.9, 1.1)), quiet)
-    assert "a ratio is known to 10.0% only" in wide
+    assert "a ratio is known to ±10.0% only" in wide
     (batch,) = _warnings((good, compared(0.99, 1.01, batch=2)), quiet)
     assert "different batches" in batch
     for busy in (replace(quiet, others_share=0.5), replace(quiet, waiting_share=0.2)):

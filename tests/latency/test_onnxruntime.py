@@ -32,7 +32,7 @@ def artifact(tmp_path: Path) -> Path:
 def test_a_report(artifact: Path) -> None:
     stages: list[str] = []
     (report,) = measure_latency(LatencyRequest([artifact], threads=1, seconds=0.2), stages.append)
-    assert stages == ["measuring relu.onnx (1 of 1), 1 threads"]
+    assert stages == ["measuring relu.onnx (1 of 1), 1 thread"]
     assert report.provider == "CPUExecutionProvider"
     assert report.input_shape == (1, 3, 64, 64)
     assert report.warmup >= 5
