@@ -1,6 +1,6 @@
 """What an export to Core ML takes beside one in which coremltools makes all of its checks.
 
-Alternates both in fresh processes and prints medians of wall time; the two packages must be the same bytes.
+Alternates both in fresh processes and prints medians of wall time, imports aside; the packages must be the same.
 Run: ``python benchmarks/coreml_checks.py [MODEL] [ROUNDS]``.
 """
 

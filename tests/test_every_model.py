@@ -3,7 +3,7 @@
 ``tests/golden/histograms.json`` holds the counts, so that a change of a graph shows in review. After a change that
 is meant, write it anew: ``MVD_UPDATE_GOLDEN=1 python -m pytest tests/test_every_model.py`` (without ``-n``).
 A case takes one to four minutes: all but the smallest model are slow tests. Quick ones take every family to ONNX
-(test_export.py) and to Core ML (runners/test_mil.py).
+(test_export.py; SAEViT in cli/test_commands.py) and to Core ML (runners/test_mil.py).
 """
 
 import json

@@ -140,6 +140,11 @@ def test_recorded_outputs_through_onnx(record: Recorded, tmp_path: Path) -> None
     outputs = run(report.artifact.path, record.input(case).numpy())
     # 1e-5 of the largest value: float32 rounding costs up to 8e-7; a wrong epsilon costs more.
     assert record.largest_error(case, outputs) < 1e-5
+    if record.name.startswith("cas_vit"):
+        assert not LEFT_OVER & set(report.artifact.ops), report.artifact.ops
+        assert report.artifact.ops["Gelu"] == sum(
+            stage for stage in {"xs": (4, 4, 8, 4), "m": (6, 6, 12, 6)}[record.facts["model"].split("_")[-1]]
+        )
 
 
 def test_code_of_other_hands_takes_the_same_road(tmp_path: Path) -> None:
