@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.system.hashing import measure_files
 
 EXPORT = """
 import contextlib, sys, time

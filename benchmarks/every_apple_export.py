@@ -15,13 +15,14 @@ from itertools import product
 from pathlib import Path
 from typing import get_args
 
-from mobilevit_deploy import catalog
-from mobilevit_deploy.catalog import Task
-from mobilevit_deploy.export import Clock, ExportReport, export_one
-from mobilevit_deploy.formats import format_of
-from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.parity import ARTIFACT, Leg
-from mobilevit_deploy.pipeline import Prepared, TargetRequest, plan_target, prepare
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.export.export import Clock, export_one
+from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.loading.model import ModelRequest, load_model
+from mobilevit_deploy.pipeline.prepare import Prepared, TargetRequest, plan_target, prepare
+from mobilevit_deploy.verification.parity import ARTIFACT, Leg
 
 # By target: precisions, and the iOS versions to write for where the format has a choice.
 FORMS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {

@@ -18,10 +18,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutations.judge import export_subject
-from tests.mutations.kinds import KINDS
-from tests.mutations.outcome import Outcome, count, examine
-from tests.mutations.sample import draw
+from tests.support.mutations.judge import export_subject
+from tests.support.mutations.kinds import KINDS
+from tests.support.mutations.outcome import Outcome, count, examine
+from tests.support.mutations.sample import draw
 
 MODELS = ["cas_vit_xs:64", "cloformer_xxs:64", "lightvit_tiny:224"]  # the smallest sides with every op of each
 COLUMNS = (

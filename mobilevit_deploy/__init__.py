@@ -7,50 +7,52 @@ package costs nothing. ``docs/python.md`` has an example of each.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from mobilevit_deploy.system.version import __version__
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.app_options import AppOptions
-    from mobilevit_deploy.comparison import Comparison, ComparisonRequest, compare_artifacts
+    from mobilevit_deploy.checks.run import Checked, GatesRequest, run_checks
     from mobilevit_deploy.errors import CheckFailedError, MvdError
-    from mobilevit_deploy.export import ExportReport, ExportRequest, ParityFailedError, export_model
-    from mobilevit_deploy.gates.run import Checked, GatesRequest, run_checks
+    from mobilevit_deploy.export.export import ParityFailedError, export_model
+    from mobilevit_deploy.export.report import ExportReport
     from mobilevit_deploy.inspection import Inspection, inspect_artifact, inspect_model
-    from mobilevit_deploy.latency import LatencyReport, LatencyRequest, measure_latency
-    from mobilevit_deploy.load import LoadedModel, ModelRequest, load_model
-    from mobilevit_deploy.profiling import ProfileReport, ProfileRequest, profile_artifact
-    from mobilevit_deploy.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
+    from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+    from mobilevit_deploy.measurement.comparison import Comparison, ComparisonRequest, compare_artifacts
+    from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
+    from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
+    from mobilevit_deploy.pipeline.request import ExportRequest
+    from mobilevit_deploy.targets.app_options import AppOptions
+    from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
 
 _HOMES = {
-    "AppOptions": "app_options",
+    "AppOptions": "targets.app_options",
     "CheckFailedError": "errors",
-    "Checked": "gates.run",
-    "Comparison": "comparison",
-    "ComparisonRequest": "comparison",
-    "ExportReport": "export",
-    "ExportRequest": "export",
-    "GatesRequest": "gates.run",
+    "Checked": "checks.run",
+    "Comparison": "measurement.comparison",
+    "ComparisonRequest": "measurement.comparison",
+    "ExportReport": "export.report",
+    "ExportRequest": "pipeline.request",
+    "GatesRequest": "checks.run",
     "Inspection": "inspection",
-    "LatencyReport": "latency",
-    "LatencyRequest": "latency",
-    "LoadedModel": "load",
-    "ModelRequest": "load",
+    "LatencyReport": "measurement.latency",
+    "LatencyRequest": "measurement.latency",
+    "LoadedModel": "loading.model",
+    "ModelRequest": "loading.model",
     "MvdError": "errors",
-    "ParityFailedError": "export",
-    "ProfileReport": "profiling",
-    "ProfileRequest": "profiling",
-    "VerifyFailedError": "verify",
-    "VerifyReport": "verify",
-    "VerifyRequest": "verify",
-    "compare_artifacts": "comparison",
-    "export_model": "export",
+    "ParityFailedError": "export.export",
+    "ProfileReport": "measurement.profiling",
+    "ProfileRequest": "measurement.profiling",
+    "VerifyFailedError": "verification.verify",
+    "VerifyReport": "verification.verify",
+    "VerifyRequest": "verification.verify",
+    "compare_artifacts": "measurement.comparison",
+    "export_model": "export.export",
     "inspect_artifact": "inspection",
     "inspect_model": "inspection",
-    "load_model": "load",
-    "measure_latency": "latency",
-    "profile_artifact": "profiling",
-    "run_checks": "gates.run",
-    "verify_artifact": "verify",
+    "load_model": "loading.model",
+    "measure_latency": "measurement.latency",
+    "profile_artifact": "measurement.profiling",
+    "run_checks": "checks.run",
+    "verify_artifact": "verification.verify",
 }
 
 __all__ = [

@@ -25,12 +25,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
-from mobilevit_deploy import catalog
-from mobilevit_deploy.capture import Captured, capture
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.cli.app import app
-from mobilevit_deploy.coremltools_habits import quiet_coreml
-from tests import torchlib
+from mobilevit_deploy.graph.capture import Captured, capture
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from tests.golden.fill import fill_tensor, make_input
+from tests.support import torchlib
+
+pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
 
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
@@ -173,8 +175,9 @@ def mvd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network as ExecuTorch program, exported once for all tests of a process: each takes seconds."""
-    from mobilevit_deploy.export import ExportRequest, export_model
-    from mobilevit_deploy.load import ModelRequest
+    from mobilevit_deploy.export.export import export_model
+    from mobilevit_deploy.loading.model import ModelRequest
+    from mobilevit_deploy.pipeline.request import ExportRequest
 
     model = ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", size=(32, 32))
     (report,) = export_model(ExportRequest(model, ("executorch",), folder=tmp_path_factory.mktemp("program")))

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.baselines import plot, results, table
 from benchmarks.baselines.measure import ModelResults, measure_model
 from benchmarks.baselines.way import Way, all_ways
-from mobilevit_deploy import catalog
-from mobilevit_deploy.load import ModelRequest, load_model
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.loading.model import ModelRequest, load_model
 
 
 def main() -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from mobilevit_deploy.capture import quiet_torch
-from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.loading.model import LoadedModel
 
 OPSET = 18  # the exporter's default
 

@@ -12,14 +12,14 @@ import torch
 
 from benchmarks.baselines.export import example
 from benchmarks.baselines.way import Way
-from mobilevit_deploy.comparison.alternate import alternate
-from mobilevit_deploy.differences import measure
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.latency.process import ONNX_RUNTIME, Session, TimingProcess
-from mobilevit_deploy.latency.settings import RuntimeSettings
-from mobilevit_deploy.load import LoadedModel
-from mobilevit_deploy.runners import Array
-from mobilevit_deploy.runners.onnx import OnnxRuntimeRunner
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.measurement.comparison.alternate import alternate
+from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME, Session, TimingProcess
+from mobilevit_deploy.measurement.latency.settings import RuntimeSettings
+from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.targets.onnx.runner import OnnxRuntimeRunner
+from mobilevit_deploy.verification.differences import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from benchmarks.baselines.measure import ModelResults
 from benchmarks.baselines.way import Way
-from mobilevit_deploy import catalog
-from mobilevit_deploy.environment import machine, tool_versions
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.system.environment import machine
 
 BOUNDS = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
 

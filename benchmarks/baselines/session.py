@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilevit_deploy.runners import Array
-from mobilevit_deploy.workers.timed import peak_rss_mb, pinned_to, serve
+from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.system.timing_loop import peak_rss_mb, pinned_to, serve
 
 Predict = Callable[[Array], list[Array]]
 Load = Callable[[Path, int], Predict]  # (file, threads)

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import benchmarks.baselines.ways
-from mobilevit_deploy.latency.process import ONNX_RUNTIME
-from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME
 
 ALLOWED = 1e-3  # float32 leaves 1e-6 of the largest output, ncnn's fast convolutions 5e-4
 

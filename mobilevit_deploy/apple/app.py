@@ -10,8 +10,8 @@ from mobilevit_deploy.apple.place import Place
 from mobilevit_deploy.apple.preflight import Ready
 from mobilevit_deploy.apple.signing import bundle_identifier
 from mobilevit_deploy.apple.tools import check_shell_safe, error_lines, on_path
-from mobilevit_deploy.cache import cache_folder
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.system.cache_folder import cache_folder
 
 Progress = Callable[[str], None]
 LOG = "xcodebuild.log"
@@ -66,7 +66,7 @@ class RunnerApp(Place):
         return None
 
     def _open(self) -> None:
-        from mobilevit_deploy.coremltools_habits import quiet_coreml
+        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
         with quiet_coreml():
             from mobilevit_deploy.apple.link import Patience, WatchedSession, ping, watched_calls

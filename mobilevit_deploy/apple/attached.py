@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mobilevit_deploy.apple.tools import DevicectlError, devicectl
-from mobilevit_deploy.cards import Device
-from mobilevit_deploy.catalog import devices
+from mobilevit_deploy.catalog.cards import Device
+from mobilevit_deploy.catalog.catalog import devices
 from mobilevit_deploy.errors import MeasurementError
 
 # Until Xcode 26 the fields lie in these groups; from 27 on in groups of "properties", and these are deprecated.

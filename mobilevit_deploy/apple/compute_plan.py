@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.apple.compute_units import COREMLTOOLS, NEURAL_ENGINE, device_name
+from mobilevit_deploy.apple.packages import check_package
 from mobilevit_deploy.apple.place import Place
 from mobilevit_deploy.apple.tensor_twin import tensor_twin
-from mobilevit_deploy.cards import ComputeUnits
-from mobilevit_deploy.environment import tool_versions
+from mobilevit_deploy.catalog.cards import ComputeUnits
+from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import CheckFailedError, MeasurementError
-from mobilevit_deploy.hashing import measure_files
+from mobilevit_deploy.graph.module_notes import module_paths
 from mobilevit_deploy.inspection import inspect_artifact
-from mobilevit_deploy.inspection.rules import rewrites_against
-from mobilevit_deploy.latency.coreml import check_package
-from mobilevit_deploy.mil.module_notes import module_paths
-from mobilevit_deploy.mil.package import Package
+from mobilevit_deploy.system.hashing import measure_files
+from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.rules import rewrites_against
 
 Progress = Callable[[str], None]
 
@@ -155,7 +155,7 @@ class _Planned:
 
 def _ask(path: Path, units: ComputeUnits, place: Place, function: str) -> dict[str, _Planned]:
     """Returns the plan by the name of each operation's first result."""
-    from mobilevit_deploy.coremltools_habits import quiet_coreml
+    from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
     with quiet_coreml():
         import coremltools

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobilevit_deploy.cards import ComputeUnits
+from mobilevit_deploy.catalog.cards import ComputeUnits
 from mobilevit_deploy.errors import UsageError
 
 COREMLTOOLS: Mapping[ComputeUnits, str] = {

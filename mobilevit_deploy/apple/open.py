@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mobilevit_deploy.apple.attached import OLDEST_IOS
+from mobilevit_deploy.apple.packages import SUFFIX, open_package
 from mobilevit_deploy.apple.place import Place, ThisMac, require_mac
 from mobilevit_deploy.apple.signing import find_team
 from mobilevit_deploy.errors import UsageError
-from mobilevit_deploy.latency.coreml import SUFFIX, open_package
 
 HOST = "host"
 

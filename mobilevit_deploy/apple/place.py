@@ -58,7 +58,7 @@ class Place:
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Returns the result of one of coremltools' coroutines, without its progress bars."""
-        from mobilevit_deploy.coremltools_habits import quiet_coreml
+        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
         with quiet_coreml():
             return self._runner.run(call)
@@ -77,7 +77,7 @@ class ThisMac(Place):
 
     def facts(self) -> Mapping[str, Any]:
         """Returns the Mac and its macOS with the build."""
-        from mobilevit_deploy.environment import machine
+        from mobilevit_deploy.system.environment import machine
 
         build = _ask("sw_vers", "-buildVersion")
         version = _ask("sw_vers", "-productVersion") or platform.mac_ver()[0]

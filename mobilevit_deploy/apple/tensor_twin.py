@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.mil.features import describe
-from mobilevit_deploy.mil.package import Package
+from mobilevit_deploy.targets.coreml.mil.features import describe
+from mobilevit_deploy.targets.coreml.mil.package import Package
 
 # ArrayDataType of FeatureTypes.proto, by DataType of MIL.proto: FLOAT16 and FLOAT32.
 ARRAY_TYPES = {10: 65552, 11: 65568}

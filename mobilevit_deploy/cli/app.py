@@ -13,7 +13,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mobilevit_deploy import __version__
 from mobilevit_deploy.cli import (
     check,
     compare,
@@ -26,11 +25,12 @@ from mobilevit_deploy.cli import (
     profile,
     quantize,
     report,
-    temporary,
     verify,
 )
 from mobilevit_deploy.cli import show as show_card
 from mobilevit_deploy.errors import MvdError, environment_fault, show
+from mobilevit_deploy.system import temporary
+from mobilevit_deploy.system.version import __version__
 
 BUG = 4
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -10,7 +10,7 @@ import typer
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import Json, Out
 from mobilevit_deploy.errors import CheckFailedError, MvdError
-from mobilevit_deploy.publish import DEFAULT_FOLDER, publish_text
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER, publish_text
 
 
 def check(
@@ -27,9 +27,9 @@ def check(
     """Export and judge a list of models, for CI: exit code 3 when a gate fails."""
     with console.progress() as progress:
         progress("importing PyTorch")
-        from mobilevit_deploy.export_cache import default_folder
-        from mobilevit_deploy.gates import summary
-        from mobilevit_deploy.gates.run import GatesRequest, run_checks
+        from mobilevit_deploy.checks import summary
+        from mobilevit_deploy.checks.run import GatesRequest, run_checks
+        from mobilevit_deploy.export.cache import default_folder
 
         request = GatesRequest(file, out, default_folder(), update_baselines)
         with redirect_stdout(sys.stderr):  # models' own code may print; stdout is for the result

@@ -32,9 +32,9 @@ def compare(
     """Compare artifacts with the first: size, latency in alternating runs, drift of the outputs, and accuracy."""
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
     with console.progress() as progress:
-        from mobilevit_deploy.comparison import ComparisonRequest, compare_artifacts
+        from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD
+        from mobilevit_deploy.measurement.comparison import ComparisonRequest, compare_artifacts
         from mobilevit_deploy.report.comparison import comparison_document, comparison_table
-        from mobilevit_deploy.samples import IMAGENET_MEAN, IMAGENET_STD
 
         request = ComparisonRequest(
             artifacts,

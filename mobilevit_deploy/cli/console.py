@@ -36,7 +36,7 @@ def print_result(result: RenderableType) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Prints one JSON document."""
-    from mobilevit_deploy.report.json import dumps
+    from mobilevit_deploy.system.json_text import dumps
 
     typer.echo(dumps(document))
 

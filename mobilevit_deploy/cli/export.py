@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
@@ -21,8 +22,7 @@ from mobilevit_deploy.cli.options import (
     parse_size,
     parse_sizes,
 )
-from mobilevit_deploy.publish import DEFAULT_FOLDER
-from mobilevit_deploy.target_names import TARGETS
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 
 class TargetName(StrEnum):
@@ -127,12 +127,13 @@ def export(
     others = parse_sizes(sizes)
     with console.progress() as progress:
         progress("importing PyTorch")
-        from mobilevit_deploy.app_options import AppOptions
-        from mobilevit_deploy.export import ExportRequest, ParityFailedError, export_model
-        from mobilevit_deploy.export_cache import default_folder
-        from mobilevit_deploy.load import ModelRequest
+        from mobilevit_deploy.export.cache import default_folder
+        from mobilevit_deploy.export.document import export_document
+        from mobilevit_deploy.export.export import ParityFailedError, export_model
+        from mobilevit_deploy.loading.model import ModelRequest
+        from mobilevit_deploy.pipeline.request import ExportRequest
         from mobilevit_deploy.report.export import export_summary
-        from mobilevit_deploy.report.json import export_document
+        from mobilevit_deploy.targets.app_options import AppOptions
 
         request = ExportRequest(
             model=ModelRequest(

@@ -25,18 +25,18 @@ def inspect(
     """Show the ops before and after rewriting, and what a target or device will dislike, with sources."""
     size = parse_size(input_size)
     with console.progress() as progress:
-        from mobilevit_deploy import catalog
+        from mobilevit_deploy.catalog import catalog
+        from mobilevit_deploy.catalog.formats import formats, installed_targets
         from mobilevit_deploy.errors import CheckFailedError
-        from mobilevit_deploy.formats import formats, installed_targets
         from mobilevit_deploy.inspection import inspect_artifact, inspect_model
+        from mobilevit_deploy.inspection.document import inspection_document
         from mobilevit_deploy.report.inspection import inspection_table
-        from mobilevit_deploy.report.json import inspection_document
 
         if Path(model).suffix in {known.suffix for known in formats().values()}:
             inspections = [inspect_artifact(Path(model))]
         else:
-            from mobilevit_deploy.export import ExportRequest
-            from mobilevit_deploy.load import ModelRequest
+            from mobilevit_deploy.loading.model import ModelRequest
+            from mobilevit_deploy.pipeline.request import ExportRequest
 
             default = catalog.device(device).targets if device else installed_targets()
             wanted = [item.value for item in to] if to else default

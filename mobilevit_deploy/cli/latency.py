@@ -1,18 +1,16 @@
 """``mvd latency``."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.artifacts import find_artifacts, store
 from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Out, Team, one_device
-from mobilevit_deploy.publish import DEFAULT_FOLDER
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from mobilevit_deploy.report.stored import Measured
+    from collections.abc import Mapping
 
 
 def latency(
@@ -62,8 +60,8 @@ def latency(
     json: Json = False,
 ) -> None:
     """Measure latency: in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    from mobilevit_deploy.catalog.formats import format_of, target_run_by
     from mobilevit_deploy.errors import MeasurementError
-    from mobilevit_deploy.formats import format_of, target_run_by
 
     place, target = one_device(device), target_run_by(backend)
     known = format_of(target)
@@ -83,9 +81,9 @@ def latency(
         measure_packages(models or [], out, batch, seconds, phone, json)
         return
     with console.progress() as progress:
-        from mobilevit_deploy.latency.measure import SECONDS, LatencyRequest, check_backend, measure_latency
-        from mobilevit_deploy.latency.settings import read_settings
-        from mobilevit_deploy.report.json import latency_document
+        from mobilevit_deploy.measurement.latency.document import latency_document
+        from mobilevit_deploy.measurement.latency.measure import SECONDS, LatencyRequest, check_backend, measure_latency
+        from mobilevit_deploy.measurement.latency.settings import read_settings
         from mobilevit_deploy.report.latency import latency_table
 
         check_backend(backend, place)
@@ -116,71 +114,3 @@ def _refuse_options(backend: str, options: "Mapping[str, object]") -> None:
     for name, given in options.items():
         if given:
             raise UsageError(f"{name} is for another backend, and {backend} would ignore it", "leave it out")
-
-
-def store(reports: "Sequence[Measured]", document: "Callable[[Any], dict[str, Any]]") -> None:
-    """Keeps the results beside the artifacts, for `mvd report`; that this may fail spoils no measurement."""
-    from mobilevit_deploy.errors import OutputError
-    from mobilevit_deploy.report.stored import store_latencies
-
-    try:
-        store_latencies(reports, document)
-    except OutputError as error:
-        console.warn(f"the latency is not kept for mvd report: {error.message}")
-
-
-def find_artifacts(
-    names: list[str], folder: Path, batch: int | None, target: str, progress: "Callable[[str], None]"
-) -> list[Path]:
-    """Returns the files to measure; models are looked up in the folder, and exported when they are not there."""
-    from mobilevit_deploy.catalog import DEFAULT_MODEL, artifact_name
-    from mobilevit_deploy.errors import MeasurementError
-    from mobilevit_deploy.formats import format_of, formats
-
-    suffix = format_of(target).suffix
-    if not names:
-        found = sorted(folder.glob(f"*{suffix}"))
-        if not found and folder != DEFAULT_FOLDER:
-            raise MeasurementError(
-                f"there is no {suffix} file in {folder}", f"mvd export MODEL --out {folder} writes one"
-            )
-        return found or _exported(DEFAULT_MODEL, folder, batch, target, progress)
-    artifacts = []
-    for name in names:
-        if Path(name).suffix in {known.suffix for known in formats().values()} or Path(name).exists():
-            artifacts.append(Path(name))
-        else:
-            stem = f"{artifact_name(name)}-"
-            found = sorted(path for path in folder.glob(f"*{suffix}") if path.name.startswith(stem))
-            artifacts += _with_batch(found, batch, target) or _exported(name, folder, batch, target, progress)
-    return artifacts
-
-
-def _with_batch(paths: list[Path], batch: int | None, target: str) -> list[Path]:
-    """Returns the files that can be run with a batch; all without one."""
-    if batch is None:
-        return paths
-    from mobilevit_deploy.runners import runners_of
-
-    return [path for path in paths if runners_of(target).takes_batch(path, batch)]
-
-
-def _exported(name: str, folder: Path, batch: int | None, target: str, progress: "Callable[[str], None]") -> list[Path]:
-    """Exports a model; one with a batch of its own goes into a folder of its own, for file names do not tell it."""
-    from mobilevit_deploy.catalog import artifact_name, is_own_code, model
-    from mobilevit_deploy.export import ExportRequest, export_model
-    from mobilevit_deploy.formats import format_of
-    from mobilevit_deploy.load import ModelRequest
-
-    if not is_own_code(name):
-        model(name)  # an unknown name is refused before anything is said or done
-    if batch is not None:
-        folder = folder / f"batch-{batch}"
-        suffix = format_of(target).suffix
-        found = sorted(path for path in folder.glob(f"*{suffix}") if path.name.startswith(f"{artifact_name(name)}-"))
-        if found := _with_batch(found, batch, target):
-            return found
-    what = f"{name} with batch {batch}" if batch else name
-    console.warn(f"there is no {what} in {folder}: exporting it with random weights, which take the same time")
-    request = ExportRequest(ModelRequest(name, batch=batch or 1), (target,), folder=folder)
-    return [report.artifact.path for report in export_model(request, progress)]

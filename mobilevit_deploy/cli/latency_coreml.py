@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.latency import find_artifacts, store
+from mobilevit_deploy.cli.artifacts import find_artifacts, store
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ def measure_packages(
 
         named = named_packages(models)
         place = open_place(options.device, options.team, options.load_limit_s, progress, packages=named)
-        from mobilevit_deploy.latency.coreml import IPHONE_SECONDS, CoreMLRequest, measure_coreml
-        from mobilevit_deploy.latency.measure import SECONDS
+        from mobilevit_deploy.measurement.latency.coreml import IPHONE_SECONDS, CoreMLRequest, measure_coreml
+        from mobilevit_deploy.measurement.latency.measure import SECONDS
         from mobilevit_deploy.report.coreml import coreml_document, coreml_table
 
         artifacts = find_artifacts(models, out, batch, "coreml", progress)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mobilevit_deploy.image_size import parse_image_size
+from mobilevit_deploy.catalog.image_size import parse_image_size
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]

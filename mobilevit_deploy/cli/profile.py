@@ -62,9 +62,9 @@ def profile(
         _plan(artifact, PhoneOptions(place, (compute_units or "all",), team, load_limit), require_ne, json)
         return
     with console.progress() as progress:
-        from mobilevit_deploy.profiling import ProfileRequest, profile_artifact
-        from mobilevit_deploy.profiling.trace import write_trace
-        from mobilevit_deploy.report.json import profile_document
+        from mobilevit_deploy.measurement.profiling import ProfileRequest, profile_artifact
+        from mobilevit_deploy.measurement.profiling.document import profile_document
+        from mobilevit_deploy.measurement.profiling.trace import write_trace
         from mobilevit_deploy.report.profiling import profile_table
 
         report = profile_artifact(

@@ -7,7 +7,7 @@ import typer
 
 from mobilevit_deploy.cli.export import PrecisionName, TargetName, TaskName, WeightsName, export
 from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Calibrate, Images, Json, MaxImages, Out, Sensitivity
-from mobilevit_deploy.publish import DEFAULT_FOLDER
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 
 def quantize(

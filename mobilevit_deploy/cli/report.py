@@ -7,7 +7,7 @@ import typer
 
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import Json
-from mobilevit_deploy.publish import DEFAULT_FOLDER
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 
 def report(
@@ -24,9 +24,9 @@ def report(
         raise typer.BadParameter(f"--out is the page, and {out} does not end in .html: what is there would be lost")
     with console.progress() as progress:
         from mobilevit_deploy.errors import printable
-        from mobilevit_deploy.publish import publish_text
         from mobilevit_deploy.report.folder import read_folder
         from mobilevit_deploy.report.html import page_document, render
+        from mobilevit_deploy.system.publish import publish_text
 
         path = out or folder / "report.html"
         shown = printable(str(path))

@@ -13,7 +13,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one model's card, whole."""
-    from mobilevit_deploy import catalog
+    from mobilevit_deploy.catalog import catalog
     from mobilevit_deploy.report.cards import card_document, card_table
 
     card = catalog.model(model)

@@ -42,9 +42,9 @@ def verify(
     """Compare what lies on disk with PyTorch, without exporting anything."""
     with console.progress() as progress:
         progress("importing PyTorch")
-        from mobilevit_deploy.report.json import verify_document
         from mobilevit_deploy.report.verify import verify_summary
-        from mobilevit_deploy.verify import VerifyFailedError, VerifyRequest, verify_artifact
+        from mobilevit_deploy.verification.document import verify_document
+        from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
 
         request = VerifyRequest(
             artifact=artifact,

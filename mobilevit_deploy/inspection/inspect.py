@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mobilevit_deploy.catalog.formats import target_of
 from mobilevit_deploy.errors import ArtifactError, ConversionError
-from mobilevit_deploy.formats import target_of
-from mobilevit_deploy.inspection.operations import Operation, from_graph
-from mobilevit_deploy.inspection.rules import Finding, check
-from mobilevit_deploy.targets import target as find_target
+from mobilevit_deploy.targets.operations import Operation, from_graph
+from mobilevit_deploy.targets.registry import rules_of
+from mobilevit_deploy.targets.registry import target as find_target
+from mobilevit_deploy.targets.rules import Finding, check
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.export import ExportRequest
+    from mobilevit_deploy.pipeline.request import ExportRequest
 
 Progress = Callable[[str], None]
 
@@ -55,7 +56,7 @@ def inspect_artifact(path: Path) -> Inspection:
     if not path.exists():
         raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
     operations = find_target(target).read_operations(path)
-    return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, target)))
+    return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, rules_of(target))))
 
 
 def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: None) -> list[Inspection]:
@@ -64,9 +65,9 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
     Raises:
         MvdError: the model cannot be loaded or captured; a converter's refusal is part of the result.
     """
-    from mobilevit_deploy.conversion import convert_for_target
-    from mobilevit_deploy.load import load_model
-    from mobilevit_deploy.pipeline import plan_target, prepare, ready_for_target
+    from mobilevit_deploy.loading.model import load_model
+    from mobilevit_deploy.pipeline.conversion import convert_for_target
+    from mobilevit_deploy.pipeline.prepare import plan_target, prepare, ready_for_target
 
     plans = [plan_target(item) for item in request.target_requests()]
     progress(f"capturing {request.model.name}")
@@ -77,7 +78,7 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
         target = plan.recipe.target
         progress(f"{target}: rewriting and converting")
         ready = ready_for_target(plan, prepared)
-        after = from_graph(ready.rewritten)
+        after, rules = from_graph(ready.rewritten), rules_of(target)
         operations: list[Operation] = []
         refusal = None
         with tempfile.TemporaryDirectory(prefix="mvd-inspect-") as folder:
@@ -93,8 +94,8 @@ def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: 
                 _count(before),
                 _count(after),
                 _count(operations),
-                tuple(check(before, target)),
-                tuple(dict.fromkeys([*check(after, target), *check(operations, target)])),
+                tuple(check(before, rules)),
+                tuple(dict.fromkeys([*check(after, rules), *check(operations, rules)])),
                 refusal,
             )
         )

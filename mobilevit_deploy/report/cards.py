@@ -12,7 +12,7 @@ from rich.text import Text
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.catalog import InputRule, ModelCard
+    from mobilevit_deploy.catalog.model_card import InputRule, ModelCard
 
 
 def card_document(card: ModelCard) -> dict[str, Any]:

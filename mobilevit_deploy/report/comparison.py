@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.environment import count_threads
-from mobilevit_deploy.formats import format_of
-from mobilevit_deploy.report.json import SCHEMA
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.report.table import NamedRows, milliseconds, show_bytes
+from mobilevit_deploy.system.environment import count_threads
+from mobilevit_deploy.system.json_text import SCHEMA
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.comparison import Comparison
-    from mobilevit_deploy.comparison.compare import Compared
-    from mobilevit_deploy.comparison.drift import Drift
-    from mobilevit_deploy.comparison.ratio import Ratio
+    from mobilevit_deploy.measurement.comparison import Comparison
+    from mobilevit_deploy.measurement.comparison.compare import Compared
+    from mobilevit_deploy.measurement.comparison.drift import Drift
+    from mobilevit_deploy.measurement.comparison.ratio import Ratio
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:

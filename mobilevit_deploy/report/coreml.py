@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.cards import PublishedLatency
-from mobilevit_deploy.catalog import is_reconstruction
-from mobilevit_deploy.published import published_latencies
+from mobilevit_deploy.catalog.cards import PublishedLatency
+from mobilevit_deploy.catalog.catalog import is_reconstruction
+from mobilevit_deploy.catalog.published import published_latencies
 from mobilevit_deploy.report.table import NamedRows, make_table, milliseconds, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.compute_plan import PlannedOperation, PlanReport
-    from mobilevit_deploy.latency.coreml import CoreMLReport
+    from mobilevit_deploy.measurement.latency.coreml import CoreMLReport
 
 BACKEND = "coreml"
 MOST_LEFT = 30  # lines of the table; the JSON document has all

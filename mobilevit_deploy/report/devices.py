@@ -13,7 +13,7 @@ from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.attached import AttachedDevice
-    from mobilevit_deploy.cards import Device
+    from mobilevit_deploy.catalog.cards import Device
     from mobilevit_deploy.errors import MvdError
 
 

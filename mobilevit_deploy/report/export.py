@@ -13,8 +13,8 @@ from mobilevit_deploy.report.quantization import quantization_summary
 from mobilevit_deploy.report.table import make_table, shorten, show_bytes
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.export import ExportReport
-    from mobilevit_deploy.parity import ParityReport
+    from mobilevit_deploy.export.report import ExportReport
+    from mobilevit_deploy.verification.parity import ParityReport
 
 
 def export_summary(reports: Sequence[ExportReport], *, published: bool) -> RenderableType:

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mobilevit_deploy import __version__
 from mobilevit_deploy.errors import printable
 from mobilevit_deploy.report import page_tables
 from mobilevit_deploy.report.folder import Artifact, Folder
 from mobilevit_deploy.report.frontier import Group, comparable_groups
-from mobilevit_deploy.report.json import SCHEMA
 from mobilevit_deploy.report.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.system.json_text import SCHEMA
+from mobilevit_deploy.system.version import __version__
 
 TEMPLATE = "page.html.jinja"
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.environment import count_threads
 from mobilevit_deploy.report.coreml import published_notes
 from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
+from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.latency import LatencyReport
+    from mobilevit_deploy.measurement.latency import LatencyReport
 
 
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:

@@ -10,8 +10,8 @@ from rich.text import Text
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.accuracy import Accuracy
-    from mobilevit_deploy.parity import ParityReport
+    from mobilevit_deploy.verification.accuracy import Accuracy
+    from mobilevit_deploy.verification.parity import ParityReport
 
 
 def legs_table(parity: ParityReport, title: str) -> RenderableType:

@@ -12,7 +12,7 @@ from rich.text import Text
 from mobilevit_deploy.report.table import make_table, show_bytes
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.quantization import ModuleCost, QuantizationResult
+    from mobilevit_deploy.targets.quantization import ModuleCost, QuantizationResult
 
 SHOWN = 12
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mobilevit_deploy.formats import formats
-from mobilevit_deploy.publish import publish_text
-from mobilevit_deploy.report.json import SCHEMA, dumps, latency_document, report_name
+from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.measurement.latency.document import latency_document
 from mobilevit_deploy.report.records import BrokenReportError, LatencyFile, read_record
+from mobilevit_deploy.system.json_text import SCHEMA, dumps
+from mobilevit_deploy.system.publish import publish_text
+from mobilevit_deploy.targets.artifact import report_name
 
 SUFFIX = ".latency.json"
 

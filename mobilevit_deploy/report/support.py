@@ -10,7 +10,7 @@ from rich.text import Text
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.support import Diagnosis
+    from mobilevit_deploy.targets.doctor import Diagnosis
 
 
 def diagnosis_table(diagnosis: Diagnosis) -> RenderableType:

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mobilevit_deploy.catalog import is_reconstruction
+from mobilevit_deploy.catalog.catalog import is_reconstruction
 
 WIDEST = 10_000  # columns; wider than any table
 

@@ -11,8 +11,8 @@ from mobilevit_deploy.report.parity import accuracy_lines, legs_table
 from mobilevit_deploy.report.table import show_bytes, with_origin
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.divergence import Divergence
-    from mobilevit_deploy.verify import VerifyReport
+    from mobilevit_deploy.verification.divergence import Divergence
+    from mobilevit_deploy.verification.verify import VerifyReport
 
 
 def verify_summary(report: VerifyReport) -> RenderableType:

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from mobilevit_deploy.mil.module_notes import KEY, write_notes
-from tests.mil.packages import build, normal, save
+from mobilevit_deploy.graph.module_notes import KEY, write_notes
+from tests.targets.coreml.mil.packages import build, normal, save
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / "tests" / "apple_tools" / "bin"
@@ -39,10 +39,10 @@ class Done:
 
 
 class Server:
-    """``python -m tests.apple_tools``, one for all tests of a process."""
+    """``python -m tests.support.apple_tools``, one for all tests of a process."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.apple_tools"]
+        command = [sys.executable, "-m", "tests.support.apple_tools"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from mobilevit_deploy import catalog
 from mobilevit_deploy.apple.attached import device_of, list_devices, read_device
+from mobilevit_deploy.catalog import catalog
 from tests.apple.conftest import IDENTIFIER, UDID, Mvd, StandIn
-from tests.apple_tools import devicectl
-from tests.apple_tools.state import State
-from tests.schemas import check as check_document
+from tests.support.apple_tools import devicectl
+from tests.support.apple_tools.state import State
+from tests.support.schemas import check as check_document
 
 
 @pytest.mark.parametrize("mode", ["xcode_26", "xcode_27"])

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from mobilevit_deploy.export import ExportRequest, export_model
-from mobilevit_deploy.load import ModelRequest
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
 from tests.apple.conftest import NAME, StandIn
 
 NET = """

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mobilevit_deploy.inspection.rules import RULES, rewrites_against
-from mobilevit_deploy.rewrites import REWRITES
+from mobilevit_deploy.rewrites.order import REWRITES
+from mobilevit_deploy.targets.coreml.rules import RULES, rewrites_against
 from tests.apple.conftest import NAME, StandIn
-from tests.schemas import check as check_document
+from tests.support.schemas import check as check_document
 
 # The stand-in takes ten for a convolution and one for the gather, the mean and the two casts.
 SHARE = 11 / 14

@@ -3,9 +3,9 @@
 import pytest
 
 from mobilevit_deploy.apple.compute_units import COREMLTOOLS, read_compute_units
-from mobilevit_deploy.catalog import devices
+from mobilevit_deploy.catalog.catalog import devices
 from mobilevit_deploy.errors import UsageError
-from tests.mil.packages import coremltools
+from tests.targets.coreml.mil.packages import coremltools
 
 
 def test_what_is_given() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.apple.conftest import NAME, StandIn, body, tiny_package
-from tests.mil.packages import build, coremltools, save
-from tests.schemas import check as check_document
+from tests.support.schemas import check as check_document
+from tests.targets.coreml.mil.packages import build, coremltools, save
 
 
 def test_on_this_mac(mac: StandIn, package: Path) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from mobilevit_deploy.apple.tensor_twin import tensor_twin
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.latency.coreml_benchmark import described_inputs, random_arrays
-from mobilevit_deploy.mil.package import Package
-from mobilevit_deploy.runners.mil import MilRunner
+from mobilevit_deploy.measurement.latency.coreml_benchmark import described_inputs, random_arrays
+from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from mobilevit_deploy.targets.coreml.mil.package import Package
 from tests.apple.conftest import body
-from tests.mil.conftest import edit_model
-from tests.mil.packages import Of, build, convert, coremltools, save
+from tests.targets.coreml.mil.conftest import edit_model
+from tests.targets.coreml.mil.packages import Of, build, convert, coremltools, save
 
 
 def test_a_package_of_arrays_is_its_own_twin(package: Path, tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mobilevit_deploy import catalog
 from mobilevit_deploy.architectures import cloformer, saevit
-from mobilevit_deploy.catalog import Family, Task
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.model_card import Family, Task
 from mobilevit_deploy.errors import CatalogError
-from mobilevit_deploy.load import ModelRequest, load_model
-from mobilevit_deploy.samples import make_samples
+from mobilevit_deploy.images.test_images import make_samples
+from mobilevit_deploy.loading.model import ModelRequest, load_model
 
 FAMILIES = ("cloformer", "lightvit", "saevit")
 MODELS = [name for name, card in catalog.models().items() if card.family.family in FAMILIES]

@@ -10,12 +10,12 @@ import pytest
 import torch
 from typer.testing import Result
 
-from mobilevit_deploy import __version__
 from mobilevit_deploy.cli import export as export_command
+from mobilevit_deploy.system.version import __version__
 from tests.conftest import RESEARCH
 from tests.research import tiny_net
-from tests.schemas import read as read_document
-from tests.targets.test_coreml import read
+from tests.support.schemas import read as read_document
+from tests.targets.coreml.test_convert import read
 
 Mvd = Callable[..., Result]
 
@@ -166,7 +166,7 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
 
 
 def test_a_reconstruction_is_called_one_everywhere(mvd: Mvd) -> None:
-    """What the artifacts of every model say of it is in ``tests/test_every_model.py``."""
+    """What the artifacts of every model say of it is in ``tests/export/test_every_model.py``."""
     exported = mvd("export", "saevit_0p8g", "--input-size", 64, "--to", "onnx")
     assert "saevit_0p8g, a reconstruction from the paper" in exported.stdout
     onnx_file = next(Path("artifacts").glob("*.onnx"))

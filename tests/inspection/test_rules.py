@@ -9,12 +9,14 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import Result
 
+from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.inspection import inspect_artifact
-from mobilevit_deploy.inspection.operations import Operation, Shape, Tensor
-from mobilevit_deploy.inspection.rules import RULES, check
+from mobilevit_deploy.targets.operations import Operation, Shape, Tensor
+from mobilevit_deploy.targets.registry import rules_of
+from mobilevit_deploy.targets.rules import check
 from tests.conftest import RESEARCH
-from tests.schemas import check as check_document
+from tests.support.schemas import check as check_document
 
 Mvd = Callable[..., Result]
 
@@ -24,43 +26,48 @@ def operation(kind: str, shape: Shape, result: Shape, before: str = "float16", a
 
 
 FIRES = {
-    "rank_above_5": operation("reshape", (4, 4), (1, 2, 2, 2, 2, 1)),
-    "gather": operation("gather_along_axis", (4, 4), (2, 4)),
-    "shape_computation": operation("Shape", (4, 4), (2,)),
-    "dynamic_shape": operation("conv", ("N", 3, 8, 8), ("N", 3, 8, 8)),
-    "float32_island": operation("cast", (4, 4), (4, 4), after="float32"),
-    "cpu_only": operation("topk", (4, 4), (4, 2)),
-    "large_fp16_reduction": operation("reduce_mean", (1, 32, 56, 56), (1, 1, 1, 1)),
-    "not_in_core_ai": operation("max_pool3d", (1, 8, 8, 4), (1, 4, 4, 4)),
-    "narrowed": operation("add", (4, 4), (4, 4), after="int64"),
+    "onnx": {
+        "shape_computation": operation("Shape", (4, 4), (2,)),
+        "float32_island": operation("Cast", (4, 4), (4, 4), after="float32"),
+    },
+    "coreml": {
+        "rank_above_5": operation("reshape", (4, 4), (1, 2, 2, 2, 2, 1)),
+        "gather": operation("gather_along_axis", (4, 4), (2, 4)),
+        "shape_computation": operation("shape", (4, 4), (2,)),
+        "dynamic_shape": operation("conv", ("N", 3, 8, 8), ("N", 3, 8, 8)),
+        "float32_island": operation("cast", (4, 4), (4, 4), after="float32"),
+        "cpu_only": operation("topk", (4, 4), (4, 2)),
+        "large_fp16_reduction": operation("reduce_mean", (1, 32, 56, 56), (1, 1, 1, 1)),
+    },
+    "executorch": {
+        "outside_xnnpack": operation("aten::native_layer_norm.out", (4, 4), (4, 4)),
+        "rank_above_6": operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1, 1)),
+    },
+    "coreai": {
+        "not_in_core_ai": operation("max_pool3d", (1, 8, 8, 4), (1, 4, 4, 4)),
+        "narrowed": operation("add", (4, 4), (4, 4), after="int64"),
+    },
 }
-
-
-FIRES_FOR_EXECUTORCH = {
-    "outside_xnnpack": operation("aten::native_layer_norm.out", (4, 4), (4, 4)),
-    "rank_above_6": operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1, 1)),
-}
-
-
-@pytest.mark.parametrize("name", FIRES_FOR_EXECUTORCH)
-def test_a_rule_of_executorch_fires_alone(name: str) -> None:
-    (finding,) = check([FIRES_FOR_EXECUTORCH[name]], "executorch")
-    assert (finding.rule, finding.at) == (name, "net.layer")
-    harmless = operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1))
-    assert check([harmless], "executorch") == []
 
 
 def test_every_rule_is_tested_and_has_a_source() -> None:
-    assert set(FIRES) | set(FIRES_FOR_EXECUTORCH) == {rule.name for rule in RULES}
-    assert all(rule.source and rule.targets for rule in RULES)
+    rules = {target: rules_of(target) for target in formats()}
+    assert {target: set(fires) for target, fires in FIRES.items()} == {
+        target: {rule.name for rule in found} for target, found in rules.items()
+    }
+    assert all(rule.source for found in rules.values() for rule in found)
 
 
-@pytest.mark.parametrize("name", FIRES)
-def test_a_rule_fires_alone_and_names_the_module(name: str) -> None:
-    (rule,) = [item for item in RULES if item.name == name]
-    (finding,) = check([FIRES[name]], "coreml" if "coreml" in rule.targets else "coreai")
+@pytest.mark.parametrize(("target", "name"), [(target, name) for target, fires in FIRES.items() for name in fires])
+def test_a_rule_fires_alone_and_names_the_module(target: str, name: str) -> None:
+    (finding,) = check([FIRES[target][name]], rules_of(target))
     assert (finding.rule, finding.at) == (name, "net.layer")
     assert finding.source
+
+
+def test_six_axes_are_within_xnnpack() -> None:
+    harmless = operation("StaticReshape", (4, 4), (1, 2, 2, 2, 2, 1))
+    assert check([harmless], rules_of("executorch")) == []
 
 
 @pytest.mark.parametrize(
@@ -69,13 +76,13 @@ def test_a_rule_fires_alone_and_names_the_module(name: str) -> None:
         operation("reshape", (4, 4), (1, 2, 2, 2, 2)),
         operation("reduce_mean", (1, 32, 45, 45), (1, 1, 1, 1)),  # 64,800 values, just below the limit
         operation("layer_norm", (1, 4096, 64), (1, 4096, 64)),
-        operation("InstanceNormalization", (1, 4, 200, 200), (1, 4, 200, 200)),
+        operation("instance_norm", (1, 4, 200, 200), (1, 4, 200, 200)),
         operation("cast", (4, 4), (4, 4), before="float32"),
         Operation("cast", "logits", (Tensor((4,), "float16"),), (Tensor((4,), "float32"),), last=True),
     ],
 )
 def test_harmless_operations(harmless: Operation) -> None:
-    assert check([harmless], "coreml") == []
+    assert check([harmless], rules_of("coreml")) == []
 
 
 def test_onnx_files_of_any_origin(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from mobilevit_deploy.export import ExportRequest, export_model
-from mobilevit_deploy.latency import LatencyReport, LatencyRequest, measure_latency
-from mobilevit_deploy.load import ModelRequest
-from mobilevit_deploy.report.json import dumps, latency_document
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
+from mobilevit_deploy.measurement.latency.document import latency_document
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.system.json_text import dumps
 from tests.conftest import RESEARCH
 from tests.report.sample import Sample
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from mobilevit_deploy import catalog
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.report.folder import read_folder
 from mobilevit_deploy.report.html import page_document, render
 from mobilevit_deploy.report.table import milliseconds
 from tests.report.sample import Page, Sample
-from tests.schemas import check as check_document
+from tests.support.schemas import check as check_document
 
 Mvd = Callable[..., Result]
 CLASSIFIER = {"task": "classify", "outputs": [{"name": "logits", "shape": [1, 1000]}]}

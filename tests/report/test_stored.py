@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mobilevit_deploy.latency import LatencyReport
+from mobilevit_deploy.measurement.latency import LatencyReport
 from mobilevit_deploy.report.stored import latency_path, store_latencies
 
 

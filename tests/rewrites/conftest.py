@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mobilevit_deploy.graph import Graph
-from mobilevit_deploy.rewriting import Rewrite, RewriteResult, Rewritten, rewrite_graph
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.rewrites.rewrite import Rewrite, RewriteResult, Rewritten, rewrite_graph
 from tests.conftest import capture_model
 
 Apply = Callable[..., tuple[RewriteResult, Rewritten]]

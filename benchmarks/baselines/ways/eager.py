@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.baselines.session import Predict, main
-from mobilevit_deploy.load import LoadedModel, ModelRequest, load_model
-from mobilevit_deploy.runners import Array
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+from mobilevit_deploy.runners.base import Array
 
 ORDER = 4
 TITLE = "PyTorch eager"

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.baselines.session import Predict, main
 from benchmarks.baselines.ways import naive
-from mobilevit_deploy.load import LoadedModel
-from mobilevit_deploy.runners import Array
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.runners.base import Array
 
 ORDER = 8
 TITLE = "MNN"

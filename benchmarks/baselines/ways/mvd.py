@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mobilevit_deploy.export import Clock, export_one
-from mobilevit_deploy.load import LoadedModel
-from mobilevit_deploy.pipeline import TargetRequest, plan_target, prepare
+from mobilevit_deploy.export.export import Clock, export_one
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare
 
 ORDER = 10
 TITLE = "mvd"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from mobilevit_deploy.export import ExportRequest, export_model
-from mobilevit_deploy.load import LoadedModel, ModelRequest
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
 
 ORDER = 11
 TITLE = "mvd int8"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.baselines.export import export_dynamo
-from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel
 
 ORDER = 0
 TITLE = "naive export"

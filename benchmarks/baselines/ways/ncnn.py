@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.baselines.export import example
 from benchmarks.baselines.session import Predict, main
-from mobilevit_deploy.load import LoadedModel
-from mobilevit_deploy.runners import Array
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.runners.base import Array
 
 ORDER = 7
 TITLE = "ncnn"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.baselines.ways import naive
-from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel
 
 ORDER = 2
 TITLE = "+ onnxslim"

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.baselines.export import example
 from benchmarks.baselines.session import Predict, main
-from mobilevit_deploy.load import LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel
 
 ORDER = 5
 TITLE = "OpenVINO"

@@ -1,0 +1,1 @@
+"""What there is: the TOML of ``models/``, ``export_recipes/`` and ``devices/`` as typed cards."""

@@ -1,0 +1,84 @@
+"""What every card is, and the cards of devices and of published latencies; ``catalog`` reads them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ComputeUnits = Literal["all", "cpu", "cpu+gpu", "cpu+ne"]
+
+
+class Card(BaseModel):
+    """Base of everything that comes from TOML: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TargetFormat(Card):
+    """What is known of a target without importing its converter.
+
+    Attributes:
+        title: what people call it.
+        suffix: of its artifacts.
+        packages: of Python, that convert, open and run it, beside torch.
+        extra: of this package, that brings those; None for what is always installed.
+        version: what ``ConversionRequest.version`` counts, such as ``opset``; None for a target without versions.
+        version_option: that sets it.
+        takes_app_options: whether image input, labels, float32 modules and compression are written.
+        backend: that runs its artifacts, for ``mvd latency``.
+        worker: module in the target's package that times them on this machine; None where nothing does.
+        no_latency: why nothing does.
+        settings: of that worker's runtime which a user may set.
+    """
+
+    title: str
+    suffix: str = Field(pattern=r"^\.[a-z]+$")
+    packages: tuple[str, ...]
+    extra: str | None = None
+    version: str | None = None
+    version_option: str | None = None
+    takes_app_options: bool = False
+    backend: str
+    worker: str | None = None
+    no_latency: str | None = None
+    settings: tuple[Literal["provider", "option"], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_worker_or_reason(self) -> "TargetFormat":
+        if (self.worker is None) == (self.no_latency is None):
+            raise ValueError("a format has a worker, or says in no_latency why there is none")
+        return self
+
+
+class PublishedLatency(Card):
+    """A latency that someone published, in milliseconds; ``os`` is None where the source does not say."""
+
+    device: str
+    os: str | None = None
+    backend: str
+    input_size: int
+    batch: int
+    latency_ms: float = Field(gt=0)
+    source: str
+
+
+class Device(Card):
+    """One file of ``devices/``: a machine that latency is measured on.
+
+    ``identifiers`` are Apple's product types that the profile is for, ``os_floor`` the oldest iOS that runs on them.
+    """
+
+    name: str
+    title: str
+    kind: Literal["host", "iphone"]
+    targets: tuple[str, ...]
+    backends: tuple[str, ...]
+    chip: str | None = None
+    os_floor: str | None = None
+    compute_units: tuple[ComputeUnits, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _iphone_is_described(self) -> "Device":
+        if self.kind == "iphone" and not (self.chip and self.os_floor and self.identifiers):
+            raise ValueError("an iPhone's profile has chip, os_floor and identifiers")
+        return self

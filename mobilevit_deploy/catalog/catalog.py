@@ -1,0 +1,126 @@
+"""The data folders as typed cards; the only module that knows where the data lies.
+
+``models/<family>.toml`` holds one family and its variants, ``export_recipes/<name>.toml`` a way to a
+target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from mobilevit_deploy.catalog.cards import Card, Device
+from mobilevit_deploy.catalog.model_card import Family, ModelCard
+from mobilevit_deploy.catalog.recipe import Recipe
+from mobilevit_deploy.errors import CatalogError, MvdError
+from mobilevit_deploy.system import plugins
+from mobilevit_deploy.system.text_files import read_limited
+
+DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
+
+LARGEST_CARD = 2**20  # bytes; the largest here has 7 kB
+
+
+CardT = TypeVar("CardT", bound=Card)
+
+
+def _folder(name: str) -> Path:
+    package = Path(__file__).parents[1]
+    installed = package / "_data" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+def _read(path: Path, card: type[CardT]) -> CardT:
+    try:
+        content = read_limited(path, LARGEST_CARD, "give a TOML file").decode("utf-8")
+        return card.model_validate(tomllib.loads(content))
+    except MvdError as error:
+        raise CatalogError(error.message, error.hint) from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
+        )
+        raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}") from error
+
+
+def _find(cards: Mapping[str, CardT], name: str, what: str, where: str) -> CardT:
+    if name in cards:
+        return cards[name]
+    near = get_close_matches(name, cards, n=1)
+    raise CatalogError(
+        f"there is no {what} named {name!r}", f"did you mean {near[0]!r}?" if near else f"{where}: {', '.join(cards)}"
+    )
+
+
+@cache
+def models() -> Mapping[str, ModelCard]:
+    """Returns every model card by name, in the order of the files and of the variants in them."""
+    cards = {}
+    for path in sorted(_folder("models").glob("*.toml")):
+        family = _read(path, Family)
+        for key, variant in family.variants.items():
+            name = f"{family.family}_{key}"
+            cards[name] = ModelCard(name=name, family=family, variant=variant)
+    return cards
+
+
+@cache
+def recipes() -> Mapping[str, Recipe]:
+    """Returns every recipe by name; those of targets that other packages add are in their own folders."""
+    added = [plugins.folder_of(plugin) / "recipe.toml" for plugin in plugins.plugins(plugins.TARGETS).values()]
+    cards = (_read(path, Recipe) for path in (*sorted(_folder("export_recipes").glob("*.toml")), *added))
+    return {recipe.name: recipe for recipe in cards}
+
+
+@cache
+def devices() -> Mapping[str, Device]:
+    """Returns every device profile by name, those that other packages add too."""
+    added = [plugins.folder_of(plugin) for plugin in plugins.plugins(plugins.DEVICES).values()]
+    cards = (_read(path, Device) for folder in (_folder("devices"), *added) for path in sorted(folder.glob("*.toml")))
+    return {device.name: device for device in cards}
+
+
+def model(name: str) -> ModelCard:
+    """Returns a model card; raises CatalogError with the nearest name when there is none."""
+    if name.endswith(".py"):
+        raise CatalogError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
+    return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
+
+
+def is_reconstruction(name: str) -> bool:
+    """Tells whether a model, or an artifact by its file name, is rebuilt from a paper that came without code."""
+    stem = name.partition("-")[0]
+    return stem in models() and models()[stem].family.reconstruction
+
+
+def is_own_code(reference: str) -> bool:
+    """Tells whether a MODEL argument names a function of the user's own, ``file.py:function``, and no card."""
+    return ":" in reference
+
+
+def artifact_name(reference: str) -> str:
+    """Returns a model's name in artifacts; of own code, file and function, or one where they are the same."""
+    if not is_own_code(reference):
+        return reference
+    place, _, function = reference.rpartition(":")
+    stem = Path(place).stem if place.endswith(".py") else place.rsplit(".", 1)[-1]
+    return re.sub(r"\W", "_", function if stem == function else f"{stem}_{function}")
+
+
+def recipe(name: str) -> Recipe:
+    """Returns a recipe by name, or from a TOML file of the user's own; raises CatalogError."""
+    if name.endswith(".toml"):
+        return _read(Path(name), Recipe)
+    return _find(recipes(), name, "recipe", "the recipes are")
+
+
+def device(name: str) -> Device:
+    """Returns a device profile; raises CatalogError with the nearest name when there is none."""
+    return _find(devices(), name, "device", "the devices are")

@@ -1,0 +1,28 @@
+"""Which nodes of an ONNX graph become int8, as a family or a recipe says it."""
+
+import fnmatch
+
+from pydantic import Field
+
+from mobilevit_deploy.catalog.cards import Card
+
+
+class QuantizationRule(Card):
+    """Which nodes of an ONNX graph become int8.
+
+    ``smallest_weight`` is the least number of values of a constant operand, of the operations that take one;
+    ``keep_float`` has patterns of module paths whose nodes, and those of modules inside, stay in float32;
+    ``float_results`` operations of ``op_types`` whose results are not rounded, for what reads them is in float32.
+    """
+
+    op_types: tuple[str, ...]
+    smallest_weight: int = Field(default=0, ge=0)
+    keep_float: tuple[str, ...] = ()
+    float_results: tuple[str, ...] = ()
+    reason: str
+
+    def keeps_float(self, path: str) -> bool:
+        """Tells whether a module, by its path, or one that it lies in, matches a pattern."""
+        parts = path.split(".")
+        names = [".".join(parts[: i + 1]) for i in range(len(parts))]
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.keep_float)

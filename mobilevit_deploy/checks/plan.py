@@ -1,0 +1,201 @@
+"""The TOML file of ``mvd check``."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.catalog.image_size import parse_image_size
+from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.errors import CatalogError, MvdError
+from mobilevit_deploy.loading.checkpoint import WeightsChoice
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.system.text_files import read_limited
+
+LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Part(BaseModel):
+    """A part of the file; unknown keys are errors, for a limit that is misspelt would never fail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class LatencyLimit(Part):
+    """The p50 latency against a baseline.
+
+    Attributes:
+        baseline: what ``mvd check --update-baselines`` wrote: an ``.onnx`` file, which is timed beside the new one in
+            alternating runs, or a ``.json`` of figures, which hold on the machine that they were measured on.
+        max_ratio: of the new latency to the baseline's.
+        threads: of one run.
+        seconds: time limit of the measurement.
+    """
+
+    baseline: Path
+    max_ratio: float = Field(default=1.05, gt=0)
+    threads: int = Field(default=1, ge=1)
+    seconds: float = Field(default=30.0, gt=0)
+
+    @field_validator("baseline")
+    @classmethod
+    def _has_a_known_form(cls, path: Path) -> Path:
+        if path.suffix not in (".json", ".onnx"):
+            raise ValueError("a baseline is a .json file of figures or an .onnx file")
+        return path
+
+
+class AccuracyLimit(Part):
+    """Accuracy on labelled images, of the artifact against PyTorch.
+
+    Attributes:
+        images: folder of class folders, or ``.npz``.
+        max_drop: share of the images, such as 0.005 for half a point.
+    """
+
+    images: Path
+    max_drop: Share
+
+
+class NeuralEngineLimit(Part):
+    """The share of a Core ML program's estimated cost that the Neural Engine takes.
+
+    Attributes:
+        device: name of an attached iPhone; None for the Mac itself.
+        min_share: at least so much.
+    """
+
+    min_share: Share
+    device: str | None = None
+
+
+class Limits(Part):
+    """The gates of one export; parity always is one. What is not given is not judged.
+
+    Attributes:
+        trained: random weights fail.
+        max_bytes: of the artifact.
+        max_ops: how many operations of a type there may be; ``total`` counts all.
+        latency: against a baseline.
+        accuracy: on labelled images.
+        neural_engine: where the operations run.
+    """
+
+    trained: bool = False
+    max_bytes: int | None = Field(default=None, gt=0)
+    max_ops: Mapping[str, Annotated[int, Field(ge=0)]] = {}
+    latency: LatencyLimit | None = None
+    accuracy: AccuracyLimit | None = None
+    neural_engine: NeuralEngineLimit | None = None
+
+
+class Check(Part):
+    """One export, with the options of ``mvd export``, and its limits."""
+
+    model: str
+    to: str
+    name: str | None = None
+    checkpoint: Path | None = None
+    weights: WeightsChoice = "auto"
+    num_classes: int | None = None
+    input_size: tuple[int, ...] | None = None
+    batch: int = Field(default=1, ge=1)
+    task: Task = "classify"
+    recipe: str | None = None
+    precision: str | None = None
+    opset: int | None = None
+    min_ios: int | None = None
+    limits: Limits = Limits()
+
+    @field_validator("input_size", mode="before")
+    @classmethod
+    def _read_size(cls, value: object) -> object:
+        return parse_image_size(str(value)) if isinstance(value, str | int) else value
+
+    @model_validator(mode="after")
+    def _limits_are_the_targets(self) -> "Check":
+        if self.limits.latency and self.to in formats() and not formats()[self.to].worker:
+            raise ValueError(f"limits.latency is measured on this machine, which does not run to = {self.to!r}")
+        if self.limits.neural_engine and self.to != "coreml":
+            raise ValueError("limits.neural_engine is for to = 'coreml'")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Returns what reports call it."""
+        return self.name or f"{self.model} to {self.to}{f' {self.precision}' if self.precision else ''}"
+
+    def request(self, folder: Path, cache: Path | None) -> ExportRequest:
+        """Returns the export, into a folder, from a cache of kept ones."""
+        model = ModelRequest(
+            name=self.model,
+            task=self.task,
+            checkpoint=self.checkpoint,
+            weights=self.weights,
+            num_classes=self.num_classes,
+            size=self.input_size,
+            batch=self.batch,
+        )
+        return ExportRequest(
+            model,
+            (self.to,),
+            recipe=self.recipe,
+            precision=self.precision,
+            opset=self.opset,
+            min_ios=self.min_ios,
+            folder=folder,
+            images=self.limits.accuracy.images if self.limits.accuracy else None,
+            cache=cache,
+        )
+
+
+class CheckFile(Part):
+    """The whole file."""
+
+    check: tuple[Check, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> "CheckFile":
+        titles = [check.title for check in self.check]
+        double = {title for title in titles if titles.count(title) > 1}
+        if double:
+            raise ValueError(f"two checks are called {sorted(double)[0]!r}: give each its own name")
+        return self
+
+
+def read_checks(path: Path) -> tuple[Check, ...]:
+    """Reads a file; its paths are relative to its own folder.
+
+    Raises:
+        CatalogError: it cannot be read, or says something else than a list of checks.
+    """
+    try:
+        text = read_limited(path, LARGEST_FILE, "give a TOML file; see docs/ci.md").decode("utf-8")
+        checks = CheckFile.model_validate(tomllib.loads(text)).check
+    except MvdError as error:
+        raise CatalogError(error.message, error.hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise CatalogError(f"{path}: {where}: {first['msg']}", "docs/ci.md has every key") from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}", "see docs/ci.md") from error
+    return tuple(_beside(check, path.parent) for check in checks)
+
+
+def _beside(check: Check, folder: Path) -> Check:
+    """Returns a check with its paths beside the file."""
+    limits = check.limits
+    if limits.latency:
+        latency = limits.latency.model_copy(update={"baseline": folder / limits.latency.baseline})
+        limits = limits.model_copy(update={"latency": latency})
+    if limits.accuracy:
+        accuracy = limits.accuracy.model_copy(update={"images": folder / limits.accuracy.images})
+        limits = limits.model_copy(update={"accuracy": accuracy})
+    checkpoint = folder / check.checkpoint if check.checkpoint else None
+    return check.model_copy(update={"limits": limits, "checkpoint": checkpoint})

@@ -1,5 +1,0 @@
-"""Artifacts side by side: latency ratios from alternating runs, drift between outputs, and sizes."""
-
-from mobilevit_deploy.comparison.compare import Comparison, ComparisonRequest, compare_artifacts
-
-__all__ = ["Comparison", "ComparisonRequest", "compare_artifacts"]

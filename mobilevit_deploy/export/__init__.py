@@ -1,0 +1,1 @@
+"""The main job: load, capture, rewrite, convert, verify, publish."""

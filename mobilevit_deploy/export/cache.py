@@ -1,0 +1,141 @@
+"""Finished exports, kept so that the same one need not be made again.
+
+An export is the same when everything that it is computed from is: the request, the content of every file that it
+names, the model's card, the recipes, the versions of all tools, and this package's own source. A model in the user's
+own code is not kept, for that code may import anything.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.errors import OutputError
+from mobilevit_deploy.system.cache_folder import cache_folder
+from mobilevit_deploy.system.hashing import measure_files, sha256_of
+from mobilevit_deploy.system.publish import staging
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.export.report import ExportReport
+    from mobilevit_deploy.pipeline.request import ExportRequest
+
+REPORTS = "reports.json"
+LARGEST_BYTES = 2 * 2**30  # of all kept exports together: some dozens; the ones used longest ago go first
+
+
+def default_folder() -> Path:
+    """Returns where exports are kept on this machine."""
+    return cache_folder() / "exports"
+
+
+def key_of(request: "ExportRequest") -> str | None:
+    """Returns what names an export by all that it is computed from; None for the user's own code.
+
+    Raises:
+        MvdError: there is no such model or recipe.
+    """
+    name = request.model.name
+    if catalog.is_own_code(name):
+        return None
+    asked = {key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")}
+    recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
+    content = {
+        "request": asked,
+        "card": catalog.model(name).model_dump(mode="json"),
+        "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
+        "versions": dict(tool_versions()),
+        "source": _source(),
+    }
+    text = json.dumps(content, sort_keys=True, default=_by_content)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def find(folder: Path, key: str, work: Path, checkpoint: Path | None) -> "list[ExportReport] | None":
+    """Copies a kept export into a working folder and returns its reports; None when there is none, or it is damaged.
+
+    Args:
+        folder: of kept exports.
+        key: of the wanted one.
+        work: an empty folder.
+        checkpoint: where the weights are now; a kept report names the place where they were.
+    """
+    kept = folder / key
+    try:
+        reports = _adapter().validate_json((kept / REPORTS).read_bytes())
+        for report in reports:
+            _copy(kept / report.artifact.path.name, work)
+            if measure_files(work / report.artifact.path.name)[0] != report.artifact.sha256:
+                raise ValueError("changed since it was kept")
+        kept.touch()  # used now: it goes last
+    except (OSError, ValueError, ValidationError):
+        shutil.rmtree(kept, ignore_errors=True)
+        for item in work.iterdir():
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
+        return None
+    path = str(checkpoint) if checkpoint else None
+    return [replace(report, cached=True, weights=replace(report.weights, path=path)) for report in reports]
+
+
+def keep(folder: Path, key: str, reports: "Sequence[ExportReport]", work: Path) -> None:
+    """Copies a finished export from its working folder; failing to is no failure of the export."""
+    try:
+        with staging(folder) as unfinished:
+            entry = unfinished / key
+            entry.mkdir()
+            for report in reports:
+                _copy(work / report.artifact.path.name, entry)
+            (entry / REPORTS).write_bytes(_adapter().dump_json(list(reports)))
+            shutil.rmtree(folder / key, ignore_errors=True)
+            entry.rename(folder / key)
+        _make_room(folder)
+    except (OSError, OutputError):
+        return
+
+
+def _make_room(folder: Path) -> None:
+    """Removes the exports used longest ago until the rest is small enough."""
+    entries = sorted((item for item in folder.iterdir() if (item / REPORTS).exists()), key=_last_used, reverse=True)
+    total = 0
+    for entry in entries:
+        total += sum(item.stat().st_size for item in entry.rglob("*") if item.is_file())
+        if total > LARGEST_BYTES:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _last_used(entry: Path) -> float:
+    return entry.stat().st_mtime
+
+
+def _copy(item: Path, folder: Path) -> None:
+    shutil.copytree(item, folder / item.name) if item.is_dir() else shutil.copy2(item, folder)
+
+
+def _by_content(value: Any) -> str:
+    """Returns a path's name, which artifacts tell, and its content as a hash: another file is another export."""
+    if not isinstance(value, Path):
+        raise TypeError(f"no JSON for {type(value).__name__}")
+    return f"{value.name} {measure_files(value)[0]}" if value.exists() else f"missing {value}"
+
+
+@cache
+def _source() -> str:
+    """Returns the hash of this package's own code, which an editable installation may change at any time."""
+    root = Path(__file__).parents[1]
+    files = sorted(item for item in root.rglob("*.py"))
+    return hashlib.sha256("".join(sha256_of(item) for item in files).encode()).hexdigest()
+
+
+@cache
+def _adapter() -> "TypeAdapter[list[ExportReport]]":
+    """Returns what writes and reads reports; infinite SNRs are kept as such."""
+    from mobilevit_deploy.export.report import ExportReport
+
+    return TypeAdapter(list[ExportReport], config=ConfigDict(ser_json_inf_nan="constants"))

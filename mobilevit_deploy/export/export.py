@@ -1,0 +1,226 @@
+"""The main job: load, capture, rewrite, convert, verify, publish."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mobilevit_deploy.catalog.formats import format_of, tool_versions
+from mobilevit_deploy.errors import CheckFailedError
+from mobilevit_deploy.export import cache as export_cache
+from mobilevit_deploy.export.document import write_report
+from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.loading.model import load_model
+from mobilevit_deploy.pipeline.conversion import convert_for_target
+from mobilevit_deploy.pipeline.prepare import (
+    Plan,
+    Prepared,
+    ReadyForTarget,
+    borders_of,
+    check_app,
+    plan_target,
+    prepare,
+    ready_for_target,
+)
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.runners.reference import TorchRunner
+from mobilevit_deploy.system.publish import publish, staging
+from mobilevit_deploy.targets.artifact import Artifact
+from mobilevit_deploy.targets.registry import runners_for
+from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.legs import (
+    compare_artifact,
+    compare_graph,
+    compare_other_sizes,
+    expect_for_artifact,
+    expect_for_target,
+    measure_given,
+)
+from mobilevit_deploy.verification.parity import ARTIFACT, Comparison, ParityReport
+
+Progress = Callable[[str], None]
+
+HALF_PRECISION_SNR_DB = 20.0  # what recipes ask of it, for one that writes no half precision
+
+
+class ParityFailedError(CheckFailedError):
+    """An artifact that does not compute what PyTorch computed; nothing was published.
+
+    ``reports`` holds every target's report, those that passed too.
+    """
+
+    def __init__(self, reports: Sequence[ExportReport]) -> None:
+        failed = [report for report in reports if report.parity.status == "failed"]
+        super().__init__(
+            "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
+            f"nothing was written; {_advise(failed)}",
+        )
+        self.reports = tuple(reports)
+
+
+def _advise(failed: Sequence[ExportReport]) -> str:
+    """Returns the next step, by what failed."""
+    reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
+    if any("NaN or infinite" in reason for reason in reasons):
+        return (
+            "values left the range of half precision: --keep-fp32 MODULE keeps a module in float32, or --precision fp32"
+        )
+    if any(result.applied for report in failed for result in report.rewrites):
+        return "--no-rewrite tells whether a rewrite is the cause"
+    return "the first leg that failed tells the step that is the cause"
+
+
+class Clock:
+    """Tells progress which stage begins, and adds up what each takes, in seconds."""
+
+    def __init__(self, progress: Progress = lambda _stage: None) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, detail: str) -> Iterator[None]:
+        self.progress(detail)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+
+
+def export_model(request: ExportRequest, progress: Progress = lambda _stage: None) -> list[ExportReport]:
+    """Exports one model to one or more targets, verifies what was written, and publishes all of it or nothing.
+
+    Args:
+        request: what to export.
+        progress: called with a line of text when a stage begins.
+
+    Raises:
+        MvdError: any of the tree in ``errors``; ParityFailedError when an artifact computes something else.
+    """
+    plans = [plan_target(item) for item in request.target_requests()]
+    with staging(request.folder) as work:
+        key = export_cache.key_of(request) if request.cache else None
+        if request.cache and key and not request.force:
+            progress("looking for the same export")
+            kept = export_cache.find(request.cache, key, work, request.model.checkpoint)
+            if kept is not None:
+                return _publish(kept, work, request.folder, progress)
+        clock = Clock(progress)
+        with clock.stage("load", f"loading {request.model.name}"):
+            model = load_model(request.model)
+        with clock.stage("capture", "capturing the graph with torch.export"):
+            preparation = request.app.preprocessing()
+            prepared = prepare(model, request.images, request.largest_count, request.calibrate, preparation)
+            for plan in plans:
+                check_app(plan, prepared)
+        if prepared.given:  # once for all targets
+            with clock.stage("verify", "running PyTorch on your images"):
+                classes = classify(TorchRunner(model.module), prepared.given, model.input_shape[0], progress)
+                prepared = replace(prepared, given_classes=classes)
+        reports = []
+        for plan in plans:
+            own_clock = Clock(progress)
+            own_clock.seconds |= clock.seconds
+            reports.append(export_one(plan, prepared, work, own_clock))
+        if any(report.parity.status == "failed" for report in reports):
+            raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
+        if request.cache and key:
+            export_cache.keep(request.cache, key, reports, work)
+        return _publish(reports, work, request.folder, progress)
+
+
+def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress: Progress) -> list[ExportReport]:
+    """Writes the reports beside the artifacts and moves all to their final names."""
+    progress(f"publishing into {folder}")
+    final = [_with_final_path(report, folder) for report in reports]
+    for report in final:
+        write_report(report, work)
+    publish(work, folder)
+    return final
+
+
+def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> ExportReport:
+    """Rewrites, converts and verifies one model for one target, into a folder and without publishing it.
+
+    Raises:
+        ConversionError: the converter refused the graph. A file that fails its parity raises nothing here.
+    """
+    target, model, captured = plan.recipe.target, prepared.model, prepared.captured
+    with clock.stage("rewrite", f"{target}: rewriting the graph and proving each rewrite"):
+        ready = ready_for_target(plan, prepared)
+    comparison = Comparison()
+    with clock.stage("verify", f"{target}: comparing the rewritten graph with PyTorch"):
+        expected = expect_for_target(prepared, ready)
+        warnings = (*ready.warnings, *compare_graph(plan, prepared, ready, expected, comparison))
+    with tempfile.TemporaryDirectory(prefix="mvd-steps-") as steps:
+        with clock.stage("convert", f"{target}: converting"):
+            artifact = convert_for_target(plan, prepared, ready, work, Path(steps))
+        with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
+            own = expect_for_artifact(prepared, ready, expected)
+            compare_artifact(plan, ready, artifact, expected, comparison, own)
+            if plan.app.sizes:
+                compare_other_sizes(plan, prepared, ready, artifact, comparison)
+            accuracy = _measure_accuracy(prepared, ready, artifact, clock)
+    parity = comparison.report()
+    return ExportReport(
+        model=model.name,
+        task=model.task,
+        reconstruction=bool(model.card and model.card.family.reconstruction),
+        weights=model.weights,
+        input=captured.input,
+        outputs=artifact.outputs,
+        artifact=artifact,
+        recipe=plan.recipe.name,
+        precision=plan.precision,
+        compression=plan.compression,
+        version=_version(plan),
+        ops_before=captured.graph.histogram(),
+        ops_rewritten=ready.rewritten.histogram(),
+        rewrites=ready.results or (),
+        parity=parity,
+        accuracy=accuracy,
+        seconds=clock.seconds,
+        tool_versions=tool_versions(),
+        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan, trained=model.weights.trained)),
+    )
+
+
+def _version(plan: Plan) -> dict[str, int]:
+    name = format_of(plan.recipe.target).version
+    return {name: plan.version} if name and plan.version is not None else {}
+
+
+def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[str, ...]:
+    """Returns a warning when compressed weights, or int8, change the outputs by more than half precision may."""
+    if plan.precision != "int8" and plan.compression is None:
+        return ()
+    found = [output.snr_db for leg in parity.legs if leg.subject == ARTIFACT for output in leg.outputs]
+    half = plan.recipe.tolerances.get("fp16")
+    usual = half.snr_db if half else HALF_PRECISION_SNR_DB
+    if min(found, default=usual) >= usual:
+        return ()
+    what = "compression" if plan.compression else plan.precision
+    return (
+        f"{what} leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
+        "precision: --images DIR shows what it costs in accuracy"
+        + ("" if trained else "; untrained weights lose more than trained ones"),
+    )
+
+
+def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: Clock) -> Accuracy | None:
+    if prepared.given is None or prepared.given_classes is None:
+        return None
+    return measure_given(
+        prepared.given_classes,
+        prepared.given,
+        prepared.model.input_shape[0],
+        borders_of(ready),
+        runners_for(artifact.target, artifact.path),
+        clock.progress,
+    )
+
+
+def _with_final_path(report: ExportReport, folder: Path) -> ExportReport:
+    return replace(report, artifact=replace(report.artifact, path=folder / report.artifact.path.name))

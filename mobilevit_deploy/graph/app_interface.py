@@ -1,0 +1,51 @@
+"""What an app feeds and reads: normalisation in front of a graph, and softmax behind it."""
+
+from collections.abc import Sequence
+
+import torch
+
+from mobilevit_deploy.graph.graph import Graph, shape
+
+ATEN = torch.ops.aten
+
+
+def normalize_pixels(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Graph:
+    """Returns a graph whose input has pixel values 0 to 255.
+
+    Before: ``f(x)``, x normalised. After: ``f(x * 1 / (255 std) - mean / std)``, that is of ``(x / 255 - mean) / std``;
+    the constants are rounded once, from float64. A target's own image input has one scale for all channels, which
+    loses a std that differs between them.
+
+    Args:
+        graph: with one input (B, C, H, W).
+        mean: per channel, of values in [0, 1].
+        std: per channel.
+    """
+    edited = graph.copy()
+    pixels = next(node for node in edited.nodes if node.op == "placeholder")
+    first = pixels.next
+    readers = list(pixels.users)
+    dtype = pixels.meta["val"].dtype
+    exact_std = torch.tensor(std, dtype=torch.float64).view(1, -1, 1, 1)  # (1, C, 1, 1)
+    exact_mean = torch.tensor(mean, dtype=torch.float64).view(1, -1, 1, 1)
+    with edited.before(first):
+        scale = edited.add_weight("pixel_scale", (1 / (255 * exact_std)).to(dtype))
+        offset = edited.add_weight("pixel_offset", (exact_mean / exact_std).to(dtype))
+        scaled = edited.call(ATEN.mul.Tensor, pixels, scale, like=pixels)
+        # Not the sum with a negative: coremltools fuses product and sum into a batch_norm with an epsilon of 1e-5.
+        normalised = edited.call(ATEN.sub.Tensor, scaled, offset, like=pixels)
+    for reader in readers:
+        reader.replace_input_with(pixels, normalised)
+    return edited
+
+
+def append_softmax(graph: Graph) -> Graph:
+    """Returns a graph whose one output, (B, classes), is probabilities in place of logits."""
+    edited = graph.copy()
+    end = edited.graph.output_node()
+    (logits,) = end.all_input_nodes
+    assert len(shape(logits)) == 2, shape(logits)  # callers check the output first
+    with edited.before(end):
+        probabilities = edited.call(ATEN.softmax.int, logits, -1, like=end)
+    end.replace_input_with(logits, probabilities)
+    return edited

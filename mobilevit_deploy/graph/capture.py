@@ -1,0 +1,203 @@
+"""From an ``nn.Module`` to a graph of ATen calls, and from a rewritten graph to an ``ExportedProgram``."""
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.source_lines import failing_line, user_line
+
+INPUT_NAME = "input"
+
+# What torch.export says, and what helps.
+ADVICE = (
+    (
+        r"data-dependent|GuardOnDataDependent|control flow|Could not (?:guard|extract)",
+        "the line decides or sizes something by the image's values: compute both sides and choose with torch.where, "
+        "use a fixed size (torch.topk with a constant k), or take the line out of forward",
+    ),
+    (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module and not a TorchScript one"),
+    (r"quantiz|__obj_flatten__", "give the float model: mvd quantises after the export"),
+)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name and shape of an input or output of an artifact; float32 at the border."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The graph of a model as its author wrote it, and the names of what goes in and out."""
+
+    graph: Graph
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+
+def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
+    """Traces a model for one input shape.
+
+    Args:
+        module: in evaluation mode.
+        sample: (B, C, H, W) float32.
+        task: names the outputs that have no name of their own.
+
+    Raises:
+        CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced.
+    """
+    outputs = _run_once(module, sample, task)
+    try:
+        with torch.no_grad(), quiet_torch():
+            program = torch.export.export(module, (sample.clone(),), strict=False)
+    except Exception as error:
+        reason = f"{_reason(error)}{_where(failing_line(error))}"
+        raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
+    _check_sizes(program)
+    return Captured(graph_of(program), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+
+
+def graph_of(program: ExportedProgram) -> Graph:
+    """Returns a program's graph, with its weights."""
+    captured = program.module()
+    for node in list(captured.graph.nodes):
+        if node.op == "call_module":  # the guard on input shapes, which are fixed here
+            captured.graph.erase_node(node)
+    return Graph.from_module(captured)
+
+
+def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
+    """Returns a rewritten graph as the program that converters take; module paths are kept."""
+    with torch.no_grad(), quiet_torch():
+        return torch.export.export(graph.to_module(), (sample,), strict=False)
+
+
+def _check_sizes(program: ExportedProgram) -> None:
+    """Raises CaptureError when an output's size depends on the image's values: no fixed graph could be compared."""
+    for node in program.graph.output_node().all_input_nodes:
+        if not all(isinstance(size, int) for size in node.meta["val"].shape):
+            line = user_line(node.meta.get("stack_trace") or "")
+            raise CaptureError(
+                f"the size of an output depends on the image's values{_where(line)}",
+                "return a fixed number of values, with torch.where or torch.topk with a constant k",
+            )
+
+
+def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:
+    try:
+        with torch.no_grad():
+            result, again = module(sample.clone()), module(sample.clone())
+    except Exception as error:
+        reason = f"{_reason(error)}{_where(failing_line(error))}"
+        raise CaptureError(
+            f"the model does not run on an input of shape {tuple(sample.shape)}: {reason}",
+            "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another",
+        ) from error
+    leaves = pytree.tree_flatten_with_path(result)[0]
+    if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):
+        kinds = sorted({type(leaf).__name__ for _, leaf in leaves})
+        raise CaptureError(
+            f"the model returns {', '.join(kinds) or 'nothing'}; an exported graph returns tensors only",
+            "wrap it in a module that returns a tensor, a tuple or a dictionary of tensors",
+        )
+    for (_, leaf), other in zip(leaves, pytree.tree_leaves(again), strict=True):
+        _check_output(leaf)
+        if leaf.shape != other.shape or not torch.allclose(leaf.double(), other.double(), rtol=1e-3, atol=1e-6):
+            where = _where(_random_line(module, sample))
+            raise CaptureError(
+                f"the model returns something else each time that it runs on one image{where}",
+                "take out what is random in evaluation: torch.rand*, or dropout with training=True",
+            )
+    return tuple(
+        TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(_names(leaves, task), leaves, strict=True)
+    )
+
+
+def _check_output(leaf: Tensor) -> None:
+    """Raises CaptureError for an output that no artifact could be compared with."""
+    if leaf.is_complex():
+        raise CaptureError("the model returns complex numbers, which no target has", "return torch.view_as_real(x)")
+    if leaf.is_floating_point() and not bool(leaf.isfinite().all()):
+        raise CaptureError(
+            "PyTorch's own output has NaN or infinite values on a test image", "look at the weights and the model"
+        )
+
+
+def _random_line(module: nn.Module, sample: Tensor) -> str:
+    """Returns the line of the first call that draws random numbers, where the model can be traced that far."""
+    try:
+        with torch.no_grad(), quiet_torch():
+            program = torch.export.export(module, (sample.clone(),), strict=False)
+    except Exception:  # the message says what is wrong without the line, too
+        return ""
+    for node in program.graph.nodes:
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            return user_line(node.meta.get("stack_trace") or "")
+    return ""
+
+
+def _where(line: str) -> str:
+    return f" ({line})" if line else ""
+
+
+def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[str]:
+    """Returns dictionary keys and field names where there are any, else logits, features0, features1, ..."""
+    names = []
+    for i, (path, leaf) in enumerate(leaves):
+        keys = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+        own = "_".join(re.sub(r"\W", "_", key) for key in keys if key)
+        if len(leaves) == 1 and not own:
+            own = "logits" if task == "classify" and leaf.ndim == 2 else "features" if task == "features" else "output"
+        names.append(own or f"{'features' if task == 'features' else 'output'}{i}")
+    taken = {INPUT_NAME}
+    for i, name in enumerate(names):
+        names[i] = name if name not in taken else f"{name}_{i}"
+        taken.add(names[i])
+    return names
+
+
+@contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Keeps torch.export's and the ONNX exporter's own warnings from the user, who can do nothing about them.
+
+    What they print to stderr goes the same way: where a trace fails, torch.export prints the graph up to there.
+    """
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _advice(error: Exception) -> str:
+    """Returns what to change, by what torch.export could not do."""
+    text = f"{type(error).__name__} {error}"
+    for pattern, advice in ADVICE:
+        if re.search(pattern, text):
+            return advice
+    return "mvd needs one graph that does the same for every image of this size"

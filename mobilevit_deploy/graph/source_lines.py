@@ -1,0 +1,73 @@
+"""Which line of the model's own code a converter or torch.export stumbled over."""
+
+import re
+import traceback
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mobilevit_deploy.graph.graph import module_path, op_name
+
+FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+LIBRARY = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib[\\/]python3\.\d+[\\/]|^<")
+OWN_PACKAGE = str(Path(__file__).parents[1])
+
+
+def user_line(trace: str) -> str:
+    """Returns the last line in a stack trace that is neither a library's nor ours, as ``line 7 of net.py``."""
+    frames = [(file, line) for file, line in FRAME.findall(trace) if not LIBRARY.search(file)]
+    own = [frame for frame in frames if not frame[0].startswith(OWN_PACKAGE) or "architectures" in frame[0]]
+    return f"line {own[-1][1]} of {own[-1][0]}" if own else ""
+
+
+def failing_line(error: BaseException) -> str:
+    """Returns the last line of the model's own code that an exception came through, or that its message names."""
+    return user_line("".join(traceback.format_tb(error.__traceback__))) or user_line(str(error))
+
+
+def root_cause(error: BaseException) -> str:
+    """Returns the first line of the innermost error that led to this one; exporters wrap it several times."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def blame(error: BaseException, program: ExportedProgram) -> str:
+    """Returns the cause of a converter's refusal, with the module and the source line of the op that it names."""
+    cause = root_cause(error)
+    # What an op is taken apart to, such as linalg_svdvals to _linalg_svd, has its line too.
+    node = _named_in(cause, program.graph.nodes) or _named_in(cause, _taken_apart(program))
+    if node is None:
+        return cause
+    places = [f"in {module_path(node)}" if module_path(node) else "", user_line(node.meta.get("stack_trace") or "")]
+    where = ", ".join(place for place in places if place)
+    return f"{cause} ({where})" if where else cause
+
+
+def _taken_apart(program: ExportedProgram) -> Iterable[Node]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(program.run_decompositions().graph.nodes)
+    except Exception:  # the refusal is what is being reported; a second failure adds nothing
+        return []
+
+
+def _named_in(message: str, nodes: Iterable[Node]) -> Node | None:
+    """Returns the first call whose op a message names; the longest name wins, for ``add`` is in ``addmm``."""
+    words = set(re.findall(r"[A-Za-z_]\w+", message))
+    found = [node for node in nodes if _names(node) & words]
+    return max(found, key=lambda node: len(op_name(node)), default=None)
+
+
+def _names(node: Node) -> set[str]:
+    """Returns the spellings of an op, as it is called and after decomposition.
+
+    ``special_bessel_j0`` becomes ``bessel_j0``, and ``linalg_svd`` becomes ``_linalg_svd``.
+    """
+    name = op_name(node).rpartition("::")[2]
+    return {name, f"_{name}", name.partition("_")[2]} - {""} if name else set()

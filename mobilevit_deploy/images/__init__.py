@@ -1,0 +1,1 @@
+"""Images to compare on: structured ones, and the user's own."""

@@ -1,0 +1,294 @@
+"""From a MODEL argument to an ``nn.Module`` with weights that are accounted for."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.model_card import ModelCard, Preprocessing, Task
+from mobilevit_deploy.errors import CatalogError, CheckpointError, ModelCodeError, UsageError
+from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
+from mobilevit_deploy.loading.fit_weights import differs, fit_weights
+
+SEED = 0
+DEFAULT_SIZE = 224
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What a user asked for; ``None`` leaves the choice to the card or the checkpoint.
+
+    ``size`` is (height, width) or (channels, height, width), in pixels.
+    """
+
+    name: str
+    task: Task = "classify"
+    checkpoint: Path | None = None
+    weights: WeightsChoice = "auto"
+    num_classes: int | None = None
+    size: tuple[int, ...] | None = None
+    batch: int = 1
+    require_trained: bool = False
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the weights came from; ``trained`` only when a checkpoint was given."""
+
+    trained: bool
+    path: str | None = None
+    sha256: str | None = None
+    key: str | None = None
+    not_loaded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W)."""
+
+    name: str
+    task: Task
+    module: nn.Module
+    input_shape: tuple[int, int, int, int]
+    weights: WeightsOrigin
+    card: ModelCard | None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns the card's preprocessing; a model of the user's own has none that mvd knows."""
+        return self.card.family.preprocessing if self.card else None
+
+
+def load_model(request: ModelRequest) -> LoadedModel:
+    """Builds a model, from the catalog or from the user's own code, and loads its checkpoint.
+
+    Raises:
+        CatalogError: no such model or task, or a size that it cannot take.
+        CheckpointError: see ``read_checkpoint`` and ``fit_weights``.
+        ModelCodeError: the user's code failed.
+        UsageError: options that do not go with this model, or --require-trained without a checkpoint.
+    """
+    own_code = catalog.is_own_code(request.name)
+    card = None if own_code else catalog.model(request.name)
+    if request.weights != "auto" and request.checkpoint is None:
+        raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
+    if card and request.task not in card.family.tasks:
+        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
+    shape = _input_shape(request, card)
+    if request.require_trained and request.checkpoint is None:
+        raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+    if own_code and request.num_classes is not None:
+        raise UsageError("--num-classes is for the catalog's models", f"set it in {request.name}")
+    checkpoint = read_checkpoint(request.checkpoint, request.weights) if request.checkpoint else None
+    module = _from_catalog(card, request, checkpoint) if card else _from_user_code(request.name)
+    module = module.float().cpu().eval()
+    not_loaded: tuple[str, ...] = ()
+    if checkpoint:
+        not_loaded = _fit(module, card, request, checkpoint)
+    return LoadedModel(
+        name=catalog.artifact_name(request.name),
+        task=request.task,
+        module=module,
+        input_shape=shape,
+        weights=_origin(checkpoint, not_loaded),
+        card=card,
+    )
+
+
+def _origin(checkpoint: Checkpoint | None, not_loaded: tuple[str, ...]) -> WeightsOrigin:
+    if checkpoint is None:
+        return WeightsOrigin(trained=False)
+    return WeightsOrigin(
+        trained=True,
+        path=str(checkpoint.path),
+        sha256=checkpoint.sha256,
+        key=checkpoint.key,
+        not_loaded=(*checkpoint.not_loaded, *not_loaded),
+    )
+
+
+def _input_shape(request: ModelRequest, card: ModelCard | None) -> tuple[int, int, int, int]:
+    default = card.family.input.default_size if card else DEFAULT_SIZE
+    size = request.size or (default, default)
+    channels, height, width = size if len(size) == 3 else (3, *size)
+    if card:
+        if channels != 3:
+            raise CatalogError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
+        card.family.input.check(card.name, request.task, height, width)
+    return request.batch, channels, height, width
+
+
+def _from_catalog(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint | None) -> nn.Module:
+    classes = request.num_classes or card.family.num_classes
+    options = {}
+    if checkpoint:
+        rule = card.family.checkpoint
+        options = {option: True for option, key in rule.options.items() if checkpoint.holds(key)}
+        classes = _check_classes(card, request, checkpoint) or classes
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        module = _build(card, request.task, classes, options)
+        if checkpoint is None:
+            _randomise_norms(module)
+    return module
+
+
+def _build(card: ModelCard, task: Task, classes: int, options: dict[str, bool]) -> nn.Module:
+    family = card.family.family
+    name = f"mobilevit_deploy.architectures.{family}"
+    if not family.isidentifier() or importlib.util.find_spec(name) is None:
+        raise CatalogError(f"the card of {card.name} is of a family {family!r}, which has no architecture here")
+    build = importlib.import_module(name).build
+    try:
+        return cast(nn.Module, build(task, classes, **card.variant.architecture, **options))
+    except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
+        raise CatalogError(f"the card of {card.name} does not describe a {family}: {error}") from error
+
+
+def _count_classes(card: ModelCard, checkpoint: Checkpoint) -> int | None:
+    """Returns the classes of the checkpoint's head; None where it has none, or one that holds less than it claims.
+
+    A model of that many classes is built before anything else is compared: a head whose other sizes are not the
+    model's, or whose values are one value repeated, could ask for terabytes.
+    """
+    rule = card.family.checkpoint
+    head = checkpoint.find(rule.class_count)
+    if head is None or head.ndim == 0 or head.layout != torch.strided or not head.shape[0]:
+        return None
+    with torch.device("meta"):
+        expected = _build(card, "classify", 1, {}).state_dict().get(rule.class_count)
+    if expected is None:
+        raise CatalogError(f"the card of {card.name} counts classes in {rule.class_count!r}, which the model lacks")
+    held = head.untyped_storage().nbytes() >= head.numel() * head.element_size()
+    return head.shape[0] if held and head.shape[1:] == expected.shape[1:] else None
+
+
+def _check_classes(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint) -> int | None:
+    """Returns the number of classes that the checkpoint has, where it has a head."""
+    found = _count_classes(card, checkpoint) if request.task == "classify" else None
+    if found is None:
+        return None
+    if request.num_classes not in (None, found):
+        raise CheckpointError(
+            f"{checkpoint.path.name} has {found} classes in {card.family.checkpoint.class_count}, "
+            f"not the {request.num_classes} of --num-classes",
+            f"give --num-classes {found}, or leave it out",
+        )
+    return found
+
+
+def _randomise_norms(module: nn.Module) -> None:
+    """Gives norms statistics and gains other than 0 and 1, so that folding them wrongly would show."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            for name, low, high in (
+                ("running_mean", -0.2, 0.2),
+                ("running_var", 0.5, 1.5),
+                ("weight", 0.5, 1.5),
+                ("bias", -0.2, 0.2),
+            ):
+                tensor = getattr(norm, name, None)
+                if tensor is not None:
+                    nn.init.uniform_(tensor, low, high)
+
+
+def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> tuple[str, ...]:
+    try:
+        return fit_weights(module, checkpoint, backbone=request.task == "features")
+    except CheckpointError as error:
+        fitting = _recognise(checkpoint) if card and differs(module, checkpoint) else None
+        if fitting and fitting != (request.name, request.task):
+            error.hint = f"these weights fit {fitting[0]} with --task {fitting[1]}"
+        raise
+
+
+def _recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
+    """Returns the first model and task of the catalog that a checkpoint's names and shapes fit."""
+    for card in catalog.models().values():
+        rule = card.family.checkpoint
+        options = {option: True for option, key in rule.options.items() if checkpoint.holds(key)}
+        classes = _count_classes(card, checkpoint) or 1
+        for task in card.family.tasks:
+            with torch.device("meta"):
+                module = _build(card, task, classes, options)
+            if not differs(module, checkpoint):
+                return card.name, task
+    return None
+
+
+def _from_user_code(reference: str) -> nn.Module:
+    place, _, function = reference.rpartition(":")
+    builder = _find_builder(_import(place), place, function)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        try:
+            module = builder()
+        except (Exception, SystemExit) as error:
+            raise ModelCodeError(
+                f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
+                "it is called without arguments and must return an nn.Module",
+            ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
+    if any(tensor.is_meta for tensor in module.state_dict().values()):
+        raise ModelCodeError(f"{reference} returned a module without values (meta tensors)", "build it on the CPU")
+    return module
+
+
+def _import(place: str) -> ModuleType:
+    path = Path(place)
+    if path.suffix != ".py":
+        name, folder = place, Path.cwd()
+    elif path.is_file():
+        # Not under a name that is taken: a file called types.py must not stand in for Python's own module.
+        name, folder = f"mvd_model_{path.stem}" if path.stem in sys.modules else path.stem, path.parent.resolve()
+    else:
+        raise ModelCodeError(f"there is no file {place}", "give path/to/file.py:function")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # the file's own imports work as if it were run as a script
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(name)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None  # a .py suffix always has a loader
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ModelCodeError(
+            f"importing {place} failed: {type(error).__name__}: {error}{_last_line(error)}",
+            "it must import in this environment; install what it needs beside mvd",
+        ) from error
+    return module
+
+
+def _find_builder(module: ModuleType, place: str, function: str) -> Callable[[], Any]:
+    builder = getattr(module, function, None)
+    if callable(builder):
+        return cast("Callable[[], Any]", builder)
+    own = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
+    near = get_close_matches(function, own, n=1) or own[:1]
+    raise ModelCodeError(
+        f"{place} has no function {function!r}", f"did you mean {place}:{near[0]}?" if near else "define one in it"
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    here = str(Path(__file__).parents[1])
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(here)]
+    return f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""

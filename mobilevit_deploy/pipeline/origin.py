@@ -1,0 +1,135 @@
+"""Finding the model, the weights and the recipe that an artifact on disk was exported with."""
+
+import json
+from pathlib import Path
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.recipe import Recipe
+from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
+from mobilevit_deploy.loading.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.provenance import Provenance
+from mobilevit_deploy.system.hashing import sha256_of
+from mobilevit_deploy.targets.artifact import FileDescription, report_name
+
+LARGEST_REPORT = 16 * 2**20  # bytes
+
+
+def find_recipe(file: FileDescription, noted: Provenance | None, given: str | None) -> Recipe:
+    """Returns the recipe whose tolerances hold; raises CatalogError where it is a user's own that was not given."""
+    name = given or (noted.recipe if noted else file.target)
+    if given is None and name not in catalog.recipes():
+        raise CatalogError(
+            f"{file.path.name} says that it was exported by the recipe {name[:80]!r}, which is none of mvd's",
+            "mvd reads no recipe that a file names: add --recipe FILE",
+        )
+    recipe = catalog.recipe(name)
+    if recipe.target != file.target or (noted and noted.precision not in recipe.tolerances):
+        raise ArtifactError(f"recipe {recipe.name} writes nothing like {file.path.name}", "give its own with --recipe")
+    return recipe
+
+
+def model_request(
+    file: FileDescription,
+    noted: Provenance | None,
+    *,
+    model: str | None,
+    checkpoint: Path | None,
+    weights: WeightsChoice | None,
+) -> tuple[ModelRequest, list[str]]:
+    """Returns what to load as the reference, and warnings for the user.
+
+    Args:
+        file: the artifact.
+        noted: what it says of itself; None for a file that mvd did not write.
+        model: as given; None takes the card that the artifact names.
+        checkpoint: as given; None looks for the one that the artifact names.
+        weights: as given; None takes what the artifact took.
+
+    Raises:
+        ArtifactError: nobody says which model it is.
+        CheckpointError: the checkpoint is not where it can be found.
+    """
+    warnings: list[str] = []
+    name = model or _named_model(file, noted)
+    if noted and catalog.artifact_name(name) != noted.model:
+        warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
+    if checkpoint is None and noted and noted.trained:
+        checkpoint = _find_checkpoint(file, noted)
+    elif checkpoint and noted and noted.weights_sha256 not in (None, _sha256_if_there(checkpoint)):
+        warnings.append(
+            f"{checkpoint.name} is not the file that {file.path.name} was made from (that was {noted.weights})"
+        )
+    batch, *size = file.entries[0].shape
+    classes = None
+    if checkpoint is None and not catalog.is_own_code(name) and not _is_features(file, noted):
+        classes = file.outputs[0].shape[-1]
+    request = ModelRequest(
+        name=name,
+        task="features" if _is_features(file, noted) else "classify",
+        checkpoint=checkpoint,
+        weights=weights or _choice(noted),
+        num_classes=classes,
+        size=tuple(size),
+        batch=batch,
+    )
+    return request, warnings
+
+
+def _named_model(file: FileDescription, noted: Provenance | None) -> str:
+    if noted is None:
+        raise ArtifactError(
+            f"{file.path.name} was not written by mvd, and does not say which model it is",
+            "add --model NAME or --model path/to/file.py:function, and --checkpoint FILE",
+        )
+    if noted.own_code or noted.model not in catalog.models():
+        raise ArtifactError(
+            f"{file.path.name} was made from code of your own ({noted.model}), and mvd runs no code that a file names",
+            "add --model path/to/file.py:function",
+        )
+    return noted.model
+
+
+def _choice(noted: Provenance | None) -> WeightsChoice:
+    key = noted.weights_key if noted else None
+    return "ema" if key in EMA_KEYS else "raw" if key in RAW_KEYS else "auto"
+
+
+def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
+    """Returns the checkpoint by its name and hash: where the report beside the artifact says, beside it, or here."""
+    for path in (_reported_path(file), file.path.parent / Path(noted.weights).name, Path(Path(noted.weights).name)):
+        if path and _is_file(path) and sha256_of(path) == noted.weights_sha256:
+            return path
+    raise CheckpointError(
+        f"{file.path.name} was made from {noted.weights[:80]} (SHA-256 {str(noted.weights_sha256)[:12]}...), "
+        "which is not where it was",
+        "add --checkpoint FILE",
+    )
+
+
+def _reported_path(file: FileDescription) -> Path | None:
+    report = file.path.parent / report_name(file.path, file.target)
+    try:
+        if not report.is_file() or report.stat().st_size > LARGEST_REPORT:
+            return None
+        path = json.loads(report.read_text(encoding="utf-8"))["weights"]["path"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # the report is a convenience: without it the user is asked
+    return Path(path) if isinstance(path, str) else None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _sha256_if_there(path: Path) -> str | None:
+    return sha256_of(path) if path.is_file() else None  # that it is missing is for the loader to say
+
+
+def _is_features(file: FileDescription, noted: Provenance | None) -> bool:
+    if noted:
+        return noted.task == "features"
+    return len(file.outputs) != 1 or len(file.outputs[0].shape) != 2

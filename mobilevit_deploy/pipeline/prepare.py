@@ -1,0 +1,283 @@
+"""The steps from a model to what a target is given, which exporting, inspecting and verifying share."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.catalog.model_card import Preprocessing
+from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels
+from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.images import test_images
+from mobilevit_deploy.images.batches import Classes
+from mobilevit_deploy.images.test_images import SAMPLES
+from mobilevit_deploy.images.user_images import ImageSet, read_images
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.rewrites.order import chosen_rewrites
+from mobilevit_deploy.rewrites.rewrite import RewriteResult, rewrite_graph
+from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.targets.app_options import (
+    AppInterface,
+    AppOptions,
+    Compression,
+    ImageInput,
+    check_labels,
+    choose_image_input,
+    find_modules,
+    read_labels,
+)
+from mobilevit_deploy.targets.compression import Floor, check_installed, choose_compression
+from mobilevit_deploy.targets.quantization import (
+    CALIBRATION_IMAGES,
+    HELD_OUT_IMAGES,
+    STRUCTURED,
+    Calibration,
+    Quantization,
+    divide,
+)
+from mobilevit_deploy.targets.registry import target as find_target
+
+PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
+
+
+@dataclass(frozen=True)
+class TargetRequest:
+    """What to make of a model for one target; ``None`` leaves the choice to the recipe.
+
+    ``recipe`` is by default the one that has the target's name; ``version`` the opset or the iOS floor;
+    ``calibrated`` tells whether there are images to calibrate on.
+    """
+
+    target: str
+    recipe: str | None = None
+    precision: str | None = None
+    version: int | None = None
+    rewrite: bool = True
+    app: AppOptions = field(default_factory=AppOptions)
+    calibrated: bool = False
+    sensitivity: bool = False
+    reads_images: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A target request with every choice made."""
+
+    recipe: Recipe
+    precision: Precision
+    version: int | None
+    rewrite: bool
+    app: AppOptions
+    labels: tuple[str, ...] | None
+    compression: Compression | None
+    sensitivity: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A loaded model, its captured graph, and images in a multiple of its batch.
+
+    Attributes:
+        model: as loaded.
+        captured: its graph, before any rewrite.
+        images: structured ones, (N, C, H, W).
+        given: the user's own, if there are any.
+        calibration: those that int8 is calibrated on.
+        given_classes: what PyTorch says of those, (N,).
+    """
+
+    model: LoadedModel
+    captured: Captured
+    images: test_images.Images
+    given: ImageSet | None = None
+    calibration: Calibration | None = None
+    given_classes: Classes | None = None
+
+    @property
+    def example(self) -> Tensor:
+        """Returns one batch, (B, C, H, W)."""
+        return torch.from_numpy(self.images[: self.model.input_shape[0]])
+
+
+@dataclass(frozen=True)
+class ReadyForTarget:
+    """What a target is given.
+
+    Attributes:
+        rewritten: the graph after the recipe's rewrites.
+        graph: the same with the app's borders, normalisation and softmax.
+        app: what an app sees.
+        outputs: of ``graph``.
+        results: what each rewrite did; None where none was asked for.
+        warnings: for the user.
+    """
+
+    rewritten: Graph
+    graph: Graph
+    app: AppInterface
+    outputs: tuple[TensorSpec, ...]
+    results: tuple[RewriteResult, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def plan_target(request: TargetRequest) -> Plan:
+    """Makes every choice; raises CatalogError or UsageError for one that cannot be."""
+    find_target(request.target)  # a missing package is refused before anything runs
+    known = format_of(request.target)
+    recipe = catalog.recipe(request.recipe or request.target)
+    if recipe.target != request.target:
+        raise UsageError(
+            f"recipe {recipe.name} is for {recipe.target}, not for {request.target}", f"give --to {recipe.target}"
+        )
+    chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
+    version = recipe.version.choose(request.version, str(known.version)) if recipe.version else None
+    precision, app = recipe.choose_precision(request.precision), request.app
+    app.check(reads_images=request.reads_images)
+    _check_calibration(precision, request)
+    if app.keep_fp32 and precision == "fp32":
+        raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
+    floor = Floor.of(request.target, version)
+    compression = choose_compression(recipe, precision, app.prune, floor)
+    if compression:
+        check_installed(compression)
+    labels = read_labels(app.labels) if app.labels else None
+    return Plan(recipe, precision, version, request.rewrite, app, labels, compression, request.sensitivity)
+
+
+def _check_calibration(precision: Precision, request: TargetRequest) -> None:
+    if precision == "int8" and not request.calibrated:
+        raise UsageError(
+            "int8 chooses its ranges by images, and there are none",
+            f"add --calibrate DIR|FILE with some {CALIBRATION_IMAGES} images of the kind that the model will see, or "
+            f"--calibrate {STRUCTURED} for a demo",
+        )
+
+
+def prepare(
+    model: LoadedModel,
+    images: Path | None = None,
+    largest_count: int | None = None,
+    calibrate: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Prepared:
+    """Makes and reads the images and captures the graph.
+
+    Args:
+        model: as loaded.
+        images: the user's own, see ``read_images``.
+        largest_count: of those.
+        calibrate: images to calibrate int8 on, or the word for the structured ones.
+        preprocessing: of those, in place of the card's.
+
+    Raises:
+        CaptureError: the model cannot be captured.
+        MvdError: the user's images cannot be read.
+    """
+    preparation = preprocessing or model.preprocessing
+    given = read_images(images, model.input_shape[1:], preparation, largest_count) if images else None
+    made = structured_images(model)
+    batch = model.input_shape[0]
+    calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
+    captured = capture(model.module, torch.from_numpy(made[:batch]), model.task)
+    return Prepared(model, captured, made, given, calibration)
+
+
+def _read_calibration(
+    model: LoadedModel, path: Path, made: test_images.Images, preparation: Preprocessing | None
+) -> Calibration:
+    if str(path) == STRUCTURED:
+        return Calibration(made, made, STRUCTURED)
+    found = read_images(path, model.input_shape[1:], preparation, CALIBRATION_IMAGES + HELD_OUT_IMAGES)
+    return divide(found.images, str(path))
+
+
+def choose_quantization(plan: Plan, prepared: Prepared) -> Quantization | None:
+    """Returns how the graph becomes int8, by the family's rule or the recipe's; None for another precision."""
+    family = prepared.model.card.family if prepared.model.card else None
+    rule = (family and family.quantization) or plan.recipe.quantization
+    if plan.precision != "int8" or rule is None or prepared.calibration is None:
+        return None
+    rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
+    return Quantization(rule, prepared.calibration, plan.sensitivity)
+
+
+def structured_images(model: LoadedModel) -> test_images.Images:
+    """Returns at least ``SAMPLES`` structured images, normalised, in a multiple of the model's batch."""
+    batch, channels, height, width = model.input_shape
+    count = -(-SAMPLES // batch) * batch
+    preparation = model.preprocessing
+    mean, std = (
+        (preparation.mean, preparation.std) if preparation else (test_images.IMAGENET_MEAN, test_images.IMAGENET_STD)
+    )
+    return test_images.make_samples(count, channels, height, width, mean, std)
+
+
+def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
+    """Applies the recipe's rewrites, then the app's borders."""
+    captured = prepared.captured.graph
+    graph, results, warnings = rewrite_captured(plan.recipe, prepared) if plan.rewrite else (captured, None, ())
+    app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
+    outputs, bordered = prepared.captured.outputs, graph
+    if app.image:
+        bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
+    if app.labels:
+        bordered = append_softmax(bordered)
+        outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
+    return ReadyForTarget(graph, bordered, app, outputs, results, warnings)
+
+
+def rewrite_captured(
+    recipe: Recipe, prepared: Prepared
+) -> tuple[Graph, tuple[RewriteResult, ...] | None, tuple[str, ...]]:
+    """Applies the rewrites; without a proof the graph stays as captured, with a warning."""
+    original = prepared.captured.graph
+    try:
+        rewritten = rewrite_graph(original, chosen_rewrites(recipe), prepared.example)
+    except (RuntimeError, NotImplementedError, TypeError) as error:  # what ATen raises for a dtype that an op lacks
+        reason = str(error).strip().splitlines()[0]
+        return original, (), (f"not rewritten: the graph does not run in float64, so no proof: {reason}",)
+    unproved = [
+        f"{result.name} was taken back: {refused.reason}"
+        for result in rewritten.results
+        for refused in result.refused
+        if refused.at == "whole graph"
+    ]
+    return rewritten.graph, rewritten.results, tuple(unproved)
+
+
+def check_app(plan: Plan, prepared: Prepared) -> None:
+    """Raises UsageError for app options that this model cannot have; before anything is rewritten or converted."""
+    _image_input(plan, prepared)
+    if plan.labels and plan.app.labels:
+        shapes = [output.shape for output in prepared.captured.outputs]
+        check_labels(plan.labels, plan.app.labels, prepared.model.task, shapes)
+    find_modules(prepared.captured.graph, plan.app.keep_fp32)
+    default = prepared.model.input_shape[2:]
+    for size in plan.app.sizes:
+        resize_model(prepared.model, size)
+    if len({default, *plan.app.sizes}) != 1 + len(plan.app.sizes):
+        raise UsageError("--sizes names a size twice, or the default one", "leave one of them out")
+
+
+def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
+    card = prepared.model.preprocessing
+    mean, std = (card.mean, card.std) if card else (None, None)
+    return choose_image_input(plan.app, prepared.model.input_shape, mean, std) if plan.app.image_input else None
+
+
+def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
+    """Returns the same model for images of another (height, width); raises CatalogError where it takes none such."""
+    if model.card:
+        model.card.family.input.check(model.name, model.task, *size)
+    return replace(model, input_shape=(*model.input_shape[:2], *size))
+
+
+def borders_of(ready: ReadyForTarget) -> Borders:
+    """Returns the borders that an app asked for."""
+    return Borders(ready.app.image, ready.app.labels is not None)

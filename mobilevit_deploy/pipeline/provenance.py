@@ -1,0 +1,187 @@
+"""What an artifact says of itself: written at the export as text, read back as untrusted input."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.rewrites.rewrite import RewriteResult
+from mobilevit_deploy.system.version import __version__
+from mobilevit_deploy.targets.app_options import AppInterface, Compression
+from mobilevit_deploy.targets.quantization import Quantization
+
+
+class ImageNormalisation(BaseModel):
+    """Mean and std per channel of values in [0, 1], in the order of the color, as the graph holds them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    color: Literal["RGB", "BGR", "GRAYSCALE"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class CalibrationNote(BaseModel):
+    """By how many images int8 was calibrated, and which: a name, or the word for the structured ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    images: int
+
+
+class Provenance(BaseModel):
+    """What ``mvd export`` noted in an artifact; nothing in it is believed without a comparison.
+
+    Attributes:
+        model: name of the card, or of the user's own function.
+        own_code: the model is no card's, so its code has to be named again.
+        weights: file name of the checkpoint.
+        weights_sha256: of that file; None when untrained.
+        weights_key: the entry of it that the weights were taken from.
+        recipe: by name.
+        target_version: the opset, or the iOS floor; None for a target without versions.
+        rewritten: False for ``--no-rewrite``.
+        prune: share of the weights that was set to zero.
+        keep_fp32: paths of the modules that stayed in float32.
+        labels_sha256: of the classes' names in order; None without.
+        image: set when the input is an image.
+        calibration: of an int8 file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    own_code: bool = False
+    task: Task
+    trained: bool
+    weights: str
+    weights_sha256: str | None = None
+    weights_key: str | None = None
+    recipe: str
+    target_version: int | None = None
+    precision: Precision
+    rewritten: bool = True
+    prune: float | None = None
+    keep_fp32: tuple[str, ...] = ()
+    labels_sha256: str | None = None
+    image: ImageNormalisation | None = None
+    calibration: CalibrationNote | None = None
+
+
+PREFIX = "mvd."
+STRUCTURED = (
+    "keep_fp32",
+    "image",
+    "calibration",
+    "prune",
+    "rewritten",
+    "own_code",
+    "trained",
+    "target_version",
+)  # JSON; the rest is plain text
+
+
+def describe(
+    model: LoadedModel,
+    recipe: Recipe,
+    version: int | None,
+    precision: Precision,
+    results: Sequence[RewriteResult] | None,
+    app: AppInterface,
+    compression: Compression | None,
+    quantization: Quantization | None = None,
+) -> dict[str, str]:
+    """Returns what an artifact says of itself; no path of this machine is in it.
+
+    Args:
+        model: as loaded.
+        recipe: that it was exported by.
+        version: the opset, or the iOS floor; None for a target without versions.
+        precision: of the artifact.
+        results: of the rewrites; None for ``--no-rewrite``.
+        app: what an app sees.
+        compression: of the weights.
+        quantization: of weights and activations.
+    """
+    weights, family = model.weights, model.card.family if model.card else None
+    entries: dict[str, Any] = {
+        "version": __version__,
+        "model": model.name,
+        "own_code": model.card is None,
+        "task": model.task,
+        "trained": weights.trained,
+        "weights": Path(weights.path).name if weights.path else "no checkpoint given",
+        "weights_sha256": weights.sha256,
+        "weights_key": weights.key,
+        "recipe": recipe.name,
+        "target_version": version,
+        "precision": precision,
+        "rewritten": results is not None,
+        "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},
+        "prune": compression.prune if compression else None,
+        "keep_fp32": list(app.keep_fp32) or None,
+        "labels_sha256": hash_labels(app.labels) if app.labels else None,
+        "tool_versions": tool_versions(),
+        "description": _describe(model),
+    }
+    if quantization:
+        calibration = quantization.calibration
+        name = Path(calibration.source).name
+        entries["calibration"] = {"source": name, "images": len(calibration.images)}
+    if app.image:
+        entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
+    if family:
+        layout = "NCHW, RGB, values in [0, 1], then (value - mean) / std"
+        entries["preprocessing"] = {"layout": layout, **family.preprocessing.model_dump()}
+        entries["source"] = f"{family.title}; {family.paper}"
+        entries["reconstruction"] = family.reconstruction
+    return {f"{PREFIX}{key}": _to_text(value) for key, value in entries.items() if value not in (None, "")}
+
+
+def hash_labels(labels: Sequence[str]) -> str:
+    """Returns the SHA-256 of the classes' names, a line each."""
+    return hashlib.sha256("\n".join(labels).encode()).hexdigest()
+
+
+def _to_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _describe(model: LoadedModel) -> str:
+    state = "" if model.weights.trained else ", UNTRAINED: no checkpoint was given"
+    kind = " (a reconstruction from the paper)" if model.card and model.card.family.reconstruction else ""
+    return f"{model.name}{kind}, {model.task}{state}; exported by mvd {__version__}"
+
+
+def parse(metadata: Mapping[str, str], name: str) -> Provenance | None:
+    """Reads an artifact's metadata; returns None for a file that mvd did not write.
+
+    Raises:
+        ArtifactError: there is metadata of mvd's, and it is malformed.
+    """
+    entries: dict[str, Any] = {
+        key.removeprefix(PREFIX): value for key, value in metadata.items() if key.startswith(PREFIX)
+    }
+    if "model" not in entries:
+        return None
+    try:
+        for key in STRUCTURED:
+            if key in entries:
+                entries[key] = json.loads(entries[key])
+        return Provenance.model_validate(entries)
+    except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
+        fields = (
+            ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+            if isinstance(error, ValidationError)
+            else str(error)
+        )
+        raise ArtifactError(f"what {name} says of its own export is malformed: {fields}", "export it again") from error

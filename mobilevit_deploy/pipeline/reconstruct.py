@@ -1,0 +1,91 @@
+"""What an export gave its converter, made again from an artifact on disk and its model."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels
+from mobilevit_deploy.graph.capture import recapture
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.pipeline.prepare import Prepared, prepare, rewrite_captured
+from mobilevit_deploy.pipeline.provenance import Provenance
+from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
+from mobilevit_deploy.targets.artifact import ConversionRequest, FileDescription
+from mobilevit_deploy.targets.compression import Floor, check_installed, choose_compression
+from mobilevit_deploy.targets.registry import target as find_target
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """The captured model, and the program that the converter was given, with the app's borders."""
+
+    prepared: Prepared
+    program: ExportedProgram
+
+
+def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe, model: LoadedModel) -> Reconstructed:
+    """Captures and rewrites a model as its export did; raises CaptureError."""
+    prepared = prepare(model)
+    rewrites = noted is None or noted.rewritten
+    graph = rewrite_captured(recipe, prepared)[0] if rewrites else prepared.captured.graph
+    if file.image and noted and noted.image:
+        graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
+    if file.probabilities:
+        graph = append_softmax(graph)
+    return Reconstructed(prepared, recapture(graph, prepared.example))
+
+
+def convert_again(
+    made: Reconstructed,
+    noted: Provenance | None,
+    file: FileDescription,
+    recipe: Recipe,
+    path: Path,
+    *,
+    precision: Precision,
+) -> Path:
+    """Converts the graph again and returns the path.
+
+    A classifier's probabilities are an array there and not a dictionary, which changes no value.
+
+    Args:
+        made: what the converter is given.
+        noted: what the file says of its export; its compression is made again, too, at its own precision.
+        file: whose names are kept.
+        recipe: that it was exported by.
+        path: where to write it.
+        precision: of the conversion.
+
+    Raises:
+        ConversionError: the converter refused the graph.
+    """
+    captured = made.prepared.captured
+    image = noted.image if file.image and noted else None
+    default = recipe.version.default if recipe.version else None
+    version = noted.target_version if noted and noted.target_version else default
+    same = noted is not None and noted.precision == precision
+    compression = None
+    if noted and same:
+        floor = Floor.of(file.target, version)
+        compression = choose_compression(recipe, precision, noted.prune, floor)
+        if compression:
+            check_installed(compression)
+    app = AppInterface(
+        ImageInput(image.color, image.mean, image.std) if image else None,
+        keep_fp32=noted.keep_fp32 if noted and same else (),
+    )
+    request = ConversionRequest(
+        program=made.program,
+        sample=made.prepared.example,
+        input=replace(captured.input, shape=file.entries[0].shape),
+        outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),
+        precision=precision,
+        version=version,
+        metadata={},
+        path=path,
+        app=app,
+        compression=compression,
+    )
+    return find_target(file.target).convert(request).path

@@ -1,0 +1,78 @@
+"""What to export, and what it asks of each target."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.prepare import (
+    TargetRequest,
+)
+from mobilevit_deploy.system.publish import DEFAULT_FOLDER
+from mobilevit_deploy.targets.app_options import AppOptions
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export; ``None`` leaves the choice to the recipe.
+
+    ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
+    the user's own, at most ``largest_count`` of them, see ``read_images``. ``cache`` is the folder of kept exports,
+    from which the same export is taken unless ``force`` is set; None neither takes nor keeps. ``calibrate`` are the
+    images that int8 is calibrated on; with ``sensitivity`` the report says what each module costs.
+    """
+
+    model: ModelRequest
+    targets: tuple[str, ...]
+    recipe: str | None = None
+    precision: str | None = None
+    opset: int | None = None
+    min_ios: int | None = None
+    rewrite: bool = True
+    folder: Path = DEFAULT_FOLDER
+    app: AppOptions = field(default_factory=AppOptions)
+    images: Path | None = None
+    largest_count: int | None = None
+    cache: Path | None = None
+    force: bool = False
+    calibrate: Path | None = None
+    sensitivity: bool = False
+
+    def target_requests(self) -> list[TargetRequest]:
+        """Returns one request per target; a target that is named twice counts once."""
+        versions = {"opset": self.opset, "iOS": self.min_ios}
+        used = {format_of(name).version for name in self.targets}
+        for name, option in (("opset", "--opset"), ("iOS", "--min-ios")):
+            if versions[name] is not None and name not in used:
+                raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
+        takers = [name for name in self.targets if format_of(name).takes_app_options]
+        if self.calibrate and self.precision != "int8":
+            raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
+        if self.sensitivity and self.precision != "int8":
+            raise UsageError("--sensitivity is for int8", "leave it out")
+        # --mean and --std also say how the user's own images are normalised, --keep-fp32 also what int8 leaves alone.
+        taken = ["--mean", "--std"] if self.images or self.calibrate else []
+        taken += ["--keep-fp32"] if self.precision == "int8" else []
+        given = [option for option in self.app.given() if option not in taken]
+        if given and not takers:
+            options = " and ".join(given)
+            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
+        return [
+            TargetRequest(
+                target=name,
+                recipe=self.recipe,
+                precision=self.precision,
+                version=versions.get(format_of(name).version or ""),
+                rewrite=self.rewrite,
+                app=self.app if name in takers else self._app_of_others(),
+                calibrated=self.calibrate is not None,
+                sensitivity=self.sensitivity,
+                reads_images=bool(self.images or self.calibrate),
+            )
+            for name in dict.fromkeys(self.targets)
+        ]
+
+    def _app_of_others(self) -> AppOptions:
+        """Returns what of an app's options concerns a target that takes none."""
+        return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())

@@ -1,0 +1,1 @@
+"""Activation functions: recognised, or written out."""

@@ -1,0 +1,1 @@
+"""Queries, keys, values and what is computed of them."""

@@ -1,0 +1,1 @@
+"""What one converter lacks or gets wrong, written so that it is right."""

@@ -1,0 +1,139 @@
+"""Computes once what does not depend on the image.
+
+::
+
+    permute(reshape(table[index], (49, 49, heads)), (2, 0, 1))   ->   a weight (heads, 49, 49)
+    arange(n), ones(...), meshgrid(...), weight * scale, ...     ->   a weight
+
+Why it hurts: a relative position bias looked up from its table is a gather, which falls off the Neural
+Engine, and ONNX Runtime looks it up for every image. A weight that the graph computes is also one that no
+other rewrite can fold into. Constants are computed in the dtype of the graph, float64 while rewriting.
+
+A constant above ``LARGEST`` elements that is larger than all it is made of, such as a vector expanded over a
+map, stays computed: the file would grow by more than the time it saves is worth.
+"""
+
+import operator
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+from mobilevit_deploy.graph.graph import Graph, is_call, op_name, readers
+from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
+
+aten = torch.ops.aten
+
+LARGEST = 2**18  # elements, 1 MB in float32
+UNDEFINED = (aten.empty, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.empty_like)
+
+
+class FoldConstants(Rewrite):
+    """One weight in place of every call whose inputs are all constant and whose readers are not."""
+
+    name: ClassVar[str] = "fold_constants"
+    source: ClassVar[str] = "Apple's rules for the Neural Engine: a relative position bias is a constant"
+
+    def candidates(self, graph: Graph) -> Iterable[Node]:
+        constant = _constants(graph)
+        needed = []
+        for node in constant:
+            inside = {
+                reader
+                for reader in readers(node)
+                if is_call(reader, aten._assert_tensor_metadata) or (reader in constant and not _too_large(reader))
+            }
+            if node.op == "call_function" and isinstance(node.meta["val"], Tensor) and set(readers(node)) - inside:
+                needed.append(node)
+        return needed
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        if any(reader.op == "output" for reader in readers(node)):
+            raise Refusal("the constant is an output of the graph")
+        if _too_large(node):
+            raise Refusal(f"the constant would have {_elements(node)} elements, more than it is made of")
+        weights = [item for item in _made_of(node) if item.op == "get_attr"]
+        name = str(weights[0].target) if weights else "constant"
+        value = _compute(graph, node)
+        for item in _made_of(node):
+            for reader in readers(item):
+                if is_call(reader, aten._assert_tensor_metadata):  # it would keep alive what it checks
+                    graph.remove_unread(reader)
+        with graph.before(node):
+            graph.replace(node, graph.add_weight(f"{name}_{op_name(node) or 'part'}", value))
+
+
+def _constants(graph: Graph) -> dict[Node, None]:
+    """Returns the weights, and the calls that depend on nothing else, in order."""
+    mutated = _mutated(graph)
+    constant: dict[Node, None] = {}
+    for node in graph.nodes:
+        if node in mutated or "val" not in node.meta:
+            continue
+        if node.op == "get_attr" or (_is_pure(node) and all(item in constant for item in node.all_input_nodes)):
+            constant[node] = None
+    return constant
+
+
+def _is_pure(node: Node) -> bool:
+    """Tells whether a call returns the same for the same inputs, and writes to none of them."""
+    if node.op != "call_function":
+        return False
+    if node.target is operator.getitem:
+        return True
+    return (
+        isinstance(node.target, torch._ops.OpOverload)
+        and node.target.overloadpacket not in UNDEFINED
+        and torch.Tag.nondeterministic_seeded not in node.target.tags
+        and not node.target._schema.is_mutable
+    )
+
+
+def _mutated(graph: Graph) -> set[Node]:
+    """Returns everything that a call which writes in place may write to: its inputs, and what those are made of."""
+    written: set[Node] = set()
+    for node in graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
+            for item in node.all_input_nodes:
+                written |= set(_made_of(item))
+    return written
+
+
+def _made_of(node: Node) -> list[Node]:
+    """Returns a node and everything that it depends on, inputs before what reads them."""
+    found: dict[Node, None] = {}
+    stack = [(node, False)]
+    while stack:
+        item, inputs_done = stack.pop()
+        if inputs_done:
+            found[item] = None
+        elif item not in found:
+            stack.append((item, True))
+            stack.extend((source, False) for source in reversed(item.all_input_nodes) if source not in found)
+    return list(found)
+
+
+def _elements(node: Node) -> int:
+    return sum(leaf.numel() for leaf in pytree.tree_leaves(node.meta["val"]) if isinstance(leaf, Tensor))
+
+
+def _too_large(node: Node) -> bool:
+    made_of = sum(_elements(item) for item in _made_of(node) if item.op == "get_attr")
+    return _elements(node) > max(LARGEST, made_of)
+
+
+def _compute(graph: Graph, node: Node) -> Tensor:
+    """Runs a node on the weights."""
+    values: dict[Node, Any] = {}
+    for item in _made_of(node):
+        if item.op == "get_attr":
+            values[item] = graph.weight(item)
+        else:
+            assert callable(item.target)  # _constants() has looked
+            arguments = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
+            values[item] = item.target(*arguments[0], **arguments[1])
+    result: Tensor = values[node]
+    return result

@@ -1,0 +1,1 @@
+"""Reshapes, permutations, slices: what moves values and computes nothing."""

@@ -1,0 +1,1 @@
+"""Norms: folded into layers, or spelled as a target wants them."""

@@ -1,0 +1,119 @@
+"""All rewrites, in the order in which they run; a recipe chooses among them.
+
+One file each, named like the rewrite: what it matches, what it writes, why, and where that was measured.
+"""
+
+from mobilevit_deploy.catalog.recipe import Recipe
+from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.rewrites.activation.decompose_tanh_gelu import DecomposeTanhGelu
+from mobilevit_deploy.rewrites.activation.fuse_gelu import FuseGelu
+from mobilevit_deploy.rewrites.activation.fuse_silu import FuseSilu
+from mobilevit_deploy.rewrites.attention.drop_key_bias import DropKeyBias
+from mobilevit_deploy.rewrites.attention.fold_scale import FoldScale
+from mobilevit_deploy.rewrites.attention.sort_attention import SortAttention
+from mobilevit_deploy.rewrites.attention.sort_tokens import SortTokens
+from mobilevit_deploy.rewrites.attention.split_unbound_convolution import SplitUnboundConvolution
+from mobilevit_deploy.rewrites.compatibility.add_bias import AddBias
+from mobilevit_deploy.rewrites.compatibility.replace_alpha import ReplaceAlpha
+from mobilevit_deploy.rewrites.compatibility.replace_ceil_mode import ReplaceCeilMode
+from mobilevit_deploy.rewrites.compatibility.replace_clamp import ReplaceClamp
+from mobilevit_deploy.rewrites.compatibility.replace_instance_norm import ReplaceInstanceNorm
+from mobilevit_deploy.rewrites.compatibility.replace_interpolation import ReplaceInterpolation
+from mobilevit_deploy.rewrites.compatibility.replace_log_softmax import ReplaceLogSoftmax
+from mobilevit_deploy.rewrites.compatibility.replace_max_pool3d import ReplaceMaxPool3d
+from mobilevit_deploy.rewrites.compatibility.replace_reciprocal import ReplaceReciprocal
+from mobilevit_deploy.rewrites.compatibility.replace_rms_norm import ReplaceRmsNorm
+from mobilevit_deploy.rewrites.compatibility.replace_softplus import ReplaceSoftplus
+from mobilevit_deploy.rewrites.compatibility.replace_variance import ReplaceVariance
+from mobilevit_deploy.rewrites.constants.fold_constants import FoldConstants
+from mobilevit_deploy.rewrites.convolution.fuse_patch_merge import FusePatchMerge
+from mobilevit_deploy.rewrites.convolution.merge_linears import MergeLinears
+from mobilevit_deploy.rewrites.convolution.replace_deconvolution import ReplaceDeconvolution
+from mobilevit_deploy.rewrites.convolution.replace_depthwise_deconvolution import ReplaceDepthwiseDeconvolution
+from mobilevit_deploy.rewrites.convolution.split_concat_linear import SplitConcatLinear
+from mobilevit_deploy.rewrites.convolution.split_convolution import SplitConvolution
+from mobilevit_deploy.rewrites.layout.drop_batch_axis import DropBatchAxis
+from mobilevit_deploy.rewrites.layout.flatten_windows import FlattenWindows
+from mobilevit_deploy.rewrites.layout.merge_movements import MergeMovements
+from mobilevit_deploy.rewrites.layout.merge_slices import MergeSlices
+from mobilevit_deploy.rewrites.layout.merge_views import MergeViews
+from mobilevit_deploy.rewrites.layout.move_slices import MoveSlices
+from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
+from mobilevit_deploy.rewrites.layout.replace_roll import ReplaceRoll
+from mobilevit_deploy.rewrites.normalization.decompose_group_norm import DecomposeGroupNorm
+from mobilevit_deploy.rewrites.normalization.decompose_layer_norm import DecomposeLayerNorm
+from mobilevit_deploy.rewrites.normalization.flatten_group_norm import FlattenGroupNorm
+from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.normalization.fold_group_norm_affine import FoldGroupNormAffine
+from mobilevit_deploy.rewrites.normalization.replace_batch_norm import ReplaceBatchNorm
+from mobilevit_deploy.rewrites.normalization.replace_group_norm import ReplaceGroupNorm
+from mobilevit_deploy.rewrites.pooling.fuse_global_average import FuseGlobalAverage
+from mobilevit_deploy.rewrites.pooling.keep_reduced_axes import KeepReducedAxes
+from mobilevit_deploy.rewrites.pooling.move_average_pool import MoveAveragePool
+from mobilevit_deploy.rewrites.pooling.replace_token_mean import ReplaceTokenMean
+from mobilevit_deploy.rewrites.pooling.split_average_pool import SplitAveragePool
+from mobilevit_deploy.rewrites.rewrite import Rewrite
+
+REWRITES: tuple[Rewrite, ...] = (
+    RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    MergeSlices(),  # as above
+    FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
+    FuseGelu(),
+    DecomposeTanhGelu(),
+    FuseSilu(),
+    # What coremltools converts to something else; mobilevit_deploy/targets/coreml/faults.py refuses what is left of it.
+    ReplaceAlpha(),
+    ReplaceClamp(),
+    ReplaceSoftplus(),
+    ReplaceReciprocal(),
+    ReplaceLogSoftmax(),
+    ReplaceRmsNorm(),
+    ReplaceInstanceNorm(),  # before fold_batch_norm, which then folds it
+    ReplaceVariance(),
+    ReplaceInterpolation(),
+    ReplaceCeilMode(),  # before move_average_pool and split_average_pool, which take plain pools
+    FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
+    MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
+    MoveAveragePool(),  # after fuse_global_average: only real windows are left; before the folds
+    FoldGroupNormAffine(),  # beside fold_batch_norm, for the same reasons
+    FoldBatchNorm(),
+    SplitConvolution(),  # after fold_batch_norm: the norm in front of q, k, v is folded once, into one layer
+    MoveSlices(),  # before split_unbound_convolution, which splits a layer that is not cut into tokens
+    SplitUnboundConvolution(),  # after the folds, for the same reason
+    MergeViews(),  # after split_unbound_convolution, which permutes the keys that a transpose then reads
+    FoldScale(),  # after the splits, which give q a convolution of its own
+    DropKeyBias(),  # after the splits, which give k a layer of its own
+    SplitAveragePool(),  # after move_average_pool and the folds, which look for a pool's one neighbour
+    FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
+    ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
+    DecomposeGroupNorm(),  # likewise
+    SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
+    AddBias(),  # after all that folds into linear layers or merges them
+    # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
+    ReplaceDepthwiseDeconvolution(),
+    ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
+    ReplaceMaxPool3d(),
+    ReplaceRoll(),
+    FusePatchMerge(),
+    SortTokens(),
+    SortAttention(),
+    DropBatchAxis(),  # after all that matches linear layers
+    ReplaceTokenMean(),  # after drop_batch_axis, which leaves two axes
+    FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
+    MergeMovements(),  # as above
+    DecomposeLayerNorm(),  # after all that looks for a norm in front of a layer, or moves one
+    KeepReducedAxes(),  # after all that matches a mean as fuse_global_average writes it
+    ReplaceBatchNorm(),  # last: only what could not be folded
+)
+
+
+def chosen_rewrites(recipe: Recipe) -> tuple[Rewrite, ...]:
+    """Returns a recipe's rewrites in the order of ``REWRITES``; raises CatalogError for a name that none has."""
+    wanted = {item.name for item in recipe.rewrites}
+    unknown = wanted - {rewrite.name for rewrite in REWRITES}
+    if unknown:
+        raise CatalogError(
+            f"recipe {recipe.name} names rewrites that do not exist: {', '.join(sorted(unknown))}",
+            f"there are: {', '.join(rewrite.name for rewrite in REWRITES)}",
+        )
+    return tuple(rewrite for rewrite in REWRITES if rewrite.name in wanted)

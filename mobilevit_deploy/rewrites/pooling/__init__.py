@@ -1,0 +1,1 @@
+"""Pools, and means over the map or over tokens."""

@@ -1,0 +1,116 @@
+"""What stands between the images of a comparison and an artifact whose borders are an app's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from scipy.special import softmax
+
+from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner, Values
+
+
+class Normalisation(Protocol):
+    """Mean and std per channel, of values in [0, 1], in the artifact's own colour order."""
+
+    @property
+    def mean(self) -> Sequence[float]: ...
+
+    @property
+    def std(self) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True)
+class Borders:
+    """What an artifact takes and returns in place of normalised arrays and logits.
+
+    Attributes:
+        image: set when it takes pixel values 0 to 255.
+        probabilities: whether it returns those, (B, classes), in place of the logits.
+    """
+
+    image: Normalisation | None = None
+    probabilities: bool = False
+
+    def images(self, images: Array) -> Array:
+        """Returns normalised images, (N, C, H, W), such as 8-bit pixels give, if the artifact takes pixels."""
+        if self.image is None:
+            return images
+        mean, std = _per_channel(self.image)
+        normalised: Array = ((to_pixels(images, self.image) / 255 - mean) / std).astype(np.float32)
+        return normalised
+
+    def fed(self, images: Array) -> Array:
+        """Returns normalised images as the artifact itself takes them."""
+        return images if self.image is None else to_pixels(images, self.image)
+
+    def fed_reference(self, runner: Runner) -> Runner:
+        """Returns PyTorch with the artifact's own inputs and outputs."""
+        inside = runner if self.image is None else NormalisingRunner(runner, self.image)
+        return self.reference(inside)
+
+    def reference(self, runner: Runner) -> Runner:
+        """Returns PyTorch with the artifact's outputs."""
+        return ProbabilityRunner(runner) if self.probabilities else runner
+
+    def openers(self, openers: Sequence[Opener | NotMeasured]) -> list[Opener | NotMeasured]:
+        """Returns what opens the artifact with PyTorch's inputs."""
+        image = self.image
+        if image is None:
+            return list(openers)
+        return [
+            opener if isinstance(opener, NotMeasured) else partial(_open_for_pixels, opener, image)
+            for opener in openers
+        ]
+
+
+def _open_for_pixels(opener: Opener, image: Normalisation) -> Runner:
+    return PixelRunner(opener(), image)
+
+
+class PixelRunner:
+    """Feeds an artifact that takes pixel values with what normalised images were before."""
+
+    def __init__(self, runner: Runner, image: Normalisation) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner, self._image = runner, image
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        return self._runner.run(to_pixels(batch, self._image))
+
+
+class NormalisingRunner:
+    """Feeds PyTorch with what an artifact takes, pixel values."""
+
+    def __init__(self, runner: Runner, image: Normalisation) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner, self._image = runner, image
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        mean, std = _per_channel(self._image)
+        return self._runner.run(((batch / 255 - mean) / std).astype(np.float32))
+
+
+class ProbabilityRunner:
+    """The probabilities of a classifier whose one output is logits, (B, classes)."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner = runner
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        (logits,) = self._runner.run(batch)
+        return [softmax(logits.astype(np.float64), axis=-1).astype(np.float32)]
+
+
+def to_pixels(images: Array, image: Normalisation) -> Array:
+    """Returns the 8-bit pixel values, as float32, that normalised images, (N, C, H, W), come from."""
+    mean, std = _per_channel(image)
+    pixels: Array = np.rint(255 * (images * std + mean)).clip(0, 255).astype(np.float32)
+    return pixels
+
+
+def _per_channel(image: Normalisation) -> tuple[Values, Values]:
+    mean, std = (np.array(values, dtype=np.float64).reshape(-1, 1, 1) for values in (image.mean, image.std))
+    return mean, std  # each (C, 1, 1)

@@ -1,0 +1,1 @@
+"""Files and processes: nothing here knows of models."""

@@ -1,0 +1,215 @@
+"""What an app's developer asks of a package beyond the graph: image input, labels, and how weights are kept."""
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from mobilevit_deploy.catalog.model_card import Preprocessing
+from mobilevit_deploy.catalog.recipe import CompressionScheme
+from mobilevit_deploy.errors import MvdError, UsageError
+from mobilevit_deploy.graph.graph import Graph, module_path
+from mobilevit_deploy.system.text_files import read_limited
+
+Channels = Literal["rgb", "bgr"]
+
+LARGEST_LABELS_FILE = 4 * 2**20  # bytes; ImageNet-21K's names, with all their synonyms, take one
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """What a user asked for.
+
+    Attributes:
+        image_input: take an image of values 0 to 255 in place of a normalised array.
+        channels: the order of the channels that the model was trained on.
+        mean: per channel, of values in [0, 1], in the model's order; None leaves it to the model's card.
+        std: likewise.
+        labels: a text file, one class a line.
+        keep_fp32: patterns of module paths that stay in float32.
+        prune: share of the weights to set to zero.
+        sizes: other image sizes, (height, width), that the package takes as well.
+    """
+
+    image_input: bool = False
+    channels: Channels | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    labels: Path | None = None
+    keep_fp32: tuple[str, ...] = ()
+    prune: float | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def given(self) -> list[str]:
+        """Returns the options that were given, as they are typed."""
+        values = {
+            "--image-input": self.image_input,
+            "--color": self.channels,
+            "--mean": self.mean,
+            "--std": self.std,
+            "--labels": self.labels,
+            "--keep-fp32": self.keep_fp32,
+            "--prune": self.prune is not None,
+            "--sizes": self.sizes,
+        }
+        return [option for option, value in values.items() if value]
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Returns how the user's images are normalised, where --mean and --std say it; they are read as RGB."""
+        if self.mean is None or self.std is None:
+            return None
+        if self.channels == "bgr" or len(self.mean) == 2 or len(self.mean) != len(self.std):
+            return None
+        mean, std = (values if len(values) == 3 else 3 * values for values in (self.mean, self.std))
+        return Preprocessing(
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            interpolation="bicubic",
+            description="short side resized, centre cropped",
+        )
+
+    def check(self, *, reads_images: bool = False) -> None:
+        """Raises UsageError for options that need another one, or values that cannot be.
+
+        Args:
+            reads_images: --mean and --std are for the images that are read, too.
+        """
+        needing = ("--color",) if reads_images else ("--color", "--mean", "--std")
+        alone = [option for option in self.given() if option in needing]
+        if alone and not self.image_input:
+            raise UsageError(f"{' and '.join(alone)} without --image-input", "add --image-input, or --images")
+        if (self.mean is None) != (self.std is None):
+            raise UsageError("--mean and --std go together", "give both, or neither for those of the model's card")
+        if self.std is not None and min(self.std) <= 0:
+            raise UsageError("--std must be positive", "give fractions of 1, such as 0.229,0.224,0.225")
+        if self.mean is not None and self.std is not None and max(*self.mean, *self.std) > 1:
+            raise UsageError("--mean and --std are fractions of 1", "divide values of 0 to 255 by 255")
+        if self.prune is not None and not 0 < self.prune < 1:
+            raise UsageError(f"--prune {self.prune:g} is no share between 0 and 1", "half of the weights: --prune 0.5")
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """An image input, pixel values 0 to 255; mean and std per channel of values in [0, 1], in the color's order."""
+
+    color: Literal["RGB", "BGR", "GRAYSCALE"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AppInterface:
+    """What an app sees of a package beside its arrays.
+
+    Attributes:
+        image: set when the input is an image; its normalisation is in the graph.
+        labels: set when the one output is the probabilities of named classes.
+        keep_fp32: paths of the modules that stay in float32.
+    """
+
+    image: ImageInput | None = None
+    labels: tuple[str, ...] | None = None
+    keep_fp32: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How weights are stored; without a scheme, pruned only."""
+
+    scheme: CompressionScheme | None
+    prune: float | None
+
+
+def choose_image_input(
+    options: AppOptions, shape: Sequence[int], card_mean: Sequence[float] | None, card_std: Sequence[float] | None
+) -> ImageInput:
+    """Makes every choice about an image input.
+
+    Args:
+        options: as the user gave them.
+        shape: of the model's input, (B, C, H, W).
+        card_mean: the card's, in the order RGB; None for a model without a card.
+        card_std: likewise.
+
+    Raises:
+        UsageError: an input that is no single image, or a mean and std that are unknown or of another length.
+    """
+    batch, count = shape[0], shape[1]
+    if batch != 1:
+        raise UsageError(f"--image-input with a batch of {batch}", "a Core ML image is one: leave --batch out")
+    if count not in (1, 3):
+        raise UsageError(f"--image-input for {count} channels", "an image has 3 channels, or 1 for gray")
+    if count == 1 and options.channels:
+        raise UsageError("--color for a gray image", "leave it out")
+    bgr = options.channels == "bgr"
+    mean, std = options.mean, options.std
+    if mean is None or std is None:
+        if card_mean is None or card_std is None:
+            raise UsageError(
+                "--image-input, but nobody said how this model's images are normalised",
+                "add --mean and --std as in training, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+            )
+        step = -1 if bgr else 1
+        mean, std = tuple(card_mean)[::step], tuple(card_std)[::step]
+    if not len(mean) == len(std) == count:
+        raise UsageError(f"--mean has {len(mean)} values and --std {len(std)}, the image {count} channels")
+    return ImageInput("GRAYSCALE" if count == 1 else "BGR" if bgr else "RGB", tuple(mean), tuple(std))
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Returns the classes' names, one a line, UTF-8; raises MvdError for a file that is none of it."""
+    data = read_limited(path, LARGEST_LABELS_FILE, "--labels takes a text file, one class a line")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MvdError(f"{path} is not UTF-8 text", "save it as UTF-8, one class a line") from error
+    labels = tuple(line.strip() for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"))
+    first: dict[str, int] = {}
+    for number, label in enumerate(labels, 1):
+        if not label or not label.isprintable():
+            raise MvdError(
+                f"line {number} of {path} is {'no plain text' if label else 'empty'}", "give one class a line"
+            )
+        if first.setdefault(label, number) != number:
+            raise MvdError(
+                f"lines {first[label]} and {number} of {path} are both {label!r}",
+                "an app finds a class's probability by its name: make the names different",
+            )
+    return labels
+
+
+def check_labels(labels: Sequence[str], path: Path, task: str, outputs: Sequence[tuple[int, ...]]) -> None:
+    """Raises UsageError unless there is one output (1, classes) of a classifier, and one label for each class."""
+    if task != "classify" or len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0][0] != 1:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in outputs)
+        raise UsageError(f"--labels needs a classifier of one image with one output 1xN; this returns {shapes}")
+    if len(labels) != outputs[0][1]:
+        raise UsageError(f"{path} has {len(labels)} labels, the model {outputs[0][1]} classes", "give one line a class")
+
+
+def find_modules(graph: Graph, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Returns the paths of the modules that patterns name, and of those inside them.
+
+    Raises:
+        UsageError: a pattern matches no module that has an operation left in the graph; with near ones.
+    """
+    paths = list(dict.fromkeys(module_path(node) for node in graph.nodes if node.op == "call_function"))
+    found: set[str] = set()
+    for pattern in patterns:
+        matching = {path for path in paths if any(fnmatch.fnmatchcase(name, pattern) for name in _and_parents(path))}
+        if not matching:
+            names = dict.fromkeys(name for path in paths for name in _and_parents(path))
+            near = get_close_matches(pattern, names, n=4, cutoff=0.4) or list(names)[:4]
+            raise UsageError(
+                f"--keep-fp32 {pattern!r} matches no module that has an operation of its own in the graph",
+                f"near it: {', '.join(near)}",
+            )
+        found |= matching
+    return tuple(path for path in paths if path in found)
+
+
+def _and_parents(path: str) -> list[str]:
+    parts = path.split(".") if path else []
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]

@@ -1,0 +1,1 @@
+"""Core ML: converter, evaluator of ML Programs, compression, and what coremltools is known to get wrong."""

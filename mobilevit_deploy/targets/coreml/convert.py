@@ -1,0 +1,286 @@
+"""Core ML: coremltools on the exported program, to an ML Program; nothing model-specific."""
+
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.export import ExportedProgram
+
+from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.graph import module_notes
+from mobilevit_deploy.graph.capture import TensorSpec
+from mobilevit_deploy.graph.graph import module_path, op_name
+from mobilevit_deploy.graph.source_lines import blame, root_cause
+from mobilevit_deploy.system.hashing import measure_files
+from mobilevit_deploy.targets.app_options import Compression
+from mobilevit_deploy.targets.artifact import (
+    Artifact,
+    ConversionRequest,
+    Entry,
+    FileDescription,
+    Intermediate,
+    check_input,
+)
+from mobilevit_deploy.targets.compression import CompressionResult
+from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
+from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from mobilevit_deploy.targets.coreml.faults import refuse_faults, spoiling_passes_left_out
+from mobilevit_deploy.targets.coreml.mil.data_types import DATA_TYPES, FP16
+from mobilevit_deploy.targets.coreml.mil.features import Feature
+from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
+from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
+from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
+
+SUFFIX = ".mlpackage"
+# Specification versions by iOS release, from coremltools' own table of deployment targets.
+SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
+CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
+
+
+def convert(request: ConversionRequest) -> Artifact:
+    """Writes the graph as an .mlpackage; its arrays are float32 whatever the precision, an image has 8 bits.
+
+    Raises:
+        ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
+    """
+    with quiet_coreml():
+        import coremltools  # here, because importing it logs and warns
+
+        program = request.program.run_decompositions({})
+        refuse_faults(program)
+        intermediates = []
+        compression = None
+        with spoiling_passes_left_out(request.program), fewer_checks():
+            if request.intermediates and request.precision != "fp32":
+                intermediates.append(_float32_conversion(coremltools, request, program, request.intermediates))
+            model, kept = _convert(coremltools, request, program)
+            if request.compression:
+                model, compression, uncompressed = _compress(model, request, request.compression, kept)
+                intermediates += uncompressed
+        specification = model.get_spec()
+        assert request.version is not None  # its recipe has them
+        _check_specification(specification.specificationVersion, request.version)
+        model.short_description = request.metadata.get("mvd.description", "")
+        model.user_defined_metadata.update(request.metadata)
+        if request.metadata:
+            noted = ((node.name, module_path(node)) for node in program.graph.nodes if op_name(node))
+            model.user_defined_metadata[module_notes.KEY] = module_notes.write_notes(noted)
+        _save(model, request.path)
+    sha256, size = measure_files(request.path)
+    ops = count_ops(specification)
+    return Artifact(
+        path=request.path,
+        target="coreml",
+        ops=ops,
+        sha256=sha256,
+        bytes=size,
+        outputs=request.outputs,
+        app=request.app,
+        compression=compression,
+        intermediates=tuple(intermediates),
+        entries=describe(request.path).entries if request.sizes else (),
+    )
+
+
+def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path: Path, version: int) -> Artifact:
+    """Writes one package with a function for each artifact; weights that they share are kept once.
+
+    Args:
+        artifacts: packages by the names of their functions, the default one first.
+        metadata: written into the package as text.
+        path: where to write it.
+        version: the iOS floor.
+
+    Raises:
+        ConversionError: coremltools refused, or wrote a later specification than the iOS floor has.
+    """
+    with quiet_coreml():
+        from coremltools.models.utils import MultiFunctionDescriptor, load_spec, save_multifunction
+
+        descriptor = MultiFunctionDescriptor()
+        for name, artifact in artifacts.items():
+            descriptor.add_function(str(artifact.path), src_function_name="main", target_function_name=name)
+        descriptor.default_function_name = next(iter(artifacts))
+        try:
+            save_multifunction(descriptor, str(path))
+        except Exception as error:
+            raise ConversionError(f"coremltools cannot combine the sizes: {root_cause(error)}", REFUSAL_HINT) from error
+        specification = load_spec(str(path))
+    _check_specification(specification.specificationVersion, version)
+    specification.description.metadata.shortDescription = metadata.get("mvd.description", "")
+    specification.description.metadata.userDefined.update(metadata)  # coremltools drops the functions' own
+    Package(path).model_file.write_bytes(specification.SerializeToString())
+    make_reproducible(path)
+    sha256, size = measure_files(path)
+    first = next(iter(artifacts.values()))
+    return replace(
+        first, path=path, sha256=sha256, bytes=size, ops=count_ops(specification), entries=describe(path).entries
+    )
+
+
+def describe(path: Path) -> FileDescription:
+    """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
+    package = Package(path)
+    description = package.model.description
+    functions = [message.name for message in description.functions]
+    default = description.defaultFunctionName
+    functions.sort(key=lambda name: name != default)
+    runners = {name: MilRunner(path, function=name) for name in functions or (None,)}
+    first = next(iter(runners.values()))
+    if len(first.inputs) != 1:
+        names = ", ".join(feature.name for feature in first.inputs) or "none"
+        raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    if not first.outputs:
+        raise ArtifactError(f"{path.name} describes no outputs", "export or copy the package again")
+    return FileDescription(
+        path=path,
+        target="coreml",
+        metadata=dict(description.metadata.userDefined),
+        entries=tuple(
+            Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[0], path)
+        ),
+        outputs=tuple(
+            TensorSpec(feature.name, (1, len(feature.labels)) if feature.labels else feature.shape)
+            for feature in first.outputs
+        ),
+        image=first.inputs[0].kind == "image",
+        color=first.inputs[0].color,
+        labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
+        half=_computes_half(package.model),
+        probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
+    )
+
+
+def _computes_half(specification: Any) -> bool:
+    """Tells whether an operation of the program returns half precision."""
+    return any(
+        DATA_TYPES.get(output.type.tensorType.dataType) is FP16
+        for operations in blocks(specification)
+        for operation in operations
+        for output in operation.outputs
+        if operation.type != "const" and not operation.type.startswith("constexpr_")
+    )
+
+
+def _shapes(feature: Feature, path: Path) -> list[tuple[int, int, int, int]]:
+    """Returns the shapes that an input takes, the default one first."""
+    found = []
+    for shape in dict.fromkeys([feature.shape, *feature.shapes]):
+        if len(shape) != 4:
+            raise ArtifactError(f"{path.name} takes an input of shape {list(shape)}, which is no image")
+        check_input(shape, path.name)
+        found.append((shape[0], shape[1], shape[2], shape[3]))
+    return found
+
+
+def count_ops(specification: Any) -> dict[str, int]:
+    """Returns how often each op stands in the ML Program's functions, constants left out, the most frequent first."""
+    types = (operation.type for operations in blocks(specification) for operation in operations)
+    return dict(Counter(kind for kind in types if kind != "const").most_common())
+
+
+def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProgram) -> tuple[Any, set[str]]:
+    """Converts the decomposed program; returns it, and the names of the operations that were kept in float32."""
+    chooser = _PrecisionChooser(program, request.app.keep_fp32)
+    precision = coremltools.precision.FLOAT32
+    if request.precision != "fp32":
+        precision = coremltools.transform.FP16ComputePrecision(op_selector=chooser)
+    labels = request.app.labels
+    classifier = coremltools.ClassifierConfig(list(labels), CLASS_LABEL) if labels else None
+    try:
+        model = coremltools.convert(
+            program,
+            convert_to="mlprogram",
+            inputs=[_input_type(coremltools, request)],
+            outputs=[coremltools.TensorType(output.name, dtype=np.float32) for output in request.outputs],
+            classifier_config=classifier,
+            minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
+            compute_precision=precision,
+            skip_model_load=True,
+        )
+        return model, chooser.kept
+    except Exception as error:
+        reason = blame(error, request.program)
+        traceback.clear_frames(error.__traceback__)  # they hold a temporary folder of coremltools' open
+        raise ConversionError(f"coremltools refused the graph: {reason}", REFUSAL_HINT) from error
+
+
+def _input_type(coremltools: Any, request: ConversionRequest) -> Any:
+    name, shape = request.input.name, request.input.shape
+    if request.sizes:
+        shapes = [shape, *((*shape[:2], *size) for size in request.sizes)]
+        shape = coremltools.EnumeratedShapes(shapes=shapes, default=request.input.shape)
+    if request.app.image is None:
+        return coremltools.TensorType(name, shape=shape, dtype=np.float32)
+    layout = getattr(coremltools.colorlayout, request.app.image.color)
+    return coremltools.ImageType(name, shape=shape, color_layout=layout)  # scale 1, no bias: the graph normalises
+
+
+class _PrecisionChooser:
+    """Tells coremltools which operations become half precision: those of modules that are not kept in float32.
+
+    coremltools hands each node's ``debug_handle``, ExecuTorch's link from an operation to its source, through the
+    conversion and its passes; here it is the node's place in the program.
+    """
+
+    def __init__(self, program: ExportedProgram, keep: Collection[str]) -> None:
+        self._paths = []
+        self._keep = frozenset(keep)
+        self.kept: set[str] = set()
+        for i, node in enumerate(program.graph.nodes):
+            node.meta["debug_handle"] = i
+            self._paths.append(module_path(node))
+
+    def __call__(self, operation: Any) -> bool:
+        from coremltools.converters.mil.mil.scope import ScopeSource
+
+        handles = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or [None]
+        if handles[0] is None or operation.op_type == "const" or self._paths[handles[0]] not in self._keep:
+            return True
+        self.kept.add(operation.name)
+        return False
+
+
+def _float32_conversion(
+    coremltools: Any, request: ConversionRequest, program: ExportedProgram, folder: Path
+) -> Intermediate:
+    """Converts the same graph in float32, where a wrong epsilon or form of GELU shows; half precision hides them."""
+    plain = replace(request, precision="fp32", app=replace(request.app, keep_fp32=()), compression=None)
+    path = folder / f"float32{SUFFIX}"
+    model, _ = _convert(coremltools, plain, program)
+    _save(model, path)
+    return Intermediate("float32 conversion", "fp32", path)
+
+
+def _compress(
+    model: Any, request: ConversionRequest, compression: Compression, kept: set[str]
+) -> tuple[Any, CompressionResult, list[Intermediate]]:
+    with tempfile.TemporaryDirectory(prefix="mvd-uncompressed-") as folder:
+        path = (request.intermediates or Path(folder)) / f"uncompressed{SUFFIX}"
+        _save(model, path)
+        _, size = measure_files(path)
+    try:
+        compressed = compress(model, compression, kept)
+    except Exception as error:
+        raise ConversionError(f"coremltools cannot compress the weights: {root_cause(error)}", REFUSAL_HINT) from error
+    steps = [Intermediate("before compression", "fp16", path)] if request.intermediates else []
+    return compressed, account(compressed.get_spec(), kept, size), steps
+
+
+def _save(model: Any, path: Path) -> None:
+    model.save(str(path))
+    make_reproducible(path)
+
+
+def _check_specification(written: int, ios: int) -> None:
+    if written > SPECIFICATION[ios]:
+        needed = next((release for release, version in SPECIFICATION.items() if version >= written), None)
+        raise ConversionError(
+            f"coremltools wrote specification {written}, which iOS {ios} does not read",
+            f"give --min-ios {needed}" if needed else None,
+        )

@@ -1,0 +1,180 @@
+"""Core ML packages on torch ops, on any system: what the saved file computes, not how Apple's kernels do."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.runners.base import Array, Observed, Reading
+from mobilevit_deploy.targets.coreml.mil.evaluate import Evaluator, Observe
+from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
+from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.mil.program import Function, Literal, Operation, TensorType, decode_function
+from mobilevit_deploy.targets.coreml.mil.values import Mode, Value
+
+Inputs = Array | Mapping[str, Array]
+
+READINGS: Mapping[Reading, Mode] = {
+    "rounded": "fp16_storage",
+    "unrounded": "widened",
+    "rounded constants": "half_constants",
+}
+
+
+class MilRunner:
+    """An ``.mlpackage``, evaluated in one of three modes.
+
+    ``fp16_storage`` computes in float32 and rounds every fp16 result to fp16, so beyond 65504 lies infinity.
+    ``half`` uses torch's half-precision kernels. ``widened`` reads fp16 as float32: what is left of the error is that
+    of the weights. ``half_constants`` reads a float32 package as if its constants had been rounded to fp16: what a
+    half-precision package of the same graph computes, ``widened``, to the last digits.
+
+    Attributes:
+        inputs: what the model takes.
+        outputs: what ``run`` returns, in this order; a classifier's label is left out, for it follows from the
+            probabilities.
+    """
+
+    name = "mil"
+
+    def __init__(self, path: Path, mode: Mode = "fp16_storage", function: str | None = None) -> None:
+        """Opens a package and decodes its weights.
+
+        Args:
+            path: the folder.
+            mode: how fp16 is computed.
+            function: of a model that has more than one; its default function if none is named.
+
+        Raises:
+            ArtifactError: the folder is not an ML Program, is damaged, or uses an op that is unknown here.
+        """
+        package = Package(path)
+        description, function_name = _find_description(package.model.description, function)
+        decoded = decode_function(package.model.mlProgram, function_name)
+        labels = _find_labels(decoded)
+        self.settings: Mapping[str, str] = {"mode": mode, "function": function_name}
+        self.inputs: tuple[Feature, ...] = tuple(describe(feature) for feature in description.input)
+        outputs = [describe(feature, labels) for feature in description.output]
+        self.outputs: tuple[Feature, ...] = tuple(feature for feature in outputs if feature.kind != "label")
+        _check_names(decoded, self.inputs, self.outputs)
+        self._evaluator = Evaluator(
+            decoded, lambda blob: package.blob_file(blob.file).read(blob.offset, blob.data_type, blob.shape), mode
+        )
+
+    def run(self, batch: Inputs) -> Sequence[Array]:
+        """Returns the outputs in the model's order, float32.
+
+        Args:
+            batch: of the one input, (N, C, H, W) for an image model: pixel values 0 to 255 in its own colour order,
+                for the program holds scale and bias itself. A mapping by name for a model with more inputs.
+
+        Raises:
+            ArtifactError: the model does not take this shape, or an op cannot be computed.
+        """
+        return self._run(batch, None)
+
+    def run_observed(self, batch: Inputs, observe: Observe) -> Sequence[Array]:
+        """Runs as ``run`` does, and calls ``observe(operation, name, tensor)`` for every tensor computed, in order."""
+        return self._run(batch, observe)
+
+    def observe_all(self, batch: Inputs) -> list[Observed]:
+        """Runs as ``run`` does, and returns every tensor that is computed, in order."""
+        found: list[Observed] = []
+        self._run(batch, lambda operation, name, value: found.append(Observed(name, operation.type, _to_array(value))))
+        return found
+
+    def run_recording(self, batch: Inputs, wanted: Collection[str] | None = None) -> dict[str, Array]:
+        """Returns intermediate values by their MIL names, in the order they are computed; all unless some are wanted.
+
+        Raises:
+            ArtifactError: as ``run``; or a wanted name is none of a computed value.
+        """
+        recorded: dict[str, Array] = {}
+
+        def keep(_: Operation, name: str, value: Tensor) -> None:
+            if wanted is None or name in wanted:
+                recorded[name] = _to_array(value)
+
+        self._run(batch, keep)
+        missing = sorted(set(wanted or ()) - recorded.keys())
+        if missing:
+            raise ArtifactError(f"the program computes no value named {missing[0]!r}")
+        return recorded
+
+    def largest_magnitudes(self, batch: Inputs) -> dict[str, float]:
+        """Returns the largest absolute value of every float result by its MIL name, in the order of computation.
+
+        In the mode ``widened`` a value above 65504 tells where fp16 would overflow. Infinity and NaN are kept.
+        """
+        largest: dict[str, float] = {}
+
+        def measure(_: Operation, name: str, value: Tensor) -> None:
+            if value.is_floating_point() and value.numel():
+                largest[name] = float(value.abs().max())
+
+        self._run(batch, measure)
+        return largest
+
+    def _run(self, batch: Inputs, observe: Observe | None) -> Sequence[Array]:
+        given = batch if isinstance(batch, Mapping) else {self._only_input().name: batch}
+        tensors = {}
+        for feature in self.inputs:
+            if feature.name not in given:
+                raise ArtifactError(f"the model has an input {feature.name!r}, and no value was given for it")
+            array = given[feature.name]
+            if not feature.takes(array.shape):
+                raise ArtifactError(
+                    f"the model takes {feature.name!r} in the shape {feature.show_shapes()}, "
+                    f"and was given {list(array.shape)}"
+                )
+            tensors[feature.name] = torch.from_numpy(np.ascontiguousarray(array))
+        results = self._evaluator.run(tensors, observe=observe)
+        return [_to_array(results[feature.name]) for feature in self.outputs]
+
+    def _only_input(self) -> Feature:
+        if len(self.inputs) != 1:
+            names = ", ".join(feature.name for feature in self.inputs)
+            raise ArtifactError(f"the model has {len(self.inputs)} inputs: {names}", "give the values by name")
+        return self.inputs[0]
+
+
+def _find_description(description: Any, function: str | None) -> tuple[Any, str]:
+    """Returns the message that describes a function's inputs and outputs, and the function's name."""
+    functions = {message.name: message for message in description.functions}
+    if not functions:
+        return description, function or "main"
+    name = function or description.defaultFunctionName
+    if name not in functions:
+        raise ArtifactError(f"the model has no function {name!r}", f"it has: {', '.join(sorted(functions))}")
+    return functions[name], name
+
+
+def _find_labels(function: Function) -> tuple[str | int, ...]:
+    """Returns a classifier's labels, which stand in its last op."""
+    for operation in function.operations:
+        if operation.type == "classify":
+            for argument in operation.inputs.get("classes", ()):
+                if isinstance(argument, Literal) and not isinstance(argument.value, str):
+                    return tuple(argument.value if isinstance(argument.value, tuple) else argument.value.tolist())
+    return ()
+
+
+def _check_names(function: Function, inputs: Sequence[Feature], outputs: Sequence[Feature]) -> None:
+    """Raises ArtifactError when the description and the program do not speak of the same inputs and outputs."""
+    taken = {named.name for named in function.inputs if isinstance(named.type, TensorType)}
+    described = {feature.name for feature in inputs}
+    if taken != described:
+        raise ArtifactError(f"the model describes the inputs {sorted(described)}, and its program has {sorted(taken)}")
+    for feature in outputs:
+        if feature.name not in function.outputs:
+            raise ArtifactError(f"the model describes an output {feature.name!r}, which its program does not have")
+
+
+def _to_array(value: Value) -> Array:
+    if not isinstance(value, Tensor):
+        raise ArtifactError("an output of the model is not a tensor")
+    return value.float().numpy()

@@ -1,0 +1,53 @@
+"""Weight files: blobs of numbers, each behind 64 bytes that describe it."""
+
+import math
+import struct
+from pathlib import Path
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray, DataType, packed_size, unpack
+
+# At a blob's offset: magic, type, size in bytes and offset of the data, unused bits of the last byte.
+_METADATA = struct.Struct("<IIQQQ")
+_METADATA_SIZE = 64
+_MAGIC = 0xDEADBEEF
+
+
+class BlobFile:
+    """A weight file. Each read checks every bound before it allocates.
+
+    The file is read, not mapped: a mapping of a file that shrinks meanwhile would kill the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+
+    def read(self, offset: int, data_type: DataType, shape: tuple[int, ...]) -> AnyArray:
+        """Returns the blob whose description stands at the offset.
+
+        Raises:
+            ArtifactError: the file is shorter than the blob, or holds something else at the offset.
+        """
+        if offset + _METADATA_SIZE > self._size:
+            raise self._damaged(f"it ends at byte {self._size:,} and the program reads a weight at {offset:,}")
+        count = math.prod(shape)
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            magic, blob_type, size, start, _ = _METADATA.unpack(file.read(_METADATA.size))
+            if magic != _MAGIC:
+                raise self._damaged(f"there is no weight at byte {offset:,}, where the program reads one")
+            if blob_type != data_type.blob or size != packed_size(data_type, count):
+                raise self._damaged(
+                    f"the weight at byte {offset:,} is not the {data_type.name} {list(shape)} that the program reads"
+                )
+            if start + size > self._size:
+                raise self._damaged(f"it ends at byte {self._size:,}, and a weight reaches to {start + size:,}")
+            file.seek(start)
+            return unpack(file.read(size), data_type, count).reshape(shape)
+
+    def _damaged(self, reason: str) -> ArtifactError:
+        return ArtifactError(
+            f"{self._path.name} does not fit the model: {reason}",
+            "the file is cut short or belongs to another model; export or copy the package again",
+        )

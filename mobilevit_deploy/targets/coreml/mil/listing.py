@@ -1,0 +1,48 @@
+"""The operations of a package, for ``mvd inspect``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.operations import Operation, Tensor
+
+
+def read_operations(path: Path) -> list[Operation]:
+    """Returns the operations of an .mlpackage, constants left out.
+
+    Raises:
+        ArtifactError: the folder is damaged, or its model is not an ML Program.
+    """
+    return [
+        operation
+        for function in Package(path).model.mlProgram.functions.values()
+        for block in function.block_specializations.values()
+        for operation in _operations(function, block)
+    ]
+
+
+def _operations(function: Any, block: Any) -> Iterator[Operation]:
+    known = {item.name: _tensor(item.type) for item in function.inputs}
+    for operation in block.operations:
+        outputs = [_tensor(item.type) for item in operation.outputs]
+        known |= {item.name: tensor for item, tensor in zip(operation.outputs, outputs, strict=True)}
+        if operation.type == "const" or operation.type.startswith("constexpr_"):
+            continue
+        names = [binding.name for argument in operation.inputs.values() for binding in argument.arguments]
+        yield Operation(
+            operation.type,
+            operation.outputs[0].name if operation.outputs else operation.type,
+            tuple(known[name] for name in names if name in known),
+            tuple(outputs),
+            any(item.name in block.outputs for item in operation.outputs),
+        )
+
+
+def _tensor(value_type: Any) -> Tensor:
+    tensor = value_type.tensorType
+    shape = tuple(int(dim.constant.size) if dim.HasField("constant") else "?" for dim in tensor.dimensions)
+    return Tensor(
+        shape,
+        type(tensor).DESCRIPTOR.fields_by_name["dataType"].enum_type.values_by_number[tensor.dataType].name.lower(),
+    )

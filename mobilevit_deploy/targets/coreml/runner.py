@@ -1,0 +1,104 @@
+"""Core ML itself, through coremltools: on a Mac only, and there on the compute units that its chip has."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading
+from mobilevit_deploy.targets.coreml.evaluator import READINGS, MilRunner
+from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
+from mobilevit_deploy.targets.coreml.mil.package import Package
+
+# CPU only is the reference of Apple's own kernels; all units lets Core ML choose, as an app does.
+COMPUTE_UNITS = ("CPU_ONLY", "ALL")
+
+
+def open_all(path: Path, function: str | None = None) -> "list[Opener | NotMeasured]":
+    """Returns what opens a package op by op, on any machine, and in Core ML."""
+    return [partial(MilRunner, path, function=function), *core_ml_runners(path, function)]
+
+
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
+    """Returns what opens a package so that it is computed in float32."""
+    return partial(MilRunner, path, READINGS[reading], function)
+
+
+def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
+    """Returns what every operation computes; raises ArtifactError."""
+    return MilRunner(path, READINGS[reading], function).observe_all(batch)
+
+
+def takes_batch(path: Path, batch: int) -> bool:
+    """Tells whether one prediction of a package takes so many images; raises ArtifactError."""
+    description = Package(path).model.description
+    shape = describe(description.input[0]).shape if len(description.input) == 1 else ()
+    return shape[:1] == (batch,)
+
+
+def core_ml_runners(path: Path, function: str | None) -> list[Callable[[], "CoreMLRunner"] | NotMeasured]:
+    """Returns what opens a package in Core ML on each choice of compute units; off macOS, that nothing does."""
+    if sys.platform == "darwin":
+        return [partial(CoreMLRunner, path, units, function) for units in COMPUTE_UNITS]
+    reason = "Core ML itself runs on macOS only"
+    return [NotMeasured("coreml", {"compute_units": units}, reason) for units in COMPUTE_UNITS]
+
+
+class CoreMLRunner:
+    """An ``.mlpackage`` in Core ML."""
+
+    name = "coreml"
+
+    def __init__(self, path: Path, compute_units: str, function: str | None = None) -> None:
+        """Compiles and loads a package; raises ArtifactError when Core ML refuses it.
+
+        Args:
+            path: the folder.
+            compute_units: a member of ``coremltools.ComputeUnit``.
+            function: of a model that has more than one; its default function if none is named.
+        """
+        described = MilRunner(path, function=function)  # reads the names; Core ML returns outputs in no order
+        (self._input,) = described.inputs
+        self._outputs = described.outputs
+        self.settings: Mapping[str, str] = {"compute_units": compute_units}
+        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
+
+        try:
+            with quiet_coreml():
+                import coremltools
+
+                units = coremltools.ComputeUnit[compute_units]
+                self._model = coremltools.models.MLModel(str(path), compute_units=units, function_name=function)
+        except Exception as error:  # what Core ML raises reaches Python as many kinds
+            raise ArtifactError(f"Core ML does not load {path.name}: {str(error).splitlines()[0]}") from error
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        try:
+            results = self._model.predict({self._input.name: self._prepare(batch)})
+        except Exception as error:
+            raise ArtifactError(f"Core ML does not run the model: {str(error).splitlines()[0]}") from error
+        return [_in_order(results[feature.name], feature) for feature in self._outputs]
+
+    def _prepare(self, batch: Array) -> Any:
+        """Returns an array as it is, and an image's pixel values, (1, C, H, W), as the image that Core ML takes."""
+        if self._input.kind != "image":
+            return batch
+        from PIL import Image
+
+        pixels = batch[0].round().clip(0, 255).astype(np.uint8)  # (C, H, W)
+        if len(pixels) == 1:
+            return Image.fromarray(pixels[0])
+        # Core ML is given RGB, and hands the model the layout that it asks for.
+        ordered = pixels[::-1] if self._input.color == "BGR" else pixels
+        return Image.fromarray(np.ascontiguousarray(ordered.transpose(1, 2, 0)))
+
+
+def _in_order(value: Any, feature: Feature) -> Array:
+    """Returns an output as an array; probabilities come as a dictionary by label."""
+    if feature.kind == "probabilities":
+        return np.array([[value[label] for label in feature.labels]], dtype=np.float32)
+    return np.asarray(value, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""ExecuTorch: converter, runner, int8, and the reader of ``.pte`` files."""

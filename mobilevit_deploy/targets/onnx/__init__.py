@@ -1,0 +1,1 @@
+"""ONNX: converter, runner, int8, and the child processes that simplify, time and profile."""

@@ -1,0 +1,121 @@
+"""ONNX Runtime on the CPU."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import onnxruntime
+from onnx import ValueInfoProto, load_model_from_string
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
+from mobilevit_deploy.system.deadline import deadline
+from mobilevit_deploy.targets.onnx.exact import Change, change_for
+from mobilevit_deploy.targets.onnx.files import load_onnx
+from mobilevit_deploy.targets.onnx.inputs import takes_batch as takes_batch
+
+# What it logs as an error it raises as well; its log would show a file's own names unchanged on the terminal.
+SILENT = 4
+LONGEST_RUN_S = 300
+
+# On an x86 without VNNI, pairs of int8 products are added in 16 bits, where they overflow. This sums in 32 everywhere.
+EXACT_INT8 = ("session.x64quantprecision", "1")
+
+Optimization = Literal["disabled", "all"]
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+
+
+class OnnxRuntimeRunner:
+    """An ONNX file in ONNX Runtime, with its graph optimisations off or all on."""
+
+    name = "onnxruntime"
+
+    def __init__(
+        self, path: Path, optimization: Optimization, change: Change | None = None, rounding: str = ""
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: of the file.
+            optimization: of the graph, by ONNX Runtime.
+            change: reads the file as another model.
+            rounding: what that model leaves out, for reports.
+
+        Raises:
+            ArtifactError: ONNX Runtime refuses it.
+        """
+        levels = onnxruntime.GraphOptimizationLevel
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = {
+            "disabled": levels.ORT_DISABLE_ALL,
+            "all": levels.ORT_ENABLE_ALL,
+        }[optimization]
+        options.log_severity_level = SILENT
+        # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*EXACT_INT8)
+        self.settings: Mapping[str, str] = {
+            "graph_optimization": optimization,
+            **({"rounding": rounding} if rounding else {}),
+        }
+        self._session = _open(path, change(path) if change else str(path), options)
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        """Returns the outputs; raises ArtifactError when the file cannot be run, or does not come to an end."""
+        options = onnxruntime.RunOptions()
+        # A loop may count its turns in the graph; Python sees no Ctrl-C while native code runs.
+        with deadline(LONGEST_RUN_S, lambda: setattr(options, "terminate", True)) as late:
+            try:
+                outputs: Sequence[Array] = self._session.run(None, {self._input: batch}, options)
+            except Exception as error:
+                reason = "stopped it" if late.is_set() else f"does not run the file: {str(error).splitlines()[0]}"
+                raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
+        return outputs
+
+
+def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
+    """Returns what opens a file with ONNX Runtime's graph optimisations off, and with all of them."""
+    return [partial(OnnxRuntimeRunner, path, optimization) for optimization in get_args(Optimization)]
+
+
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener:
+    """Returns what opens a file as another model that rounds nothing."""
+    return partial(OnnxRuntimeRunner, path, "disabled", change_for(reading, like), "weights only")
+
+
+def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
+    """Returns what every node computes; raises ArtifactError."""
+    return observe_nodes(path, batch, change_for(reading, like))
+
+
+def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ArtifactError(
+            f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
+            "after an export, --opset with another version may help; a file from elsewhere may be damaged",
+        ) from error
+
+
+def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> list[Observed]:
+    """Returns what every node but those that only round computes, in order, with none fused; raises ArtifactError."""
+    model = load_model_from_string(change(path)) if change else load_onnx(path, weights=True)
+    known = {value.name for value in model.graph.output}
+    kinds = {
+        name: node.op_type
+        for node in model.graph.node
+        for name in node.output
+        if name and (name in known or node.op_type not in ROUNDING)
+    }
+    model.graph.output.extend(ValueInfoProto(name=name) for name in kinds if name not in known)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = SILENT
+    session = _open(path, model.SerializeToString(), options)
+    names = list(kinds)
+    values = session.run(names, {session.get_inputs()[0].name: batch})
+    return [Observed(name, kinds[name], np.asarray(value)) for name, value in zip(names, values, strict=True)]

@@ -1,0 +1,66 @@
+"""Graphs as one list of operations, which the rules read.
+
+ATen calls of a captured graph, and what an artifact holds (every target reads its own): each becomes an ``Operation``
+with its kind in the format's own spelling, its place, and the shapes and types of what goes in and out.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Shape and element type; a dimension that is not fixed is a text."""
+
+    shape: Shape
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        """Returns the number of elements, a free dimension counted as 1."""
+        return math.prod(size if isinstance(size, int) else 1 for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation.
+
+    ``at`` is the module path where the format keeps it, else the operation's own name; ``last`` says that
+    its result leaves the graph.
+    """
+
+    kind: str
+    at: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    last: bool = False
+
+
+def from_graph(graph: Any) -> list[Operation]:
+    """Returns the ATen calls of a ``mobilevit_deploy.graph.graph.Graph``."""
+    from torch.utils import _pytree as pytree
+
+    from mobilevit_deploy.graph.graph import module_path, op_name
+
+    def tensors(value: object) -> tuple[Tensor, ...]:
+        leaves = pytree.tree_leaves(value)
+        return tuple(
+            Tensor(tuple(leaf.shape), str(leaf.dtype).removeprefix("torch."))
+            for leaf in leaves
+            if hasattr(leaf, "dtype")
+        )
+
+    return [
+        Operation(
+            op_name(node),
+            module_path(node) or node.name,
+            tensors([item.meta.get("val") for item in node.all_input_nodes]),
+            tensors(node.meta.get("val")),
+            any(reader.op == "output" for reader in node.users),
+        )
+        for node in graph.nodes
+        if op_name(node)
+    ]

@@ -1,0 +1,1 @@
+"""Whether an artifact computes what PyTorch computed, and where it does not."""

@@ -1,0 +1,83 @@
+"""Comparisons as JSON; the keys are a contract with scripts and CI: add to them, do not change them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mobilevit_deploy.catalog.catalog import is_reconstruction
+from mobilevit_deploy.system.json_text import SCHEMA
+
+if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+    from mobilevit_deploy.loading.model import WeightsOrigin
+    from mobilevit_deploy.verification.accuracy import Accuracy
+    from mobilevit_deploy.verification.parity import Leg, ParityReport
+    from mobilevit_deploy.verification.verify import VerifyReport
+
+
+def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
+    """Returns where the weights came from."""
+    return {
+        "trained": weights.trained,
+        "path": weights.path,
+        "sha256": weights.sha256,
+        "key": weights.key,
+        "not_loaded": list(weights.not_loaded),
+    }
+
+
+def verify_document(report: VerifyReport) -> dict[str, Any]:
+    """Returns what was found of one artifact on disk."""
+    return {
+        "schema": SCHEMA,
+        "artifact": str(report.artifact),
+        "target": report.target,
+        "sha256": report.sha256,
+        "bytes": report.bytes,
+        "model": report.model,
+        "reconstruction": is_reconstruction(report.model),
+        "weights": weights_document(report.weights),
+        "precision": report.precision,
+        "parity": parity_document(report.parity),
+        "accuracy": accuracy_document(report.accuracy),
+        "divergence": None if report.divergence is None else vars(report.divergence),
+        "warnings": list(report.warnings),
+        "seconds": report.seconds,
+    }
+
+
+def parity_document(parity: ParityReport) -> dict[str, Any]:
+    """Returns the status and every leg."""
+    return {
+        "status": parity.status,
+        "reason": parity.reason,
+        "legs": [_leg(leg) for leg in parity.legs],
+        "not_run": [vars(leg) for leg in parity.not_run],
+    }
+
+
+def accuracy_document(accuracy: Accuracy | None) -> dict[str, Any] | None:
+    """Returns the counts; None where no images were given."""
+    return None if accuracy is None else vars(accuracy)
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    """Returns a leg with the worst figures over its outputs, then each output's own."""
+    agreements = [output.top1_agreement for output in leg.outputs if output.top1_agreement is not None]
+    return {
+        "subject": leg.subject,
+        "reference": leg.reference,
+        "runner": leg.runner,
+        "settings": dict(leg.settings),
+        "precision": leg.precision,
+        "size": list(leg.size),
+        "samples": leg.samples,
+        "max_abs": max((output.max_abs for output in leg.outputs), default=None),
+        "max_rel": max((output.max_rel for output in leg.outputs), default=None),
+        "snr_db": min((output.snr_db for output in leg.outputs), default=None),
+        "top1_agreement": min(agreements, default=None),
+        "spread": min((output.spread for output in leg.outputs), default=None),
+        "tolerance": leg.tolerance.model_dump(exclude={"half_sums"}),
+        "passed": leg.passed,
+        "reasons": list(leg.reasons),
+        "outputs": [vars(output) for output in leg.outputs],
+    }

@@ -1,0 +1,271 @@
+"""The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images.batches import Classes, batches, fill_batches
+from mobilevit_deploy.images.user_images import ImageSet
+from mobilevit_deploy.pipeline.prepare import (
+    Plan,
+    Prepared,
+    ReadyForTarget,
+    borders_of,
+    resize_model,
+    structured_images,
+)
+from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.base import Array, NotMeasured, Opener
+from mobilevit_deploy.runners.reference import TorchRunner
+from mobilevit_deploy.runners.rewritten_graph import GraphRunner
+from mobilevit_deploy.targets.artifact import Artifact
+from mobilevit_deploy.targets.registry import runners_for, unrounded
+from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
+from mobilevit_deploy.verification.half_range import warn_of_overflow
+from mobilevit_deploy.verification.parity import ARTIFACT, PYTORCH, Candidate, Comparison, Expected
+
+UNROUNDED = "half precision, unrounded"
+INT8_UNROUNDED = "int8, unrounded"
+HELD_OUT = "PyTorch, on images held out of calibration"
+GIVEN = "PyTorch, on your images"
+REPEATED = "same export, unrounded"
+REPEATED_TOLERANCE = {
+    "max_rel": 1e-3,
+    "snr_db": 40.0,
+    "reason": "another release's k-means may end in other tables: 1e-5 was seen; other weights differ by tenths",
+}
+# Of an int8 file on images of another kind than it was calibrated on.
+OTHER_IMAGES_TOLERANCE = {
+    "max_rel": 5e-1,
+    "snr_db": 0.0,
+    "reason": "calibrated on images of another kind: cas_vit_xs by structured ones, measured on digits, comes to 0.36",
+}
+
+
+def expect(
+    module: nn.Module,
+    images: Array,
+    batch: int,
+    names: Sequence[str],
+    borders: Borders,
+    description: str = PYTORCH,
+) -> Expected:
+    """Runs PyTorch on the images as an artifact with these borders sees them.
+
+    Args:
+        module: before any rewrite.
+        images: normalised, (N, C, H, W).
+        batch: of the artifact.
+        names: of the outputs.
+        borders: of the artifact.
+        description: of PyTorch on these images, where they are no structured ones.
+    """
+    return Expected(
+        borders.reference(TorchRunner(module)),
+        borders.images(images),
+        batch,
+        names,
+        exact=lambda: borders.reference(TorchRunner(module, torch.float64)),
+        description=description,
+    )
+
+
+def expect_for_target(prepared: Prepared, ready: ReadyForTarget) -> Expected:
+    """Runs PyTorch on the structured images as the target's artifact sees them."""
+    model, names = prepared.model, [output.name for output in ready.outputs]
+    return expect(model.module, prepared.images, model.input_shape[0], names, borders_of(ready))
+
+
+def expect_for_artifact(prepared: Prepared, ready: ReadyForTarget, expected: Expected) -> Expected:
+    """Returns what the artifact itself is compared with; for int8, on images of the kind that it was calibrated on.
+
+    Its ranges need not hold what other images come to. These are images that calibration did not see.
+    """
+    calibration, batch = prepared.calibration, prepared.model.input_shape[0]
+    if calibration is None or calibration.structured:
+        return expected
+    images = fill_batches(calibration.held_out, batch)
+    return expect(prepared.model.module, images, batch, expected.names, borders_of(ready), HELD_OUT)
+
+
+def compare_graph(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, expected: Expected, comparison: Comparison
+) -> tuple[str, ...]:
+    """Adds the leg of the rewritten graph; returns warnings of values that the precision will not hold."""
+    runner, borders = GraphRunner(ready.graph), borders_of(ready)
+    (opener,) = borders.openers([lambda: runner])
+    comparison.add(Candidate("rewritten graph", "fp32", plan.recipe.tolerances["fp32"], [opener]), expected)
+    if plan.precision in ("fp32", "int8"):  # the others hold half-precision values
+        return ()
+    if prepared.given and not isinstance(opener, NotMeasured):
+        feed = opener()
+        for batch, _ in batches(prepared.given.images, prepared.model.input_shape[0]):
+            feed.run(batch)
+    return warn_of_overflow(ready.graph, runner.largest, ready.app.keep_fp32)
+
+
+def compare_artifact(
+    plan: Plan,
+    ready: ReadyForTarget,
+    artifact: Artifact,
+    expected: Expected,
+    comparison: Comparison,
+    own: Expected | None = None,
+) -> None:
+    """Adds a leg for each step of the conversion, and those of the artifact, re-read from disk.
+
+    Args:
+        plan: of the export.
+        ready: the graph that was converted.
+        artifact: what was written.
+        expected: on the structured images.
+        comparison: takes the legs.
+        own: for the artifact itself, where that is another.
+    """
+    recipe, borders = plan.recipe, borders_of(ready)
+    for step in artifact.intermediates:
+        # One runner tells at which step a difference comes in; what only a Mac runs is asked of the artifact alone.
+        openers = borders.openers(runners_for(artifact.target, step.path))[:1]
+        comparison.add(Candidate(step.subject, step.precision, recipe.tolerances[step.precision], openers), expected)
+    tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
+    openers = borders.openers(runners_for(artifact.target, artifact.path))
+    comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), own or expected)
+    paths = {step.precision: step.path for step in artifact.intermediates}
+    half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
+    if half is None or "fp32" not in paths:
+        return
+    if ready.app.keep_fp32 and plan.precision != "int8":
+        comparison.leave_out(UNROUNDED, "with --keep-fp32 not all weights are rounded")
+    else:
+        subject = INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED
+        compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison, subject=subject)
+
+
+def compare_unrounded(
+    target: str,
+    float32: Path,
+    half: Path,
+    expected: Expected,
+    recipe: Recipe,
+    borders: Borders,
+    comparison: Comparison,
+    function: str | None = None,
+    subject: str = UNROUNDED,
+) -> None:
+    """Adds the leg that holds a half-precision or int8 file to float32's tolerance, without rounding on either side.
+
+    Half precision's own tolerance hides a wrong epsilon, a wrong form of GELU, and a small wrong weight: of corruptions
+    that change the output by more than 1e-4 it caught two thirds (see benchmarks/mutations.py), and this leg all.
+
+    Args:
+        target: of both files.
+        float32: a conversion of the same graph, itself compared with PyTorch.
+        half: the file.
+        expected: for its images.
+        recipe: whose float32 tolerance holds.
+        borders: of both files.
+        comparison: takes the leg.
+        function: of the half-precision file, if it has more than one.
+        subject: of the leg.
+    """
+    first = unrounded(target, float32, reading="rounded constants", like=half)
+    second = unrounded(target, half, function)
+    tolerance = recipe.tolerances["fp32"]
+    _compare_pair(subject, "float32, weights rounded", (first, second), expected, tolerance, borders, comparison)
+
+
+def compare_repeated(
+    target: str,
+    again: Path,
+    file: Path,
+    expected: Expected,
+    recipe: Recipe,
+    borders: Borders,
+    comparison: Comparison,
+    function: str | None = None,
+) -> None:
+    """Adds the leg that holds a file to the same export, made again: both in float32, where they may not differ.
+
+    For compressed files, whose own tolerance is wide: the weights are the same only if the checkpoint, the program and
+    the compression are.
+    """
+    first, second = unrounded(target, again), unrounded(target, file, function)
+    tolerance = recipe.tolerances["fp32"].model_copy(update=REPEATED_TOLERANCE)
+    _compare_pair(REPEATED, "the export, made again", (first, second), expected, tolerance, borders, comparison)
+
+
+def _compare_pair(
+    subject: str,
+    description: str,
+    pair: tuple[Opener | None, Opener | None],
+    expected: Expected,
+    tolerance: Tolerance,
+    borders: Borders,
+    comparison: Comparison,
+) -> None:
+    """Adds the leg of the second of two files against the first, where a runner can compute without rounding."""
+    openers = borders.openers([opener for opener in pair if opener is not None])
+    able = [opener for opener in openers if not isinstance(opener, NotMeasured)]
+    if len(able) < 2:
+        return
+    first, second = able
+    try:
+        reference = Expected(first(), expected.images, expected.batch, expected.names, description=description)
+    except ArtifactError:
+        return  # the runner lacks an op, which the legs before this one say
+    comparison.add(Candidate(subject, "fp32", tolerance, [second]), reference)
+
+
+def compare_other_sizes(
+    plan: Plan, prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, comparison: Comparison
+) -> None:
+    """Adds the artifact's legs at every size beside the default one."""
+    borders, names = borders_of(ready), [output.name for output in ready.outputs]
+    tolerance = choose_tolerance(plan.recipe, plan.precision, plan.compression.prune if plan.compression else None)
+    for entry in artifact.entries[1:]:
+        sized = resize_model(prepared.model, entry.shape[2:])
+        expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        openers = borders.openers(runners_for(artifact.target, artifact.path, entry.function))
+        comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), expected)
+        if entry.function and plan.precision != "fp32":
+            comparison.leave_out(UNROUNDED, f"the function {entry.function} has no float32 conversion of its own")
+        elif artifact.intermediates and not (plan.compression or ready.app.keep_fp32):
+            float32 = artifact.intermediates[0].path
+            compare_unrounded(artifact.target, float32, artifact.path, expected, plan.recipe, borders, comparison)
+
+
+def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:
+    """Returns a recipe's tolerance for an artifact; a pruned one has its own."""
+    return recipe.pruning.tolerance if prune and recipe.pruning else recipe.tolerances[precision]
+
+
+def measure_given(
+    reference: Classes,
+    images: ImageSet,
+    batch: int,
+    borders: Borders,
+    openers: Sequence[Opener | NotMeasured],
+    progress: Callable[[str], None],
+) -> Accuracy | None:
+    """Returns what the user's images say; None where no runner here runs the artifact, which parity reports.
+
+    Args:
+        reference: PyTorch's classes of them.
+        images: the user's.
+        batch: of the artifact.
+        borders: of the artifact.
+        openers: of the artifact; the first that this machine has is taken.
+        progress: called with a line of text now and then.
+    """
+    for opener in borders.openers(openers):
+        if isinstance(opener, NotMeasured):
+            continue
+        try:
+            return measure_accuracy(reference, opener(), images, batch, progress)
+        except ArtifactError:
+            return None
+    return None

@@ -1,0 +1,280 @@
+"""Parity of what lies on disk: an artifact beside the model that it says it was made from, or that it is given."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.model_card import Preprocessing
+from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
+from mobilevit_deploy.graph.source_lines import root_cause
+from mobilevit_deploy.images.batches import fill_batches
+from mobilevit_deploy.images.user_images import ImageSet, read_images
+from mobilevit_deploy.loading.checkpoint import WeightsChoice
+from mobilevit_deploy.loading.model import LoadedModel, WeightsOrigin, load_model
+from mobilevit_deploy.pipeline import provenance
+from mobilevit_deploy.pipeline.origin import find_recipe, model_request
+from mobilevit_deploy.pipeline.prepare import structured_images
+from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
+from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again, reconstruct
+from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.reference import TorchRunner
+from mobilevit_deploy.system.hashing import measure_files
+from mobilevit_deploy.targets.app_options import AppOptions
+from mobilevit_deploy.targets.artifact import FileDescription
+from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
+from mobilevit_deploy.targets.registry import describe_file, runners_for
+from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.divergence import Divergence
+from mobilevit_deploy.verification.legs import (
+    GIVEN,
+    INT8_UNROUNDED,
+    OTHER_IMAGES_TOLERANCE,
+    UNROUNDED,
+    choose_tolerance,
+    compare_repeated,
+    compare_unrounded,
+    expect,
+    measure_given,
+)
+from mobilevit_deploy.verification.locate import locate
+from mobilevit_deploy.verification.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What to verify; ``None`` leaves the choice to the artifact's own metadata.
+
+    Attributes:
+        artifact: a ``.onnx`` file or an ``.mlpackage`` folder.
+        model: of the catalog, or ``file.py:function``.
+        checkpoint: with the weights.
+        weights: of that checkpoint.
+        recipe: whose tolerances hold.
+        images: the user's own, at most ``largest_count`` of them, see ``read_images``.
+        tight: hold the file to float32's tolerance, by converting the model again.
+        locate: find the first module that diverges.
+    """
+
+    artifact: Path
+    model: str | None = None
+    checkpoint: Path | None = None
+    weights: WeightsChoice | None = None
+    recipe: str | None = None
+    images: Path | None = None
+    largest_count: int | None = None
+    tight: bool = False
+    locate: bool = False
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found of one artifact.
+
+    ``divergence`` is what ``locate`` found: None where nothing diverges, or where it was not asked for.
+    """
+
+    artifact: Path
+    target: str
+    sha256: str
+    bytes: int
+    model: str
+    weights: WeightsOrigin
+    precision: Precision
+    parity: ParityReport
+    accuracy: Accuracy | None
+    located: bool
+    divergence: Divergence | None
+    warnings: tuple[str, ...]
+    seconds: float = field(default=0.0)
+
+
+class VerifyFailedError(CheckFailedError):
+    """An artifact that does not compute what PyTorch computes, with its report."""
+
+    def __init__(self, report: VerifyReport) -> None:
+        hint = "the same command with --locate names the first module that differs"
+        super().__init__(f"{report.artifact.name}: {report.parity.reason}", None if report.located else hint)
+        self.report = report
+
+
+def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: None) -> VerifyReport:
+    """Compares an artifact with PyTorch.
+
+    Raises:
+        ArtifactError: the file is damaged, or no runner here can run it.
+        MvdError: the model or its weights cannot be found or loaded.
+        VerifyFailedError: it computes something else.
+    """
+    start = time.perf_counter()
+    file = describe_file(request.artifact)
+    noted = provenance.parse(file.metadata, file.path.name)
+    recipe = find_recipe(file, noted, request.recipe)
+    progress(f"loading {request.model or (noted.model if noted else 'the model')}")
+    wanted, warnings = model_request(
+        file, noted, model=request.model, checkpoint=request.checkpoint, weights=request.weights
+    )
+    model = load_model(wanted)
+    borders = _borders(file, noted)
+    precision = noted.precision if noted else "fp16" if file.half else "fp32"
+    _check_app(file, noted)
+    if not noted and request.checkpoint is None and not catalog.is_own_code(wanted.name):
+        warnings.append("compared with random weights: --checkpoint FILE gives those that the file was made from")
+    if request.tight and precision == "fp32":
+        raise UsageError("--tight, but an fp32 file is held to float32's tolerance already", "leave --tight out")
+    progress(f"comparing {file.path.name} with PyTorch")
+    given = _read_given(request, model, noted)
+    own = given if precision == "int8" else None
+    comparison, expected = _compare(file, noted, recipe, precision, model, borders, own)
+    made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and both below may need it
+    if request.tight:
+        progress("converting the model again in float32")
+        _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
+    parity = comparison.report()
+    accuracy = _measure(given, file, model, borders, progress)
+    divergence = None
+    if request.locate and parity.status == "failed":
+        progress("comparing every intermediate value")
+        try:
+            divergence = locate(made(), file, noted, recipe, precision)
+        except ArtifactError as error:  # such as a file from elsewhere, whose names say nothing
+            warnings.append(f"not located: {error.message}")
+    sha256, size = measure_files(file.path)
+    report = VerifyReport(
+        artifact=file.path,
+        target=file.target,
+        sha256=sha256,
+        bytes=size,
+        model=model.name,
+        weights=model.weights,
+        precision=precision,
+        parity=parity,
+        accuracy=accuracy,
+        located=request.locate,
+        divergence=divergence,
+        warnings=tuple(warnings),
+        seconds=round(time.perf_counter() - start, 3),
+    )
+    if parity.status == "failed":
+        raise VerifyFailedError(report)
+    if parity.status == "not_measured":
+        raise ArtifactError(f"{file.path.name} was not verified: {parity.reason}")
+    return report
+
+
+def _check_app(file: FileDescription, noted: Provenance | None) -> None:
+    """Raises CheckFailedError when what an app relies on is not what the export wrote."""
+    if noted is None:
+        return
+    if file.color and noted.image and file.color != noted.image.color:
+        raise CheckFailedError(
+            f"{file.path.name} takes a {file.color} image, and was exported for {noted.image.color}", "export it again"
+        )
+    if noted.labels_sha256 and hash_labels(file.labels) != noted.labels_sha256:
+        raise CheckFailedError(f"the labels of {file.path.name} are not those of its export", "export it again")
+
+
+def _borders(file: FileDescription, noted: Provenance | None) -> Borders:
+    image = noted.image if noted else None
+    if file.image and image is None:
+        raise ArtifactError(
+            f"{file.path.name} takes an image, and does not say how its model's images are normalised",
+            "verify a package that mvd exported, or one that takes an array",
+        )
+    return Borders(image if file.image else None, file.probabilities)
+
+
+def _compare(
+    file: FileDescription,
+    noted: Provenance | None,
+    recipe: Recipe,
+    precision: Precision,
+    model: LoadedModel,
+    borders: Borders,
+    own: ImageSet | None,
+) -> tuple[Comparison, Expected]:
+    """Compares at every size that the artifact takes; returns what was expected at the first.
+
+    An int8 file's ranges hold images of the kind that it was calibrated on, so it is compared on the user's ``own``.
+    """
+    tolerance = choose_tolerance(recipe, precision, noted.prune if noted else None)
+    if own is None and noted and noted.calibration and noted.calibration.source != STRUCTURED:
+        tolerance = tolerance.model_copy(update=OTHER_IMAGES_TOLERANCE)
+    comparison, first = Comparison(), None
+    for entry in file.entries:
+        sized = replace(model, input_shape=entry.shape)
+        names = [output.name for output in file.outputs]
+        try:
+            expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+        except Exception as error:  # the model is the user's, and may be another than the artifact's
+            raise ModelCodeError(
+                f"{model.name} does not run as {file.path.name} does, on {list(entry.shape)}: {root_cause(error)}",
+                "is it the model that the artifact was made from?",
+            ) from error
+        openers = borders.openers(runners_for(file.target, file.path, entry.function))
+        first = first or expected
+        if own is not None:
+            images = fill_batches(own.images[:HELD_OUT_IMAGES], entry.shape[0])
+            expected = expect(sized.module, images, entry.shape[0], names, borders, GIVEN)
+        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
+    assert first is not None  # a description has at least one entry
+    return comparison, first
+
+
+def _compare_tightly(
+    made: Reconstructed,
+    file: FileDescription,
+    noted: Provenance | None,
+    recipe: Recipe,
+    precision: Precision,
+    borders: Borders,
+    expected: Expected,
+    comparison: Comparison,
+) -> None:
+    """Adds the legs of the export's own conversions, made again."""
+    with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
+        path = Path(folder) / f"float32{file.path.suffix}"
+        convert_again(made, noted, file, recipe, path, precision="fp32")
+        openers = borders.openers(runners_for(file.target, path))[:1]
+        comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
+        function = file.entries[0].function
+        if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
+            subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
+            compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
+        else:
+            again = Path(folder) / f"again{file.path.suffix}"
+            convert_again(made, noted, file, recipe, again, precision=precision)
+            compare_repeated(file.target, again, file.path, expected, recipe, borders, comparison, function)
+    for entry in file.entries[1:]:
+        size = "x".join(map(str, entry.shape[2:]))
+        comparison.leave_out(f"{UNROUNDED}, {size}", "--tight converts the model for the first size only")
+
+
+def _read_given(request: VerifyRequest, model: LoadedModel, noted: Provenance | None) -> ImageSet | None:
+    if request.images is None:
+        return None
+    preparation = model.preprocessing or _preprocessing(noted)
+    return read_images(request.images, model.input_shape[1:], preparation, request.largest_count)
+
+
+def _measure(
+    given: ImageSet | None, file: FileDescription, model: LoadedModel, borders: Borders, progress: Progress
+) -> Accuracy | None:
+    if given is None:
+        return None
+    openers = runners_for(file.target, file.path, file.entries[0].function)
+    classes = classify(TorchRunner(model.module), given, model.input_shape[0], progress)
+    return measure_given(classes, given, model.input_shape[0], borders, openers, progress)
+
+
+def _preprocessing(noted: Provenance | None) -> Preprocessing | None:
+    """Returns the normalisation that an image package holds."""
+    if noted is None or noted.image is None:
+        return None
+    return AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing()

@@ -1,0 +1,65 @@
+"""Cards, recipes and devices: every file parses, and a wrong one says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.catalog.target_names import TARGETS
+from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.targets.registry import target
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_file_of_the_data_folders_is_an_entry() -> None:
+    assert {card.family.family for card in catalog.models().values()} == {p.stem for p in (ROOT / "models").glob("*")}
+    assert set(catalog.recipes()) == {path.stem for path in (ROOT / "export_recipes").glob("*")}
+    assert set(catalog.devices()) == {path.stem for path in (ROOT / "devices").glob("*")}
+    architectures = {path.stem for path in (ROOT / "mobilevit_deploy/architectures").glob("[!_]*.py")}
+    assert architectures == {path.stem for path in (ROOT / "models").glob("*")}
+    assert catalog.DEFAULT_MODEL in catalog.models()
+
+
+def test_every_target_has_a_file_and_a_recipe_of_its_name() -> None:
+    assert list(formats()) == list(TARGETS)
+    for name in TARGETS:
+        assert catalog.recipe(name).target == name
+        assert (ROOT / f"mobilevit_deploy/runners/{name}.py").is_file()
+    with pytest.raises(CatalogError, match="no target 'tflite'"):
+        target("tflite")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("version", "verzion"), "verzion: Extra inputs are not permitted"),
+        (('default_precision = "fp32"', "default_precision = 32"), "default_precision: Input should be"),
+        (('default_precision = "fp32"', 'default_precision = "w8"'), "no tolerances for the default precision w8"),
+        (("max_rel = 1e-5", 'max_rel = "small"'), "tolerances.fp32.max_rel"),
+        (("[version]", "[version"), "is not TOML"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((ROOT / "export_recipes/onnx.toml").read_text().replace(*change))
+    with pytest.raises(CatalogError, match=message.replace(".", r"\.")):
+        catalog.recipe(str(path))
+
+
+def test_a_recipe_of_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((ROOT / "export_recipes/onnx.toml").read_text().replace('name = "onnx"', 'name = "mine"', 1))
+    assert catalog.recipe(str(path)).name == "mine"
+    with pytest.raises(CatalogError, match="cannot read"):
+        catalog.recipe(str(tmp_path / "none.toml"))
+
+
+def test_unknown_names_come_with_the_nearest() -> None:
+    with pytest.raises(CatalogError) as caught:
+        catalog.recipe("onx")
+    assert caught.value.hint == "did you mean 'onnx'?"
+    with pytest.raises(CatalogError) as caught:
+        catalog.device("toaster")
+    assert "the devices are: host" in str(caught.value.hint)

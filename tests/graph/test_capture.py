@@ -1,0 +1,126 @@
+"""Capturing models of other hands, and what cannot be captured."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.graph.capture import capture, recapture
+from mobilevit_deploy.graph.graph import module_path
+from tests.conftest import capture_model
+from tests.research.additive_net import Branching, Dictionary, TwoInputs, build
+
+
+def test_names_of_outputs() -> None:
+    image = torch.zeros(1, 3, 32, 32)
+    assert [o.name for o in capture(build().eval(), image, "classify").outputs] == ["logits"]
+    maps = nn.Conv2d(3, 4, 1)
+    assert [o.name for o in capture(maps, image, "features").outputs] == ["features"]
+    assert [o.name for o in capture(maps, image, "classify").outputs] == ["output"]
+    outputs = capture(Dictionary(), torch.zeros(1, 1, 8, 8), "classify").outputs
+    assert [(o.name, o.shape) for o in outputs] == [("maps", (1, 4, 6, 6)), ("input_1", (1, 4))]
+
+
+def test_module_paths_survive_a_second_capture() -> None:
+    captured = capture_model(build(), 1, 3, 32, 32)
+    program = recapture(captured.graph, torch.zeros(1, 3, 32, 32))
+    paths = {module_path(node) for node in program.graph.nodes if node.op == "call_function"}
+    assert {"stem.0", "body.0.gate_a.excite", "body.2.to_qkv", "head_a"} <= paths
+
+
+def test_a_forward_with_two_inputs() -> None:
+    with pytest.raises(CaptureError, match="does not run on an input of shape") as caught:
+        capture_model(TwoInputs(), 1, 3, 8, 8)
+    assert "one image tensor" in str(caught.value.hint)
+
+
+def test_control_flow_names_the_line() -> None:
+    with pytest.raises(CaptureError, match=r"cannot trace.*\(line \d+ of .*additive_net\.py\)") as caught:
+        capture_model(Branching(), 1, 3, 8, 8)
+    assert "torch.where" in str(caught.value.hint)
+
+
+def test_an_output_that_is_no_tensor() -> None:
+    class Counts(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+            return x, 3
+
+    with pytest.raises(CaptureError, match="returns Tensor, int"):
+        capture_model(Counts(), 1, 3, 8, 8)
+
+
+class InPlace(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        changed: torch.Tensor = x.mul_(2).add_(1).sin()
+        return changed
+
+
+class Random(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn_like(x)
+
+
+class Complex(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectrum: torch.Tensor = torch.fft.fft2(x)
+        return spectrum
+
+
+class Infinite(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / 0
+
+
+class Item(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale: Callable[[torch.Tensor], float] = lambda y: float(y.mean().item())  # noqa: E731
+        return x * scale(x)
+
+
+class ThroughNumpy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.numpy() * 2)
+
+
+class Mismatch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ x.flatten()
+
+
+@pytest.mark.parametrize("module", [Item(), ThroughNumpy(), Mismatch(), Random()])
+def test_the_line_is_named_and_nothing_else_is_printed(module: nn.Module, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CaptureError, match=r"\(line \d+ of .*test_capture\.py\)"):
+        capture_model(module, 1, 3, 8, 8)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [(Random(), "something else each time"), (Complex(), "complex numbers"), (Infinite(), "NaN or infinite")],
+)
+def test_what_no_artifact_could_be_compared_with(module: nn.Module, message: str) -> None:
+    with pytest.raises(CaptureError, match=message):
+        capture_model(module, 1, 3, 8, 8)
+
+
+def test_an_output_whose_size_depends_on_the_image() -> None:
+    class Positive(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            positive: torch.Tensor = x[x > 0]
+            return positive
+
+    with pytest.raises(
+        CaptureError, match=r"size of an output depends on the image's values \(line \d+ of .*test_capture"
+    ):
+        capture_model(Positive(), 1, 3, 8, 8)
+
+
+def test_a_model_that_writes_into_its_input_leaves_the_image_alone() -> None:
+    image = torch.ones(1, 3, 8, 8)
+    captured = capture(InPlace(), image, "classify")
+    expected = torch.full((1, 3, 8, 8), 3.0).sin()
+    for _ in range(2):
+        assert torch.allclose(captured.graph.run(image)[0], expected)
+    assert torch.equal(image, torch.ones(1, 3, 8, 8))

@@ -1,0 +1,70 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mobilevit_deploy.rewrites.pooling.replace_token_mean import ReplaceTokenMean
+from tests.rewrites.conftest import Apply, Of
+
+FIRES: dict[str, Any] = {
+    "kept axis": lambda x: x.mean(dim=1, keepdim=True),
+    "dropped axis": lambda x: x.mean(dim=-2),
+    "two axes": lambda x: x[0].mean(dim=0),
+}
+
+
+@pytest.mark.parametrize("case", FIRES)
+def test_fires(apply: Apply, case: str) -> None:
+    result, rewritten = apply(Of(lambda m, x: FIRES[case](x).relu()), ReplaceTokenMean(), 2, 7, 5)
+    assert len(result.applied) == 1
+    assert rewritten.graph.histogram()["matmul"] == 1
+    assert "mean" not in rewritten.graph.histogram()
+
+
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 6), st.booleans())
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_any_shape_is_proved(apply: Apply, batch: int, tokens: int, channels: int, keep: bool) -> None:
+    module = Of(lambda m, x: x.mean(dim=1, keepdim=keep) * 2)
+    result, _ = apply(module, ReplaceTokenMean(), batch, tokens, channels)
+    assert len(result.applied) == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.mean(dim=-1),
+        lambda x: x.mean(dim=(1, 2)),
+        lambda x: x.mean(),
+        lambda x: x[:, None].mean(dim=2),
+        lambda x: x.mean(dim=0),
+    ],
+)
+def test_leaves_other_means(apply: Apply, function: Any) -> None:
+    result, rewritten = apply(Of(lambda m, x: function(x)), ReplaceTokenMean(), 2, 7, 5)
+    assert not result.applied
+    assert not result.refused
+    assert rewritten.graph.histogram()["mean"] == 1
+
+
+def test_refuses_another_dtype(apply: Apply) -> None:
+    module = Of(lambda m, x: x.mean(dim=1, dtype=torch.float16).float())
+    result, _ = apply(module, ReplaceTokenMean(), 2, 7, 5)
+    assert result.applied == ()
+    assert "changes the dtype" in result.refused[0].reason
+
+
+class Sums(ReplaceTokenMean):
+    def rewrite(self, graph, node):  # type: ignore[no-untyped-def]
+        super().rewrite(graph, node)
+        graph.weights = {name: torch.ones_like(value) for name, value in graph.weights.items()}
+
+
+def test_a_wrong_version_is_caught(apply: Apply) -> None:
+    result, rewritten = apply(Of(lambda m, x: x.mean(dim=1) * 2), Sums(), 2, 7, 5)
+    assert result.applied == ()
+    assert "not proved" in result.refused[0].reason
+    assert rewritten.graph.histogram()["mean"] == 1

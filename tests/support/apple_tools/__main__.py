@@ -1,0 +1,78 @@
+"""``mvd`` on a machine that coremltools takes for a Mac: its native library is ours, and so is the app's project.
+
+It serves: for each line of JSON on stdin it runs one command line in a child process of its own, so that what is
+imported is imported once.
+"""
+
+import atexit
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.support.apple_tools import libcoremlpython
+
+
+def become_mac() -> None:
+    """Puts in what coremltools' package for Linux lacks; all else of it runs as it is."""
+    from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
+
+    sys.modules["coremltools.libcoremlpython"] = libcoremlpython
+    with quiet_coreml():
+        from coremltools.models.ml_program.experimental import compute_plan_utils, perf_utils, remote_device
+
+        assert compute_plan_utils._MLComputePlanRemoteProxy is not None
+        assert perf_utils.MLModelBenchmarker is not None
+    project = Path(__file__).parent / "modelrunner"
+    remote_device._ModelRunnerAppBuilder._get_project_path = staticmethod(lambda: project)
+    sys.platform = "darwin"  # last, for what was imported has asked already
+
+
+def run(request: dict[str, Any]) -> int:
+    """Runs one command line; returns its exit code."""
+    from mobilevit_deploy.cli.app import main
+
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    tempfile.tempdir = None
+    for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
+        file = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, stream.fileno())
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, sys.stdin.fileno())
+    sys.argv = ["mvd", *request["arguments"]]
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os._exit(run(json.loads(line)))
+        print(json.dumps({"pid": child}), flush=True)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    become_mac()
+    import mobilevit_deploy.apple.app
+    import mobilevit_deploy.apple.compute_plan
+    import mobilevit_deploy.apple.link
+    import mobilevit_deploy.cli.app
+    import mobilevit_deploy.cli.latency_coreml
+    import mobilevit_deploy.measurement.latency.measure
+    import mobilevit_deploy.report.coreml  # noqa: F401 - imported once, before any child
+
+    print("ready", flush=True)
+    serve()

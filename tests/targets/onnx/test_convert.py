@@ -1,0 +1,69 @@
+"""ONNX conversion beside the whole road: onnxsim in its child process."""
+
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.targets.onnx import convert as onnx_target
+from mobilevit_deploy.targets.onnx.module_paths import read_path, write_path
+from tests.conftest import RESEARCH
+
+REQUEST = ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", size=(32, 32))
+
+WORKERS = {
+    "crashed (exit -11)": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "failed or changed the outputs: ValueError: bad graph": "raise ValueError('bad graph')",
+    "wrote no file": "input()",
+    "did not finish in 1 s": "import time; time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("reason", WORKERS)
+def test_a_simplifier_that_fails_costs_only_the_simplification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setattr(onnx_target, "SIMPLIFIER", (sys.executable, "-c", WORKERS[reason]))
+    monkeypatch.setattr(onnx_target, "SIMPLIFY_TIMEOUT_S", 1 if "finish" in reason else 60)
+    (report,) = export_model(ExportRequest(REQUEST, ("onnx",), folder=tmp_path))
+    assert report.warnings == (f"onnxsim {reason}; the file is valid, but not simplified",)
+    assert report.parity.status == "passed"
+    assert len(list(tmp_path.iterdir())) == 2, "only the artifact and its report"
+
+
+def test_products_of_one_tensor_stay_apart(tmp_path: Path) -> None:
+    """Queries, keys and values that a rewrite took apart are not merged and cut again."""
+    (report,) = export_model(
+        ExportRequest(ModelRequest(f"{RESEARCH / 'window_net.py'}:build"), ("onnx",), folder=tmp_path)
+    )
+    assert "Split" not in report.artifact.ops
+
+
+def model_of(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    weights = [helper.make_tensor(name, TensorProto.FLOAT, [1], [1.0]) for name in ("proj.bias", "one")]
+    return helper.make_model(helper.make_graph(nodes, "g", [], [], weights))
+
+
+def test_nodes_that_the_simplifier_made_get_the_module_of_what_they_replace() -> None:
+    plain = [
+        helper.make_node("Add", ["x", "one"], ["norm"], name="add"),
+        helper.make_node("MatMul", ["norm", "w"], ["product"], name="matmul"),
+        helper.make_node("Add", ["product", "proj.bias"], ["sum"], name="add_1"),
+        helper.make_node("Add", ["sum", "one"], ["y"], name="add_2"),
+    ]
+    for node, path in zip(plain, ["block.norm", "block.proj", "block.proj", "block"], strict=True):
+        write_path(node, path)
+    simplified = model_of(
+        helper.make_node("Add", ["x", "one"], ["norm"], name="add"),
+        helper.make_node("Reshape", ["norm", "one"], ["_v_1"], name="Reshape_0"),
+        helper.make_node("Gemm", ["_v_1", "_v_2", "proj.bias"], ["_v_3"], name="Gemm_1"),
+        helper.make_node("Add", ["_v_3", "one"], ["y"], name="add_2"),
+    )
+    onnx_target._restore_module_paths(simplified, model_of(*plain))
+    # The bias is read in one module only; the constant is read in two, so it tells nothing.
+    assert [read_path(node) for node in simplified.graph.node] == ["block.norm", "block.proj", "block.proj", "block"]

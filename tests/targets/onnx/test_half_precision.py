@@ -1,0 +1,50 @@
+"""Half-precision ONNX: float32 at the border, judged as half precision, and tightly without its rounding."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
+from tests.conftest import RESEARCH
+
+OWN = f"{RESEARCH / 'small_net.py'}:build"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    request = ExportRequest(ModelRequest(OWN, size=(32, 32)), ("onnx",), precision="fp16")
+    (report,) = export_model(ExportRequest(**{**vars(request), "folder": tmp_path_factory.mktemp("half")}))
+    subjects = [leg.subject for leg in report.parity.legs]
+    assert subjects == ["rewritten graph", "float32 conversion", "artifact", "artifact", "half precision, unrounded"]
+    path: Path = report.artifact.path
+    return path
+
+
+def test_weights_are_half_and_borders_float32(exported: Path) -> None:
+    model = onnx.load(exported)
+    weights = [item for item in model.graph.initializer if numpy_helper.to_array(item).dtype.kind == "f"]
+    assert weights
+    assert {item.data_type for item in weights} == {TensorProto.FLOAT16}
+    session = onnxruntime.InferenceSession(str(exported))
+    (output,) = session.run(None, {session.get_inputs()[0].name: np.zeros((1, 3, 32, 32), dtype=np.float32)})
+    assert output.dtype == np.float32
+
+
+def test_a_wrong_weight_that_half_precision_hides_is_caught(exported: Path, tmp_path: Path) -> None:
+    verify_artifact(VerifyRequest(exported, model=OWN, tight=True))
+    model = onnx.load(exported)
+    item = next(item for item in model.graph.initializer if item.name == "second.project.bias")
+    values = numpy_helper.to_array(item)
+    item.CopyFrom(numpy_helper.from_array((values * 1.02).astype(np.float16), item.name))
+    path = tmp_path / exported.name
+    onnx.save(model, str(path))
+    verify_artifact(VerifyRequest(path, model=OWN))
+    with pytest.raises(VerifyFailedError, match="half precision, unrounded"):
+        verify_artifact(VerifyRequest(path, model=OWN, tight=True))

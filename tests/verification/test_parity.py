@@ -1,0 +1,203 @@
+"""Parity: what is measured, what fails, and what is never a pass."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilevit_deploy.catalog.recipe import Tolerance
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images.test_images import KINDS, make_samples
+from mobilevit_deploy.runners.base import Array, NotMeasured, Opener
+from mobilevit_deploy.verification.differences import judge_all as judge_outputs
+from mobilevit_deploy.verification.parity import ARTIFACT, Candidate, Expected, ParityReport, compare
+
+TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
+SAMPLES = make_samples(8, 3, 16, 16)
+CLASSES = np.random.default_rng(0).standard_normal((768, 10)).astype(np.float32)
+
+
+class Function:
+    """A runner that computes a linear classifier, changed by a function of its logits."""
+
+    name = "function"
+    settings: Mapping[str, str] = {}
+
+    def __init__(self, change: Callable[[Any], Any] = lambda logits: logits) -> None:
+        self.change = change
+
+    def run(self, batch: Array) -> list[Array]:
+        return [self.change(batch.reshape(len(batch), -1) @ CLASSES)]
+
+
+def judge(change: Callable[[Any], Any], batch: int = 1) -> ParityReport:
+    return judge_all([lambda: Function(change)], batch=batch)
+
+
+def judge_all(
+    openers: Sequence[Opener | NotMeasured],
+    *,
+    reference: Function | None = None,
+    batch: int = 1,
+    tolerance: Tolerance = TOLERANCE,
+    exact: Opener | None = None,
+) -> ParityReport:
+    expected = Expected(reference or Function(), SAMPLES, batch, ["logits"], exact)
+    return compare(expected, [Candidate(ARTIFACT, "fp32", tolerance, openers)])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_the_same_passes(batch: int) -> None:
+    report = judge(lambda logits: logits, batch)
+    assert report.status == "passed"
+    (output,) = report.legs[0].outputs
+    assert output.max_abs == 0
+    assert output.snr_db == float("inf")
+    assert output.top1_agreement == 1
+    assert output.spread > 0.3, "structured images move the logits"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda logits: logits * (1 + 2e-5), "of the largest value"),
+        (lambda logits: logits + np.float32(0.01), "of the largest value"),
+        (lambda logits: logits[:, ::-1], "SNR"),
+        (lambda logits: logits * np.float32(np.nan), "80 values that are NaN"),
+        (lambda logits: logits[:, :9], "shape"),
+        (lambda logits: np.where(logits == logits.max(), np.inf, logits), "infinite"),
+    ],
+)
+def test_what_differs_fails_and_says_why(change: Callable[[Any], Any], reason: str) -> None:
+    report = judge(change)
+    assert report.status == "failed"
+    assert reason in " ".join(report.legs[0].reasons) or reason in str(report.reason)
+
+
+def test_the_same_classes_are_demanded() -> None:
+    tolerance = TOLERANCE.model_copy(update={"max_rel": 10.0, "snr_db": -100.0})
+    report = judge_all([lambda: Function(lambda x: -x)], tolerance=tolerance)
+    assert report.status == "failed"
+    assert "of the classes" in str(report.reason)
+
+
+@pytest.mark.parametrize(
+    ("margin", "max_rel", "agreement"),
+    [(1e-6, 1e-5, 1.0), (1e-4, 1e-5, 0.0), (1e-3, 2e-2, 1.0), (1e-2, 2e-2, 0.0)],
+    ids=["float32 tie", "no float32 tie", "half-precision tie", "no half-precision tie"],
+)
+def test_classes_that_rounding_alone_can_turn_are_one(margin: float, max_rel: float, agreement: float) -> None:
+    expected = np.array([[1.0, 1.0 - margin, 0.0], [0.0, 1.0, 1.0 - margin]])
+    found = expected[:, [1, 0, 2]]
+    found[1] = expected[1, [0, 2, 1]]
+    tolerance = TOLERANCE.model_copy(update={"max_rel": max_rel})
+    (difference,), _ = judge_outputs(["logits"], [expected], [found], tolerance)
+    assert difference.top1_agreement == agreement
+
+
+def test_a_missing_output_fails() -> None:
+    class Nothing(Function):
+        def run(self, batch: Array) -> list[Array]:
+            return [*super().run(batch), np.zeros((len(batch), 1), np.float32)]
+
+    report = judge_all([Nothing])
+    assert "2 outputs instead of 1" in str(report.reason)
+
+
+def test_an_output_that_hardly_changes_is_called_so() -> None:
+    fixed = Function(lambda logits: np.ones_like(logits) + logits * np.float32(1e-9))
+    other = Function(lambda logits: np.ones_like(logits) + np.float32(5e-6))
+    report = judge_all([lambda: other], reference=fixed)
+    assert report.status == "failed"
+    assert "all but the same for every image" in str(report.reason)
+
+
+NO_MAC = NotMeasured("coreml", {"compute_units": "ALL"}, "no Mac")
+
+
+def test_what_cannot_be_run_is_not_a_pass() -> None:
+    report = judge_all([NO_MAC])
+    assert (report.status, report.reason) == ("not_measured", "no Mac")
+    report = judge_all([Function, NO_MAC])
+    assert (report.status, report.reason) == ("passed", None)
+    assert [leg.reason for leg in report.not_run] == ["no Mac"], "a leg that was not run is named beside one that was"
+
+
+def test_steps_on_the_way_are_no_pass_of_the_artifact() -> None:
+    expected = Expected(Function(), SAMPLES, 1, ["logits"])
+    step, artifact = (Candidate(subject, "fp32", TOLERANCE, [Function]) for subject in ("rewritten graph", ARTIFACT))
+    assert compare(expected, [step]).status == "not_measured"
+    assert compare(expected, [step, artifact]).status == "passed"
+    wrong = Candidate("float32 conversion", "fp32", TOLERANCE, [lambda: Function(lambda x: x * np.float32(2))])
+    report = compare(expected, [step, wrong, artifact])
+    assert report.status == "failed"
+    assert str(report.reason).startswith("float32 conversion at 16x16 in function: logits differs by 1.0e+00")
+
+
+@pytest.mark.parametrize(("times", "status"), [(3, "passed"), (6, "failed")])
+def test_a_model_that_amplifies_rounding_is_judged_by_its_own(times: float, status: str) -> None:
+    scale = np.abs(Function().run(SAMPLES)[0]).max()
+
+    def off(by: float) -> Function:
+        return Function(lambda logits: logits + np.float32(by * 2e-5 * scale))
+
+    report = judge_all([lambda: off(times)], exact=lambda: off(1))
+    assert report.status == status
+    assert judge_all([lambda: off(times)]).status == "failed", "without float64 the recipe's tolerance stands"
+    tolerance = report.legs[0].tolerance
+    assert tolerance.max_rel == pytest.approx(8e-5, rel=1e-2)
+    assert "PyTorch's own float32" in tolerance.reason
+
+
+def test_rounding_beyond_the_cap_excuses_nothing() -> None:
+    scale = np.abs(Function().run(SAMPLES)[0]).max()
+    far = Function(lambda logits: logits + np.float32(4e-4 * scale))
+    assert judge_all([lambda: far], exact=lambda: far).status == "failed"
+
+
+@pytest.mark.parametrize(("sums", "status"), [("float16", "passed"), ("float32", "failed"), (None, "failed")])
+def test_only_who_sums_in_half_precision_has_its_tolerance(sums: str | None, status: str) -> None:
+    def coarse() -> Function:
+        runner = Function(lambda logits: logits * 1.001)
+        runner.settings = {"sums": sums} if sums else {}
+        return runner
+
+    wide = Tolerance(max_rel=1e-2, snr_db=10, top1_agreement=0.5, reason="test")
+    report = judge_all([coarse], tolerance=TOLERANCE.model_copy(update={"half_sums": wide}))
+    assert report.status == status
+    assert report.legs[0].tolerance.max_rel == (1e-2 if sums == "float16" else 1e-5)
+    assert report.legs[0].samples == (2 if sums == "float16" else 8)
+
+
+def unknown_op() -> Function:
+    raise ArtifactError("resample is an op that this runner does not know")
+
+
+def test_a_runner_that_lacks_an_op_is_not_a_pass_and_hides_no_failure() -> None:
+    report = judge_all([unknown_op])
+    assert (report.status, len(report.legs)) == ("not_measured", 0)
+    assert "resample" in str(report.reason)
+    wrong = Function(lambda logits: logits * np.float32(2))
+    report = judge_all([unknown_op, lambda: wrong])
+    assert report.status == "failed"
+
+
+def test_outputs_that_never_change_prove_nothing() -> None:
+    constant = Function(lambda logits: np.zeros_like(logits))
+    report = judge_all([lambda: constant], reference=constant)
+    assert report.status == "not_measured"
+    assert "do not depend on the image" in str(report.reason)
+
+
+def test_samples_are_seeded_structured_and_normalised() -> None:
+    again = make_samples(8, 3, 16, 16)
+    assert (again == SAMPLES).all()
+    assert len(KINDS) == 8
+    assert SAMPLES.dtype == np.float32
+    assert np.isfinite(SAMPLES).all()
+    assert SAMPLES.min() > -2.2
+    assert SAMPLES.max() < 2.7
+    assert not (make_samples(8, 3, 16, 16, seed=1) == SAMPLES).all()
+    assert make_samples(3, 1, 8, 24).shape == (3, 1, 8, 24)
+    assert make_samples(2, 5, 1, 1).shape == (2, 5, 1, 1)
