@@ -1,4 +1,8 @@
-"""From a MODEL argument to an ``nn.Module`` with weights that are accounted for."""
+"""From a MODEL argument to an ``nn.Module`` with weights that are accounted for.
+
+A MODEL is a card of the catalog, a function of the user's own (``file.py:function``, ``package.module:function``), or a
+name that a source of models knows which another package adds (``source:name``).
+"""
 
 import importlib
 import importlib.util
@@ -7,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -19,6 +24,7 @@ from mobilevit_deploy.catalog.model_card import ModelCard, Preprocessing, Task
 from mobilevit_deploy.errors import CatalogError, CheckpointError, ModelCodeError, UsageError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, fit_weights
+from mobilevit_deploy.system import plugins
 
 SEED = 0
 DEFAULT_SIZE = 224
@@ -228,7 +234,8 @@ def _recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
 
 def _from_user_code(reference: str) -> nn.Module:
     place, _, function = reference.rpartition(":")
-    builder = _find_builder(_import(place), place, function)
+    source = plugins.plugins(plugins.MODELS).get(place)
+    builder = partial(plugins.load(source), function) if source else _find_builder(_import(place), place, function)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         try:
@@ -236,7 +243,9 @@ def _from_user_code(reference: str) -> nn.Module:
         except (Exception, SystemExit) as error:
             raise ModelCodeError(
                 f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
-                "it is called without arguments and must return an nn.Module",
+                f"{source.value} is given {function!r} and must return an nn.Module"
+                if source
+                else "it is called without arguments and must return an nn.Module",
             ) from error
     if not isinstance(module, nn.Module):
         raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
