@@ -42,9 +42,9 @@ def mvd(folder: Path, *arguments: object, path: Path = ROOT, **variables: str) -
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def exported(folder: Path, **options: Path) -> None:
+def exported(folder: Path, path: Path = ROOT) -> None:
     """Exports with the target of the page, and reads its file in the other commands."""
-    done = mvd(folder, "export", TINY, "--to", "program", "--input-size", 8, "--json", **options)
+    done = mvd(folder, "export", TINY, "--to", "program", "--input-size", 8, "--json", path=path)
     assert done.returncode == 0, done.stderr
     (artifact,) = json.loads(done.stdout)["artifacts"]
     assert artifact["parity"]["status"] == "passed"
