@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mobilevit_deploy.apple.attached import AttachedDevice
-    from mobilevit_deploy.catalog.cards import Device
-    from mobilevit_deploy.errors import MvdError
-
-from typing import TYPE_CHECKING
-
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.apple.compute_plan import PlanReport
+    from mobilevit_deploy.catalog.cards import Device
+    from mobilevit_deploy.errors import MvdError
 
 
 def plan_document(report: PlanReport) -> dict[str, Any]:

@@ -10,10 +10,6 @@ from mobilevit_deploy.catalog.published import published_latencies
 
 if TYPE_CHECKING:
     from mobilevit_deploy.measurement.latency.coreml import CoreMLReport
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
     from mobilevit_deploy.measurement.latency.measure import LatencyReport
     from mobilevit_deploy.measurement.latency.statistics import Statistics
 
