@@ -36,13 +36,19 @@ def layers() -> str:
     lines = ["```mermaid", "flowchart TB"]
     for name in LAYERS:
         if name == "targets":
-            lines += [f'    subgraph targets ["<b>targets</b><br/>{summary(name)}"]', "        direction LR"]
-            lines += [f'        {target}["<b>{target}</b><br/>{summary(f"targets.{target}")}"]' for target in TARGETS]
+            lines += [f'    subgraph {_id(name)} ["<b>targets</b><br/>{summary(name)}"]', "        direction LR"]
+            lines += [
+                f'        target_{target}["<b>{target}</b><br/>{summary(f"targets.{target}")}"]' for target in TARGETS
+            ]
             lines.append("    end")
         else:
-            lines.append(f'    {name}["<b>{name}</b><br/>{summary(name)}"]')
-    lines.append(f"    {' --> '.join(LAYERS)}")
+            lines.append(f'    {_id(name)}["<b>{name}</b><br/>{summary(name)}"]')
+    lines.append(f"    {' --> '.join(map(_id, LAYERS))}")
     return "\n".join([*lines, "```"])
+
+
+def _id(name: str) -> str:
+    return f"layer_{name}"  # a plain "graph" would be a word of Mermaid's
 
 
 def imports() -> str:
