@@ -26,6 +26,7 @@ coverage: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 lock:
@@ -36,7 +37,7 @@ lock:
 	mv .venv-lock/lock $(LOCK) && rm -rf .venv-lock
 
 clean:
-	rm -rf .venv artifacts .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv artifacts .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

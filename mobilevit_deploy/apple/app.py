@@ -12,6 +12,7 @@ from mobilevit_deploy.apple.signing import bundle_identifier
 from mobilevit_deploy.apple.tools import check_shell_safe, error_lines, on_path
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.system.cache_folder import cache_folder
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
 Progress = Callable[[str], None]
 LOG = "xcodebuild.log"
@@ -66,9 +67,8 @@ class RunnerApp(Place):
         return None
 
     def _open(self) -> None:
-        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
-
         with quiet_coreml():
+            # Here, for it imports coremltools, which is kept quiet.
             from mobilevit_deploy.apple.link import Patience, WatchedSession, ping, watched_calls
         patience = Patience() if self._load_limit_s is None else Patience(load_s=self._load_limit_s)
         check_shell_safe(self.folder, "the folder for temporary files", "set TMPDIR to another one")

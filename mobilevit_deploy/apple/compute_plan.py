@@ -19,6 +19,7 @@ from mobilevit_deploy.graph.module_notes import module_paths
 from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.coreml.rules import rewrites_against
 
 Progress = Callable[[str], None]
@@ -155,8 +156,6 @@ class _Planned:
 
 def _ask(path: Path, units: ComputeUnits, place: Place, function: str) -> dict[str, _Planned]:
     """Returns the plan by the name of each operation's first result."""
-    from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
-
     with quiet_coreml():
         import coremltools
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mobilevit_deploy.apple.app import RunnerApp
 from mobilevit_deploy.apple.attached import OLDEST_IOS
 from mobilevit_deploy.apple.packages import SUFFIX, open_package
 from mobilevit_deploy.apple.place import Place, ThisMac, require_mac
+from mobilevit_deploy.apple.preflight import check_device
 from mobilevit_deploy.apple.signing import find_team
 from mobilevit_deploy.errors import UsageError
 
@@ -49,10 +51,6 @@ def open_place(
     if device == HOST:
         require_mac()
         return ThisMac()
-    from mobilevit_deploy.apple.preflight import check_device
-
     progress(f"looking for {device}")
     ready = check_device(device, team, oldest_ios)
-    from mobilevit_deploy.apple.app import RunnerApp  # after the check, for it imports coremltools
-
     return RunnerApp(ready, load_limit_s, progress)

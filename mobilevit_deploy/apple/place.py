@@ -17,6 +17,8 @@ from typing import Any, Self, TypeVar
 import psutil
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.system.environment import machine
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
 T = TypeVar("T")
 
@@ -58,8 +60,6 @@ class Place:
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Returns the result of one of coremltools' coroutines, without its progress bars."""
-        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
-
         with quiet_coreml():
             return self._runner.run(call)
 
@@ -77,8 +77,6 @@ class ThisMac(Place):
 
     def facts(self) -> Mapping[str, Any]:
         """Returns the Mac and its macOS with the build."""
-        from mobilevit_deploy.system.environment import machine
-
         build = _ask("sw_vers", "-buildVersion")
         version = _ask("sw_vers", "-productVersion") or platform.mac_ver()[0]
         return {**machine(), "os": f"macOS {version} ({build})" if build else f"macOS {version}", "device": "host"}

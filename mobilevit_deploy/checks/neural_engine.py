@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mobilevit_deploy.apple.attached import OLDEST_IOS_FOR_PLAN
+from mobilevit_deploy.apple.compute_plan import plan_package
 from mobilevit_deploy.apple.open import HOST, open_place
 from mobilevit_deploy.checks.plan import NeuralEngineLimit
 from mobilevit_deploy.checks.verdict import Verdict
@@ -17,8 +18,6 @@ def judge_neural_engine(artifact: Path, limit: NeuralEngineLimit, progress: Call
     held = f"at least {limit.min_share:.1%} of the cost"
     try:
         place = open_place(limit.device or HOST, progress=progress, oldest_ios=OLDEST_IOS_FOR_PLAN)
-        from mobilevit_deploy.apple.compute_plan import plan_package  # after the check, for it imports coremltools
-
         share = plan_package(artifact, "all", place, progress).neural_engine_share
     except MeasurementError as error:
         return Verdict(GATE, "undecided", "", held, error.message)

@@ -12,21 +12,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
+from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.cache_folder import cache_folder
 from mobilevit_deploy.system.hashing import measure_files, sha256_of
 from mobilevit_deploy.system.publish import staging
-
-if TYPE_CHECKING:
-    from mobilevit_deploy.export.report import ExportReport
-    from mobilevit_deploy.pipeline.request import ExportRequest
 
 REPORTS = "reports.json"
 LARGEST_BYTES = 2 * 2**30  # of all kept exports together: some dozens; the ones used longest ago go first
@@ -37,7 +35,7 @@ def default_folder() -> Path:
     return cache_folder() / "exports"
 
 
-def key_of(request: "ExportRequest") -> str | None:
+def key_of(request: ExportRequest) -> str | None:
     """Returns what names an export by all that it is computed from; None for code of the user's or of other packages.
 
     Raises:
@@ -91,7 +89,7 @@ def find(folder: Path, key: str, work: Path, checkpoint: Path | None) -> "list[E
     return [replace(report, cached=True, weights=replace(report.weights, path=path)) for report in reports]
 
 
-def keep(folder: Path, key: str, reports: "Sequence[ExportReport]", work: Path) -> None:
+def keep(folder: Path, key: str, reports: Sequence[ExportReport], work: Path) -> None:
     """Copies a finished export from its working folder; failing to is no failure of the export."""
     try:
         with staging(folder) as unfinished:
@@ -141,8 +139,6 @@ def _source() -> str:
 
 
 @cache
-def _adapter() -> "TypeAdapter[list[ExportReport]]":
+def _adapter() -> TypeAdapter[list[ExportReport]]:
     """Returns what writes and reads reports; infinite SNRs are kept as such."""
-    from mobilevit_deploy.export.report import ExportReport
-
     return TypeAdapter(list[ExportReport], config=ConfigDict(ser_json_inf_nan="constants"))

@@ -5,17 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mobilevit_deploy.catalog.formats import target_of
 from mobilevit_deploy.errors import ArtifactError, ConversionError
+from mobilevit_deploy.loading.model import load_model
+from mobilevit_deploy.pipeline.conversion import convert_for_target
+from mobilevit_deploy.pipeline.prepare import plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.operations import Operation, from_graph
 from mobilevit_deploy.targets.registry import rules_of
 from mobilevit_deploy.targets.registry import target as find_target
 from mobilevit_deploy.targets.rules import Finding, check
-
-if TYPE_CHECKING:
-    from mobilevit_deploy.pipeline.request import ExportRequest
 
 Progress = Callable[[str], None]
 
@@ -59,16 +59,12 @@ def inspect_artifact(path: Path) -> Inspection:
     return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, rules_of(target))))
 
 
-def inspect_model(request: "ExportRequest", progress: Progress = lambda _stage: None) -> list[Inspection]:
+def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: None) -> list[Inspection]:
     """Takes a model as far as the converted artifact, in a temporary folder, and looks at it at each step.
 
     Raises:
         MvdError: the model cannot be loaded or captured; a converter's refusal is part of the result.
     """
-    from mobilevit_deploy.loading.model import load_model
-    from mobilevit_deploy.pipeline.conversion import convert_for_target
-    from mobilevit_deploy.pipeline.prepare import plan_target, prepare, ready_for_target
-
     plans = [plan_target(item) for item in request.target_requests()]
     progress(f"capturing {request.model.name}")
     prepared = prepare(load_model(request.model))

@@ -9,18 +9,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mobilevit_deploy.measurement.profiling.tree import Row, build_tree, by_op, rows
 from mobilevit_deploy.report.table import make_table, with_origin
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport
-    from mobilevit_deploy.measurement.profiling.tree import Row
 
 
 def profile_table(report: ProfileReport, depth: int) -> RenderableType:
     """Returns the times by module and by op type; the last lines of the tree add up to the whole."""
-    from mobilevit_deploy.measurement.profiling.tree import build_tree, by_op, rows
-
     peak = report.peak_macs_per_s
     neighbours = report.share(exact=False) - report.share(exact=True)
     cost_us = (report.profiled_run_ms - report.run_ms) / len(report.nodes) * 1e3

@@ -6,7 +6,10 @@ with its kind in the format's own spelling, its place, and the shapes and types 
 
 import math
 from dataclasses import dataclass
-from typing import Any
+
+from torch.utils import _pytree as pytree
+
+from mobilevit_deploy.graph.graph import Graph, module_path, op_name
 
 Shape = tuple[int | str, ...]
 
@@ -39,11 +42,8 @@ class Operation:
     last: bool = False
 
 
-def from_graph(graph: Any) -> list[Operation]:
-    """Returns the ATen calls of a ``mobilevit_deploy.graph.graph.Graph``."""
-    from torch.utils import _pytree as pytree
-
-    from mobilevit_deploy.graph.graph import module_path, op_name
+def from_graph(graph: Graph) -> list[Operation]:
+    """Returns the ATen calls of a captured graph."""
 
     def tensors(value: object) -> tuple[Tensor, ...]:
         leaves = pytree.tree_leaves(value)

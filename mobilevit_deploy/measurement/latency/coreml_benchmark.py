@@ -17,6 +17,7 @@ from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.latency.sampling import BLOCK_S, FEWEST_RUNS, collect
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
 LOADS_AGAIN = 2
 WARMUP_RUNS = 3
@@ -36,8 +37,6 @@ class Benchmark:
     """One package on one choice of compute units, loaded at most once at a time."""
 
     def __init__(self, path: Path, units: ComputeUnits, place: Place, inputs: Mapping[str, Any]) -> None:
-        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
-
         with quiet_coreml():
             import coremltools
             from coremltools.models.ml_program.experimental.perf_utils import MLModelBenchmarker

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
+from mobilevit_deploy.measurement.profiling.tree import Row, build_tree, by_op, rows
 from mobilevit_deploy.system.json_text import SCHEMA
 
 if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport
-    from mobilevit_deploy.measurement.profiling.tree import Row
 
 
 def profile_document(report: ProfileReport, depth: int) -> dict[str, Any]:
     """Returns where the time goes, in milliseconds: the modules down to a depth, the op types, and every node."""
-    from mobilevit_deploy.measurement.profiling.tree import build_tree, by_op, rows
-
     return {
         "schema": SCHEMA,
         "artifact": str(report.artifact),

@@ -13,6 +13,7 @@ from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, 
 from mobilevit_deploy.targets.coreml.evaluator import READINGS, MilRunner
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
 # CPU only is the reference of Apple's own kernels; all units lets Core ML choose, as an app does.
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")
@@ -65,8 +66,6 @@ class CoreMLRunner:
         (self._input,) = described.inputs
         self._outputs = described.outputs
         self.settings: Mapping[str, str] = {"compute_units": compute_units}
-        from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
-
         try:
             with quiet_coreml():
                 import coremltools

@@ -30,6 +30,7 @@ from mobilevit_deploy.targets.executorch.pte import Plan, read_program
 from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError
 from mobilevit_deploy.targets.executorch.pte.operations import count_operations, operations_of, shares_of
 from mobilevit_deploy.targets.executorch.pte.program import COPY_AGAIN
+from mobilevit_deploy.targets.executorch.quantize import quantize
 from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
 from mobilevit_deploy.targets.operations import Operation
 from mobilevit_deploy.targets.quantization import QuantizationResult
@@ -192,8 +193,6 @@ def _quantize(
     request: ConversionRequest,
 ) -> tuple[ExportedProgram, tuple[Intermediate, ...], QuantizationResult]:
     """Returns the program in int8, and its float32 conversion where that is to be compared."""
-    from mobilevit_deploy.targets.executorch.quantize import quantize
-
     path = request.intermediates / "float32.pte" if request.intermediates else None
     if path:
         _write(request.program, request, path)
