@@ -1,1 +1,1 @@
-"""Reports for people (tables) and for machines (JSON)."""
+"""For people: tables, the HTML page and its plots. JSON documents stand beside what they are of."""

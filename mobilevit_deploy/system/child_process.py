@@ -1,9 +1,12 @@
 """Programs that run in a process of their own, because they may crash, hang or disturb a measurement."""
 
+import json
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 # -P: a file of the user's that is called like a module, random.py or onnx.py, is not imported from the current folder.
 CHILD = (sys.executable, "-P", "-m")
@@ -30,3 +33,24 @@ def deadline(limit_s: float, stop: Callable[[], object]) -> Iterator[threading.E
     finally:
         timer.cancel()
         timer.join()  # its thread holds what ``stop`` belongs to, and would otherwise be the last to let go of it
+
+
+def ask_line(process: "subprocess.Popen[str]", request: Mapping[str, Any], limit_s: float) -> tuple[str, bool]:
+    """Sends a request, a line of JSON, and waits for the answer's line; kills the process when it takes too long.
+
+    Args:
+        process: with pipes for its standard input and output.
+        request: as JSON takes it.
+        limit_s: in seconds.
+
+    Returns:
+        The line, empty when the process ended without one, and whether the time was over.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    line = ""
+    with deadline(limit_s, process.kill) as late, suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    return line, late.is_set()

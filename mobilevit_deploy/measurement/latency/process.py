@@ -5,7 +5,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ import psutil
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.latency.settings import RuntimeSettings
-from mobilevit_deploy.system.child_process import CHILD, deadline
+from mobilevit_deploy.system.child_process import CHILD, ask_line
 from mobilevit_deploy.targets.registry import package_of
 
 ONNX_RUNTIME = "mobilevit_deploy.targets.onnx.timing_worker"
@@ -153,16 +152,9 @@ class TimingProcess:
 
     def _ask(self, request: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
         """Sends a request and waits for its answer; kills the process when it takes too long."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        line = ""
-        with deadline(limit_s, self._process.kill) as late, suppress(BrokenPipeError):
-            stdin.write(json.dumps(request) + "\n")
-            stdin.flush()
-            line = stdout.readline()
+        line, late = ask_line(self._process, request, limit_s)
         if not line:
-            raise self._failure(limit_s if late.is_set() else None)
+            raise self._failure(limit_s if late else None)
         answer: dict[str, Any] = json.loads(line)
         return answer
 

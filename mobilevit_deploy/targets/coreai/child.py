@@ -10,14 +10,13 @@ import signal
 import subprocess
 import tempfile
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mobilevit_deploy.runners.base import Array
-from mobilevit_deploy.system.child_process import CHILD, deadline
+from mobilevit_deploy.system.child_process import CHILD, ask_line
 
 WORKER = (*CHILD, "mobilevit_deploy.targets.coreai.worker")
 LONGEST_REQUEST_S = 600  # the largest LightViT converts in a tenth of it
@@ -52,15 +51,9 @@ class Child:
 
     def ask(self, command: str, **request: Any) -> dict[str, Any]:
         """Sends a request and returns the answer; raises ChildError."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        line = ""
-        with deadline(LONGEST_REQUEST_S, self._process.kill) as late, suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps({"command": command, **request}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+        line, late = ask_line(self._process, {"command": command, **request}, LONGEST_REQUEST_S)
         if not line:
-            reason = f"did not finish in {LONGEST_REQUEST_S} s" if late.is_set() else self._last_words()
+            reason = f"did not finish in {LONGEST_REQUEST_S} s" if late else self._last_words()
             raise ChildError(reason, died=True, stage=self._stage())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
