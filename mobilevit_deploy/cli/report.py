@@ -24,8 +24,8 @@ def report(
         raise typer.BadParameter(f"--out is the page, and {out} does not end in .html: what is there would be lost")
     with console.progress() as progress:
         from mobilevit_deploy.errors import printable
-        from mobilevit_deploy.report.folder import read_folder
-        from mobilevit_deploy.report.html import page_document, render
+        from mobilevit_deploy.report.page.folder import read_folder
+        from mobilevit_deploy.report.page.html import page_document, render
         from mobilevit_deploy.system.publish import publish_text
 
         path = out or folder / "report.html"

@@ -29,7 +29,7 @@ def test_the_wheel_holds_every_card_and_module(wheel: zipfile.ZipFile) -> None:
     for path in (ROOT / "mobilevit_deploy").rglob("*.py"):
         assert path.relative_to(ROOT).as_posix() in names
     assert "mobilevit_deploy/py.typed" in names
-    assert {"mobilevit_deploy/report/page.html.jinja", "mobilevit_deploy/report/page.css"} <= names
+    assert {"mobilevit_deploy/report/page/page.html.jinja", "mobilevit_deploy/report/page/page.css"} <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"mobilevit_deploy", f"mobilevit_deploy-{mobilevit_deploy.__version__}.dist-info"}
 

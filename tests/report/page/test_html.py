@@ -10,8 +10,8 @@ import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.report.folder import read_folder
-from mobilevit_deploy.report.html import page_document, render
+from mobilevit_deploy.report.page.folder import read_folder
+from mobilevit_deploy.report.page.html import page_document, render
 from mobilevit_deploy.report.table import milliseconds
 from tests.report.sample import Page, Sample
 from tests.support.schemas import check as check_document
@@ -111,7 +111,7 @@ def test_no_report_can_write_html(sample: Sample) -> None:
 def test_a_name_in_the_plot_is_text(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only models of the catalog are plotted; were there one with such a name, it still would be text."""
     cards = {"<script>$a_b$": catalog.model("cas_vit_xs")}
-    monkeypatch.setattr("mobilevit_deploy.report.folder.models", lambda: cards)
+    monkeypatch.setattr("mobilevit_deploy.report.page.folder.models", lambda: cards)
     sample.export("a", model="<script>$a_b$", **AT_224)
     sample.latency("a")
     page = page_of(sample)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from mobilevit_deploy.report.frontier import Group, Point
+from mobilevit_deploy.report.page.frontier import Group, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mobilevit_deploy.report.folder import Artifact
-from mobilevit_deploy.report.frontier import Group, conditions, runs_on
+from mobilevit_deploy.report.page.folder import Artifact
+from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Settings
 from mobilevit_deploy.report.table import milliseconds
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from mobilevit_deploy.report import records
-from mobilevit_deploy.report.folder import published_accuracy, read_folder
-from mobilevit_deploy.report.frontier import comparable_groups
-from mobilevit_deploy.report.html import render
+from mobilevit_deploy.report.page.folder import published_accuracy, read_folder
+from mobilevit_deploy.report.page.frontier import comparable_groups
+from mobilevit_deploy.report.page.html import render
 from mobilevit_deploy.report.records import ExportRecord
+from tests.report.page.test_html import AT_224, catalog_model, words
 from tests.report.sample import Page, Sample
-from tests.report.test_html import AT_224, catalog_model, words
 
 ENOUGH = {"model": "m", "target": "onnx", "precision": "fp32", "path": "a.onnx", "sha256": "0" * 64, "bytes": 1}
 

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.report import page_tables
-from mobilevit_deploy.report.folder import Artifact, Folder
-from mobilevit_deploy.report.frontier import Group, comparable_groups
-from mobilevit_deploy.report.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.report.page import tables
+from mobilevit_deploy.report.page.folder import Artifact, Folder
+from mobilevit_deploy.report.page.frontier import Group, comparable_groups
+from mobilevit_deploy.report.page.plot import NARROW, WIDE, pareto_svg
 from mobilevit_deploy.system.json_text import SCHEMA
 from mobilevit_deploy.system.version import __version__
 
@@ -23,7 +23,7 @@ TEMPLATE = "page.html.jinja"
 def render(folder: Folder) -> str:
     """Returns the page as HTML."""
     environment = Environment(
-        loader=PackageLoader("mobilevit_deploy.report", "."),
+        loader=PackageLoader("mobilevit_deploy.report.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -34,7 +34,7 @@ def render(folder: Folder) -> str:
         folder=folder,
         title=printable(str(folder.path)),
         groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
-        tables=page_tables,
+        tables=tables,
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         untrained=any(artifact.trained is False for artifact in folder.artifacts),

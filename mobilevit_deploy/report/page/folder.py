@@ -11,7 +11,13 @@ from mobilevit_deploy.catalog.catalog import models, recipes
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.model_card import PublishedAccuracy
 from mobilevit_deploy.errors import ArtifactError, printable
-from mobilevit_deploy.report.records import BrokenReportError, ExportRecord, LatencyFile, LatencyRecord, read_record
+from mobilevit_deploy.report.records import (
+    BrokenReportError,
+    ExportRecord,
+    LatencyFile,
+    LatencyRecord,
+    read_record,
+)
 from mobilevit_deploy.report.stored import SUFFIX
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import report_name
