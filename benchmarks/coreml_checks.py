@@ -15,9 +15,8 @@ from mobilevit_deploy.system.hashing import measure_files
 EXPORT = """
 import contextlib, sys, time
 from pathlib import Path
-from mobilevit_deploy.export import ExportRequest, export_model
-from mobilevit_deploy.load import ModelRequest
-from mobilevit_deploy.targets import coreml
+from mobilevit_deploy import ExportRequest, ModelRequest, export_model
+from mobilevit_deploy.targets.coreml import convert as coreml
 if {all_checks}:
     coreml.fewer_checks = contextlib.nullcontext
 start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The files that a command measures: named, found in the folder, or exported first."""
+"""The files that a command measures: named, found in the folder, or exported first; and what it says of them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,8 @@ from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from rich.console import RenderableType
 
     from mobilevit_deploy.report.stored import Measured
 
@@ -21,6 +23,33 @@ def store(reports: "Sequence[Measured]", document: "Callable[[Any], dict[str, An
         store_latencies(reports, document)
     except OutputError as error:
         console.warn(f"the latency is not kept for mvd report: {error.message}")
+
+
+def print_latencies(
+    reports: "Sequence[Any]",
+    names: "Sequence[str]",
+    document: "Callable[[Any], dict[str, Any]]",
+    table: "Callable[[Sequence[Any]], RenderableType]",
+    json: bool,
+) -> None:
+    """Prints what speaks against the figures, then the figures, of any backend.
+
+    Args:
+        reports: of one backend.
+        names: of what was measured, for its warnings.
+        document: returns a report as JSON takes it.
+        table: returns all reports as a table.
+        json: whether to print documents.
+    """
+    for report, name in zip(reports, names, strict=True):
+        for warning in report.warnings:
+            console.warn(f"{name}: {warning}")
+    if not all(report.stable for report in reports):
+        console.warn("figures that are not stable are not to be cited")
+    if json:
+        console.print_json({"schema": 1, "results": [document(report) for report in reports]})
+    else:
+        console.print_result(table(reports))
 
 
 def find_artifacts(

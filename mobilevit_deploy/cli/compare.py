@@ -34,7 +34,8 @@ def compare(
     with console.progress() as progress:
         from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD
         from mobilevit_deploy.measurement.comparison import ComparisonRequest, compare_artifacts
-        from mobilevit_deploy.report.comparison import comparison_document, comparison_table
+        from mobilevit_deploy.measurement.comparison.document import comparison_document
+        from mobilevit_deploy.report.comparison import comparison_table
 
         request = ComparisonRequest(
             artifacts,

@@ -6,7 +6,7 @@ from mobilevit_deploy.cli.options import Json
 
 def doctor(json: Json = False) -> None:
     """Show versions, and what works on this machine and what does not, with the reason."""
-    from mobilevit_deploy.report.support import diagnosis_table
+    from mobilevit_deploy.report.doctor import diagnosis_table
     from mobilevit_deploy.targets.doctor import diagnose
 
     diagnosis = diagnose()

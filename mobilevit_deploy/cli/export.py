@@ -2,22 +2,34 @@
 
 import sys
 from contextlib import redirect_stdout
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
+    Batch,
     Calibrate,
+    Checkpoint,
+    ColorName,
     Images,
+    InputSize,
     Json,
     MaxImages,
+    Model,
+    NumClasses,
+    Opset,
     Out,
+    PrecisionName,
+    RequireTrained,
     Sensitivity,
+    TargetName,
+    Task,
+    TaskName,
+    Weights,
+    WeightsName,
     parse_channels,
     parse_size,
     parse_sizes,
@@ -25,67 +37,20 @@ from mobilevit_deploy.cli.options import (
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 
-class TargetName(StrEnum):
-    """Formats to export to."""
-
-    _ignore_ = "_name"
-    for _name in TARGETS:
-        vars()[_name.upper()] = _name
-
-
-class TaskName(StrEnum):
-    """What the exported graph returns."""
-
-    CLASSIFY = "classify"
-    FEATURES = "features"
-
-
-class WeightsName(StrEnum):
-    """Which of a checkpoint's weights to take."""
-
-    AUTO = "auto"
-    EMA = "ema"
-    RAW = "raw"
-
-
-class PrecisionName(StrEnum):
-    """Of weights and activations; int8 is calibrated; w8, w6, w4: bits per weight, with half-precision activations."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-    W8 = "w8"
-    W6 = "w6"
-    W4 = "w4"
-
-
-class ColorName(StrEnum):
-    """The order of the channels that a model was trained on."""
-
-    RGB = "rgb"
-    BGR = "bgr"
-
-
 def export(
-    model: Annotated[str, typer.Argument(help="A name from `mvd list`, or path/to/file.py:function.")],
+    model: Model,
     to: Annotated[list[TargetName], typer.Option("--to", help="Target format; may be given more than once.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trained weights; without it they are random.")
-    ] = None,
-    weights: Annotated[
-        WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
-    ] = WeightsName.AUTO,
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")] = None,
-    input_size: Annotated[
-        str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")] = 1,
-    task: Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")] = TaskName.CLASSIFY,
+    checkpoint: Checkpoint = None,
+    weights: Weights = WeightsName.AUTO,
+    num_classes: NumClasses = None,
+    input_size: InputSize = None,
+    batch: Batch = 1,
+    task: Task = TaskName.CLASSIFY,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Default: the recipe named like the target.")
     ] = None,
     precision: Annotated[PrecisionName | None, typer.Option(help="Default: the recipe's.")] = None,
-    opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
+    opset: Opset = None,
     min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
     image_input: Annotated[
         bool, typer.Option("--image-input", help="Core ML takes an image, normalised in the graph; ONNX an array.")
@@ -117,7 +82,7 @@ def export(
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
-    require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
+    require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again, even if the same export was kept.")] = False,
     json: Json = False,

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.export import TargetName, TaskName
-from mobilevit_deploy.cli.options import Json, parse_size
+from mobilevit_deploy.cli.options import Json, TargetName, TaskName, parse_size
 
 
 def inspect(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.artifacts import find_artifacts, store
+from mobilevit_deploy.cli.artifacts import find_artifacts, print_latencies, store
 from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Out, Team, one_device
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
@@ -96,15 +96,7 @@ def latency(
         )
         reports = measure_latency(request, progress)
         store(reports, latency_document)
-    for report in reports:
-        for warning in report.warnings:
-            console.warn(f"{report.artifact.name}: {warning}")
-    if not all(report.stable for report in reports):
-        console.warn("figures that are not stable are not to be cited")
-    if json:
-        console.print_json({"schema": 1, "results": [latency_document(report) for report in reports]})
-    else:
-        console.print_result(latency_table(reports))
+    print_latencies(reports, [report.artifact.name for report in reports], latency_document, latency_table, json)
 
 
 def _refuse_options(backend: str, options: "Mapping[str, object]") -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.artifacts import find_artifacts, store
+from mobilevit_deploy.cli.artifacts import find_artifacts, print_latencies, store
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,14 @@ def measure_packages(
         named = named_packages(models)
         place = open_place(options.device, options.team, options.load_limit_s, progress, packages=named)
         from mobilevit_deploy.measurement.latency.coreml import IPHONE_SECONDS, CoreMLRequest, measure_coreml
+        from mobilevit_deploy.measurement.latency.document import coreml_document
         from mobilevit_deploy.measurement.latency.measure import SECONDS
-        from mobilevit_deploy.report.coreml import coreml_document, coreml_table
+        from mobilevit_deploy.report.coreml import coreml_table
 
         artifacts = find_artifacts(models, out, batch, "coreml", progress)
         default = SECONDS if options.device == HOST else IPHONE_SECONDS
         request = CoreMLRequest(artifacts, units, default if seconds is None else seconds)
         reports = measure_coreml(request, place, progress)
         store(reports, coreml_document)
-    for report in reports:
-        for warning in report.warnings:
-            console.warn(f"{report.artifact.name} on {report.compute_units}: {warning}")
-    if not all(report.stable for report in reports):
-        console.warn("figures that are not stable are not to be cited")
-    if json:
-        console.print_json({"schema": 1, "results": [coreml_document(report) for report in reports]})
-    else:
-        console.print_result(coreml_table(reports))
+    names = [f"{report.artifact.name} on {report.compute_units}" for report in reports]
+    print_latencies(reports, names, coreml_document, coreml_table, json)

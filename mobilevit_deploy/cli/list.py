@@ -7,7 +7,8 @@ from mobilevit_deploy.cli.options import Json
 def list_models(json: Json = False) -> None:
     """List the models: parameters, MACs, published top-1."""
     from mobilevit_deploy.catalog import catalog
-    from mobilevit_deploy.report.cards import card_document, models_table
+    from mobilevit_deploy.catalog.document import card_document
+    from mobilevit_deploy.report.cards import models_table
 
     cards = list(catalog.models().values())
     if json:

@@ -3,13 +3,70 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mobilevit_deploy.catalog.image_size import parse_image_size
+from mobilevit_deploy.catalog.target_names import TARGETS
 
+
+class TargetName(StrEnum):
+    """Formats to export to."""
+
+    _ignore_ = "_name"
+    for _name in TARGETS:
+        vars()[_name.upper()] = _name
+
+
+class TaskName(StrEnum):
+    """What the exported graph returns."""
+
+    CLASSIFY = "classify"
+    FEATURES = "features"
+
+
+class WeightsName(StrEnum):
+    """Which of a checkpoint's weights to take."""
+
+    AUTO = "auto"
+    EMA = "ema"
+    RAW = "raw"
+
+
+class PrecisionName(StrEnum):
+    """Of weights and activations; int8 is calibrated; w8, w6, w4: bits per weight, with half-precision activations."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    W8 = "w8"
+    W6 = "w6"
+    W4 = "w4"
+
+
+class ColorName(StrEnum):
+    """The order of the channels that a model was trained on."""
+
+    RGB = "rgb"
+    BGR = "bgr"
+
+
+Model = Annotated[str, typer.Argument(help="A name from `mvd list`, or path/to/file.py:function.")]
+Checkpoint = Annotated[Path | None, typer.Option(metavar="FILE", help="Trained weights; without it they are random.")]
+Weights = Annotated[
+    WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
+]
+NumClasses = Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")]
+InputSize = Annotated[
+    str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
+Task = Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")]
+Opset = Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")]
+RequireTrained = Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
 

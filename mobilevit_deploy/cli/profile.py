@@ -103,7 +103,8 @@ def _plan(artifact: Path, options: "PhoneOptions", share: float | None, json: bo
         limit_s = options.load_limit_s
         place = open_place(options.device, options.team, limit_s, progress, OLDEST_IOS_FOR_PLAN, [artifact])
         from mobilevit_deploy.apple.compute_plan import plan_package
-        from mobilevit_deploy.report.coreml import plan_document, plan_table
+        from mobilevit_deploy.apple.document import plan_document
+        from mobilevit_deploy.report.coreml import plan_table
 
         report = plan_package(artifact, units[0], place, progress)
     if json:

@@ -1,32 +1,46 @@
 """``mvd quantize``: an export to int8 ONNX."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mobilevit_deploy.cli.export import PrecisionName, TargetName, TaskName, WeightsName, export
-from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Calibrate, Images, Json, MaxImages, Out, Sensitivity
+from mobilevit_deploy.cli.export import export
+from mobilevit_deploy.cli.options import (
+    DEFAULT_IMAGES,
+    Batch,
+    Calibrate,
+    Checkpoint,
+    Images,
+    InputSize,
+    Json,
+    MaxImages,
+    Model,
+    NumClasses,
+    Opset,
+    Out,
+    PrecisionName,
+    RequireTrained,
+    Sensitivity,
+    TargetName,
+    Task,
+    TaskName,
+    Weights,
+    WeightsName,
+)
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="A name from `mvd list`, or path/to/file.py:function.")],
+    model: Model,
     calibrate: Calibrate = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trained weights; without it they are random.")
-    ] = None,
-    weights: Annotated[
-        WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
-    ] = WeightsName.AUTO,
-    num_classes: Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")] = None,
-    input_size: Annotated[
-        str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")] = 1,
-    task: Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")] = TaskName.CLASSIFY,
+    checkpoint: Checkpoint = None,
+    weights: Weights = WeightsName.AUTO,
+    num_classes: NumClasses = None,
+    input_size: InputSize = None,
+    batch: Batch = 1,
+    task: Task = TaskName.CLASSIFY,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Default: onnx.")] = None,
-    opset: Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")] = None,
+    opset: Opset = None,
     sensitivity: Sensitivity = False,
     keep_fp32: Annotated[
         list[str] | None,
@@ -39,7 +53,7 @@ def quantize(
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
     out: Out = DEFAULT_FOLDER,
-    require_trained: Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")] = False,
+    require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Quantise the graph as captured.")] = False,
     json: Json = False,
 ) -> None:

@@ -14,7 +14,8 @@ def show(
 ) -> None:
     """Show one model's card, whole."""
     from mobilevit_deploy.catalog import catalog
-    from mobilevit_deploy.report.cards import card_document, card_table
+    from mobilevit_deploy.catalog.document import card_document
+    from mobilevit_deploy.report.cards import card_table
 
     card = catalog.model(model)
     if json:

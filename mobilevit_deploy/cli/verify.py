@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.export import WeightsName
-from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages
+from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages, WeightsName
 
 
 def verify(

@@ -1,8 +1,8 @@
 """Finished exports, kept so that the same one need not be made again.
 
 An export is the same when everything that it is computed from is: the request, the content of every file that it
-names, the model's card, the recipes, the versions of all tools, and this package's own source. A model in the user's
-own code is not kept, for that code may import anything.
+names, the model's card, the recipes, the versions of all tools, and this package's own source. What code of the user's
+or of another package takes part in is not kept, for that code may import anything.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.cache_folder import cache_folder
 from mobilevit_deploy.system.hashing import measure_files, sha256_of
 from mobilevit_deploy.system.publish import staging
@@ -35,7 +36,7 @@ def default_folder() -> Path:
 
 
 def key_of(request: ExportRequest) -> str | None:
-    """Returns what names an export by all that it is computed from; None for the user's own code.
+    """Returns what names an export by all that it is computed from; None for code of the user's or of other packages.
 
     Raises:
         MvdError: there is no such model or recipe.
@@ -45,6 +46,12 @@ def key_of(request: ExportRequest) -> str | None:
         return None
     asked = {key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")}
     recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
+    named = {item.name for recipe in recipes for item in recipe.rewrites}
+    if (
+        named & plugins.plugins(plugins.REWRITES).keys()
+        or set(request.targets) & plugins.plugins(plugins.TARGETS).keys()
+    ):
+        return None
     content = {
         "request": asked,
         "card": catalog.model(name).model_dump(mode="json"),

@@ -9,7 +9,7 @@ from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.targets.artifact import report_name
 from mobilevit_deploy.verification.document import accuracy_document, parity_document, weights_document
 
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
     from mobilevit_deploy.rewrites.rewrite import RewriteResult
     from mobilevit_deploy.targets.app_options import ImageInput

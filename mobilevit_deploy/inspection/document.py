@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+if TYPE_CHECKING:
     from mobilevit_deploy.inspection import Inspection
 
 

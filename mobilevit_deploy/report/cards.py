@@ -1,9 +1,9 @@
-"""The catalog's cards, as tables for people and for machines."""
+"""The catalog's cards, as tables for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,19 +13,6 @@ from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog.model_card import InputRule, ModelCard
-
-
-def card_document(card: ModelCard) -> dict[str, Any]:
-    """Returns what `mvd list` says of one model."""
-    return {
-        "name": card.name,
-        "family": card.family.family,
-        "parameters": card.variant.parameters,
-        "macs": card.variant.macs,
-        "published": [item.model_dump() for item in card.variant.published],
-        "reconstruction": card.family.reconstruction,
-        "tasks": list(card.family.tasks),
-    }
 
 
 def models_table(cards: Sequence[ModelCard]) -> RenderableType:

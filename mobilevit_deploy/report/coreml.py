@@ -1,4 +1,4 @@
-"""What Core ML measured and planned, as tables for people and documents for machines."""
+"""What Core ML measured and planned, as tables for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.catalog.cards import PublishedLatency
-from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.catalog.published import published_latencies
 from mobilevit_deploy.report.table import NamedRows, make_table, milliseconds, with_origin
 
@@ -19,45 +18,6 @@ if TYPE_CHECKING:
 
 BACKEND = "coreml"
 MOST_LEFT = 30  # lines of the table; the JSON document has all
-
-
-def coreml_document(report: CoreMLReport) -> dict[str, Any]:
-    """Returns one package's latency on one choice of compute units, in milliseconds."""
-    statistics = report.statistics
-    return {
-        "artifact": str(report.artifact),
-        "reconstruction": is_reconstruction(report.artifact.name),
-        "sha256": report.sha256,
-        "backend": BACKEND,
-        "provider": report.compute_units,
-        "compute_units": report.compute_units,
-        "device": report.environment["device"],
-        "threads": None,
-        "input_shape": list(report.input_shape),
-        "tensor_twin": list(report.twin_changes),
-        "warmup": report.warmup,
-        "processes": 1,
-        "iterations": len(report.samples_ms),
-        "p50_ms": statistics.p50_ms,
-        "p90_ms": statistics.p90_ms,
-        "p99_ms": statistics.p99_ms,
-        "mean_ms": statistics.mean_ms,
-        "min_ms": statistics.min_ms,
-        "ci95_ms": list(statistics.ci95_ms),
-        "precision": statistics.precision,
-        "drift": statistics.drift,
-        "load_ms": report.load_ms,
-        "second_load_ms": report.second_load_ms,
-        "peak_rss_mb": None,
-        "seconds_between_calls": report.seconds_between_calls,
-        "thermal_state": list(report.thermal_state),
-        "stable": report.stable,
-        "warnings": list(report.warnings),
-        "notes": list(report.notes),
-        "samples_ms": list(report.samples_ms),
-        "published": published_documents(report.artifact.name, report.input_shape),
-        "environment": dict(report.environment),
-    }
 
 
 def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
@@ -85,11 +45,6 @@ def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
     return Group(table, *published, *(Text(note, style="dim") for note in notes))
 
 
-def published_documents(artifact: str, input_shape: Sequence[int]) -> list[dict[str, Any]]:
-    """Returns what others have published of an artifact's model."""
-    return [item.model_dump() for item in published_latencies(artifact, input_shape)]
-
-
 def published_notes(artifacts: Any) -> list[RenderableType]:
     """Returns a table of published latencies, apart from the measured ones; nothing where there are none."""
     rows: dict[tuple[str, PublishedLatency], None] = {}
@@ -103,25 +58,6 @@ def published_notes(artifacts: Any) -> list[RenderableType]:
         where = f"{item.backend}, {item.input_size} px, batch {item.batch}"
         table.add_row(model, f"{item.latency_ms:.2f}", item.device, item.os or "not stated", where, item.source)
     return [table]
-
-
-def plan_document(report: PlanReport) -> dict[str, Any]:
-    """Returns the plan of every operation, and the shares of the estimated cost."""
-    return {
-        "schema": 1,
-        "artifact": str(report.artifact),
-        "reconstruction": is_reconstruction(report.artifact.name),
-        "sha256": report.sha256,
-        "backend": BACKEND,
-        "compute_units": report.compute_units,
-        "device": report.environment["device"],
-        "tensor_twin": list(report.twin_changes),
-        "neural_engine_share": report.neural_engine_share,
-        "cost_by_device": report.cost_by_device,
-        "left": [operation.name for operation in report.left],
-        "operations": [vars(operation) for operation in report.operations],
-        "environment": dict(report.environment),
-    }
 
 
 def plan_table(report: PlanReport) -> RenderableType:

@@ -1,9 +1,9 @@
-"""Device profiles and attached iPhones, as tables for people and documents for machines."""
+"""Device profiles and attached iPhones, as tables for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -15,28 +15,6 @@ if TYPE_CHECKING:
     from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.catalog.cards import Device
     from mobilevit_deploy.errors import MvdError
-
-
-def devices_document(
-    profiles: Sequence[Device], attached: Sequence[AttachedDevice], problem: MvdError | None
-) -> dict[str, Any]:
-    """Returns the profiles, the iPhones, and why these cannot be looked for, where they cannot."""
-    return {
-        "schema": 1,
-        "profiles": [profile.model_dump(mode="json") for profile in profiles],
-        "attached": [_attached_document(device) for device in attached],
-        "problem": None if problem is None else {"message": problem.message, "hint": problem.hint},
-    }
-
-
-def _attached_document(device: AttachedDevice) -> dict[str, Any]:
-    obstacles = device.obstacles()
-    return {
-        **vars(device),
-        "profile": device.profile.name if device.profile else None,
-        "ready": not obstacles,
-        "obstacles": [vars(obstacle) for obstacle in obstacles],
-    }
 
 
 def devices_table(

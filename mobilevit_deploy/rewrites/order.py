@@ -3,6 +3,8 @@
 One file each, named like the rewrite: what it matches, what it writes, why, and where that was measured.
 """
 
+from functools import cache
+
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.activation.decompose_tanh_gelu import DecomposeTanhGelu
@@ -53,6 +55,7 @@ from mobilevit_deploy.rewrites.pooling.move_average_pool import MoveAveragePool
 from mobilevit_deploy.rewrites.pooling.replace_token_mean import ReplaceTokenMean
 from mobilevit_deploy.rewrites.pooling.split_average_pool import SplitAveragePool
 from mobilevit_deploy.rewrites.rewrite import Rewrite
+from mobilevit_deploy.system import plugins
 
 REWRITES: tuple[Rewrite, ...] = (
     RemoveIdentities(),  # first: what returns its input stands between ops that the others match
@@ -107,13 +110,35 @@ REWRITES: tuple[Rewrite, ...] = (
 )
 
 
+@cache
+def all_rewrites() -> tuple[Rewrite, ...]:
+    """Returns ``REWRITES``, with those that other packages add in the places that they ask for.
+
+    Raises:
+        MvdError: what a package adds is no rewrite, has a name that is taken, or asks for no place that there is.
+    """
+    found = list(REWRITES)
+    for plugin in plugins.plugins(plugins.REWRITES).values():
+        kind = plugins.load(plugin)
+        if not (isinstance(kind, type) and issubclass(kind, Rewrite)):
+            raise plugins.broken(plugin, f"{plugin.value} is no subclass of Rewrite")
+        names = [rewrite.name for rewrite in found]
+        if kind.name != plugin.name or kind.name in names:
+            raise plugins.broken(plugin, f"it calls itself {kind.name!r}, which must be its own name and no other's")
+        if kind.runs_before and kind.runs_before not in names:
+            raise plugins.broken(plugin, f"it runs before {kind.runs_before!r}, which is no rewrite")
+        found.insert(names.index(kind.runs_before) if kind.runs_before else len(found), kind())
+    return tuple(found)
+
+
 def chosen_rewrites(recipe: Recipe) -> tuple[Rewrite, ...]:
-    """Returns a recipe's rewrites in the order of ``REWRITES``; raises CatalogError for a name that none has."""
+    """Returns a recipe's rewrites in the order in which they run; raises CatalogError for a name that none has."""
     wanted = {item.name for item in recipe.rewrites}
-    unknown = wanted - {rewrite.name for rewrite in REWRITES}
+    every = all_rewrites()
+    unknown = wanted - {rewrite.name for rewrite in every}
     if unknown:
         raise CatalogError(
             f"recipe {recipe.name} names rewrites that do not exist: {', '.join(sorted(unknown))}",
-            f"there are: {', '.join(rewrite.name for rewrite in REWRITES)}",
+            f"there are: {', '.join(rewrite.name for rewrite in every)}",
         )
-    return tuple(rewrite for rewrite in REWRITES if rewrite.name in wanted)
+    return tuple(rewrite for rewrite in every if rewrite.name in wanted)

@@ -52,11 +52,14 @@ class Rewrite(ABC):
         name: verb and noun; the file's name.
         exact: whether the result is equal in exact arithmetic.
         source: the document or measurement that it rests on.
+        runs_before: of a rewrite that another package adds, the one of ``order.REWRITES`` in front of which it runs;
+            empty for after all of them.
     """
 
     name: ClassVar[str]
     exact: ClassVar[bool] = True
     source: ClassVar[str]
+    runs_before: ClassVar[str] = ""
 
     @abstractmethod
     def candidates(self, graph: Graph) -> Iterable[Node]:

@@ -32,7 +32,7 @@ def load(plugin: EntryPoint) -> Any:
     try:
         return plugin.load()
     except Exception as error:  # another package's code may raise anything
-        raise _broken(plugin, f"{type(error).__name__}: {error}") from error
+        raise broken(plugin, f"{type(error).__name__}: {error}") from error
 
 
 def folder_of(plugin: EntryPoint) -> Path:
@@ -40,13 +40,14 @@ def folder_of(plugin: EntryPoint) -> Path:
     try:
         spec = find_spec(plugin.value)
     except Exception as error:  # the package around it is imported
-        raise _broken(plugin, f"{type(error).__name__}: {error}") from error
+        raise broken(plugin, f"{type(error).__name__}: {error}") from error
     if spec is None or not spec.submodule_search_locations:
-        raise _broken(plugin, f"there is no package {plugin.value}")
+        raise broken(plugin, f"there is no package {plugin.value}")
     return Path(spec.submodule_search_locations[0])
 
 
-def _broken(plugin: EntryPoint, why: str) -> MvdError:
+def broken(plugin: EntryPoint, why: str) -> MvdError:
+    """Returns the error that names the package that an entry point comes from, and the way out."""
     package = plugin.dist.name if plugin.dist else plugin.value
     return MvdError(
         f"{plugin.name}, which {package} adds to {plugin.group}, cannot be used: {why}",

@@ -1,16 +1,9 @@
 """A file on its way to a phone, and what every converter is given to write one."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
-    from mobilevit_deploy.targets.quantization import QuantizationResult
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import Tensor
 from torch.export import ExportedProgram

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.system.json_text import SCHEMA
 
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+if TYPE_CHECKING:
     from mobilevit_deploy.loading.model import WeightsOrigin
     from mobilevit_deploy.verification.accuracy import Accuracy
     from mobilevit_deploy.verification.parity import Leg, ParityReport

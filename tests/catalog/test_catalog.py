@@ -26,7 +26,8 @@ def test_every_target_has_a_file_and_a_recipe_of_its_name() -> None:
     assert list(formats()) == list(TARGETS)
     for name in TARGETS:
         assert catalog.recipe(name).target == name
-        assert (ROOT / f"mobilevit_deploy/runners/{name}.py").is_file()
+        folder = ROOT / "mobilevit_deploy" / "targets" / name
+        assert all((folder / f"{part}.py").is_file() for part in ("__init__", "convert", "runner"))
     with pytest.raises(CatalogError, match="no target 'tflite'"):
         target("tflite")
 

@@ -16,8 +16,7 @@ import psutil
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.latency.settings import RuntimeSettings
-from mobilevit_deploy.system.child_process import CHILD
-from mobilevit_deploy.system.deadline import deadline
+from mobilevit_deploy.system.child_process import CHILD, deadline
 from mobilevit_deploy.targets.registry import package_of
 
 ONNX_RUNTIME = "mobilevit_deploy.targets.onnx.timing_worker"

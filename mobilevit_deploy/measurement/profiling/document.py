@@ -8,7 +8,7 @@ from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.measurement.profiling.tree import Row, build_tree, by_op, rows
 from mobilevit_deploy.system.json_text import SCHEMA
 
-if TYPE_CHECKING:  # this module is imported by export.py, and by commands that must start fast
+if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport
 
 

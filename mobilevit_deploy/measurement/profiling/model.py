@@ -20,7 +20,7 @@ def read_model(path: Path) -> onnx.ModelProto:
 
     Raises:
         MeasurementError: the file is missing or of another format.
-        ArtifactError: it is damaged, or asks for what no model needs (see ``onnx_files``).
+        ArtifactError: it is damaged, or asks for what no model needs (see ``targets/onnx/files``).
     """
     if path.suffix == ".mlpackage":
         raise MeasurementError(

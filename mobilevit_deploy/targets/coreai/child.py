@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from mobilevit_deploy.runners.base import Array
-from mobilevit_deploy.system.child_process import CHILD
-from mobilevit_deploy.system.deadline import deadline
+from mobilevit_deploy.system.child_process import CHILD, deadline
 
 WORKER = (*CHILD, "mobilevit_deploy.targets.coreai.worker")
 LONGEST_REQUEST_S = 600  # the largest LightViT converts in a tenth of it

@@ -17,8 +17,7 @@ import numpy as np
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
-from mobilevit_deploy.system.child_process import CHILD
-from mobilevit_deploy.system.deadline import deadline
+from mobilevit_deploy.system.child_process import CHILD, deadline
 from mobilevit_deploy.targets.executorch.convert import describe
 from mobilevit_deploy.targets.executorch.run_worker import read_frame, write_frame
 

@@ -1,4 +1,4 @@
-"""Runs one ``.pte`` file in ExecuTorch when it is told to (see ``timed.py`` for what it is told)."""
+"""Runs one ``.pte`` file in ExecuTorch when it is told to (see ``system/timing_loop.py`` for what it is told)."""
 
 import time
 from collections.abc import Mapping

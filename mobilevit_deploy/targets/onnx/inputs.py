@@ -29,7 +29,7 @@ def read_inputs(path: Path) -> tuple[OnnxInput, ...]:
     """Returns the inputs of a file, weights not among them.
 
     Raises:
-        ArtifactError: the file is damaged, or asks for what no model needs (see ``onnx_files``).
+        ArtifactError: the file is damaged, or asks for what no model needs (see ``targets/onnx/files``).
     """
     return tuple(_describe(item) for item in fed_inputs(load_onnx(path).graph))
 

@@ -11,7 +11,7 @@ from onnx import ValueInfoProto, load_model_from_string
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
-from mobilevit_deploy.system.deadline import deadline
+from mobilevit_deploy.system.child_process import deadline
 from mobilevit_deploy.targets.onnx.exact import Change, change_for
 from mobilevit_deploy.targets.onnx.files import load_onnx
 from mobilevit_deploy.targets.onnx.inputs import takes_batch as takes_batch

@@ -1,4 +1,4 @@
-"""Runs one ONNX file in ONNX Runtime when it is told to (see ``timed.py`` for what it is told).
+"""Runs one ONNX file in ONNX Runtime when it is told to (see ``system/timing_loop.py`` for what it is told).
 
 A process of its own for each artifact: idle sessions of ONNX Runtime in one process keep spinning and slow each other
 down (four: 36 ms where one alone takes 13 ms). Its session's threads spin for some milliseconds after a run and sleep

@@ -3,7 +3,7 @@ import sys
 
 SCRIPT = """
 import sys, warnings
-from mobilevit_deploy.mil.specification import color_space_name, parse_model
+from mobilevit_deploy.targets.coreml.mil.specification import color_space_name, parse_model
 model = parse_model(b"")
 assert color_space_name(30) == "BGR"
 assert "coremltools" not in sys.modules

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from mobilevit_deploy.targets.coreml.mil.operations.registry import operation
 
-Places = list[Tensor]
-
 
 @operation(rounds=False)
 def slice_by_index(

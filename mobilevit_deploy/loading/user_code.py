@@ -1,0 +1,97 @@
+"""Models from code of the user's own, and from sources that other packages add: it is run, by design."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from mobilevit_deploy.errors import ModelCodeError
+from mobilevit_deploy.system import plugins
+
+SEED = 0  # of random weights, so that two exports of a model have the same
+
+
+def build_from_code(reference: str) -> nn.Module:
+    """Returns the model of ``file.py:function``, ``package.module:function`` or ``source:name``, in training mode.
+
+    Raises:
+        ModelCodeError: the code cannot be imported, fails, or returns something else.
+        MvdError: a source that another package adds cannot be imported.
+    """
+    place, _, function = reference.rpartition(":")
+    source = plugins.plugins(plugins.MODELS).get(place)
+    builder = partial(plugins.load(source), function) if source else _find_builder(_import(place), place, function)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        try:
+            module = builder()
+        except (Exception, SystemExit) as error:
+            raise ModelCodeError(
+                f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
+                f"{source.value} is given {function!r} and must return an nn.Module"
+                if source
+                else "it is called without arguments and must return an nn.Module",
+            ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
+    if any(tensor.is_meta for tensor in module.state_dict().values()):
+        raise ModelCodeError(f"{reference} returned a module without values (meta tensors)", "build it on the CPU")
+    return module
+
+
+def _import(place: str) -> ModuleType:
+    path = Path(place)
+    if path.suffix != ".py":
+        name, folder = place, Path.cwd()
+    elif path.is_file():
+        # Not under a name that is taken: a file called types.py must not stand in for Python's own module.
+        name, folder = f"mvd_model_{path.stem}" if path.stem in sys.modules else path.stem, path.parent.resolve()
+    else:
+        raise ModelCodeError(f"there is no file {place}", "give path/to/file.py:function")
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # the file's own imports work as if it were run as a script
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(name)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None  # a .py suffix always has a loader
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ModelCodeError(
+            f"importing {place} failed: {type(error).__name__}: {error}{_last_line(error)}",
+            "it must import in this environment; install what it needs beside mvd",
+        ) from error
+    return module
+
+
+def _find_builder(module: ModuleType, place: str, function: str) -> Callable[[], Any]:
+    builder = getattr(module, function, None)
+    if callable(builder):
+        return cast("Callable[[], Any]", builder)
+    own = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", "") == module.__name__
+    ]
+    near = get_close_matches(function, own, n=1) or own[:1]
+    raise ModelCodeError(
+        f"{place} has no function {function!r}", f"did you mean {place}:{near[0]}?" if near else "define one in it"
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    here = str(Path(__file__).parents[1])
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(here)]
+    return f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
