@@ -11,6 +11,8 @@ import torch
 from typer.testing import Result
 
 from mobilevit_deploy.cli import export as export_command
+from mobilevit_deploy.cli.artifacts import find_artifacts
+from mobilevit_deploy.system.environment import available_cores
 from mobilevit_deploy.system.version import __version__
 from tests.conftest import RESEARCH
 from tests.research import tiny_net
@@ -150,19 +152,21 @@ def test_list_and_show(mvd: Mvd) -> None:
 def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
     assert mvd(*SMALL).exit_code == 0
     artifact = "artifacts/additive_net_build-32x32-fp32.untrained.onnx"
-    for arguments in ((), (artifact,), ("additive_net_build",)):
-        result = mvd("latency", *arguments, "--threads", 1, "--seconds", 0.1, "--json")
-        assert result.exit_code == 0, result.stderr
-        (found,) = read_document("latency", result.stdout)["results"]
-        assert found["artifact"] == artifact
-        assert {
-            "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
-            "ci95_ms", "throughput_per_s", "load_ms", "second_load_ms", "peak_rss_mb", "stable", "environment",
-            "sha256", "conditions",
-        } <= set(found)  # fmt: skip
-    table = mvd("latency", "--threads", 64, "--seconds", 0.1)
+    result = mvd("latency", "--threads", 1, "--seconds", 0.1, "--json")
+    assert result.exit_code == 0, result.stderr
+    (found,) = read_document("latency", result.stdout)["results"]
+    assert found["artifact"] == artifact
+    assert {
+        "backend", "provider", "threads", "warmup", "iterations", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
+        "ci95_ms", "throughput_per_s", "load_ms", "second_load_ms", "peak_rss_mb", "stable", "environment",
+        "sha256", "conditions",
+    } <= set(found)  # fmt: skip
+    for name in (artifact, "additive_net_build"):
+        assert find_artifacts([name], Path("artifacts"), None, "onnx", print) == [Path(artifact)]
+    many = available_cores() + 1
+    table = mvd("latency", "--threads", many, "--seconds", 0.1)
     assert "p50 ms" in table.stdout
-    assert "64 threads on" in table.stderr
+    assert f"{many} threads on" in table.stderr
 
 
 def test_a_reconstruction_is_called_one_everywhere(mvd: Mvd) -> None:
@@ -218,8 +222,8 @@ def test_latency_of_a_batch(mvd: Mvd) -> None:
     assert found["throughput_per_s"] == pytest.approx(3e3 / found["mean_ms"])
     assert Path(found["artifact"]).parent == Path("artifacts/batch-3")
     assert artifact.read_bytes() == before
-    again = mvd(*measure)
-    assert "exporting" not in again.stderr
+    exported = Path(found["artifact"])
+    assert find_artifacts([net], Path("artifacts"), 3, "onnx", print) == [exported], "it is not exported again"
     refused = mvd("latency", artifact, "--batch", 3)
     assert refused.exit_code == 1
     assert "another batch than 3 fixed in its graph" in refused.stderr

@@ -130,7 +130,7 @@ def write_neural_network(path: Path) -> None:
 
 def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
     net = f"{RESEARCH / 'additive_net.py'}:build"
-    result = mvd("inspect", net, "--input-size", 32, "--strict", "--json")
+    result = mvd("inspect", net, "--input-size", 32, "--to", "onnx", "--to", "coreml", "--strict", "--json")
     assert result.exit_code == 0, result.stderr
     views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
     onnx_view, coreml_view = views["onnx"], views["coreml"]
@@ -143,6 +143,14 @@ def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
             shown = mvd("inspect", artifact)
             assert shown.exit_code == 0
             assert "no findings" in shown.stdout
+
+
+def test_without_a_target_all_that_are_installed_are_shown(mvd: Mvd) -> None:
+    result = mvd("inspect", f"{RESEARCH / 'tiny_net.py'}:build", "--input-size", 8, "--json")
+    assert result.exit_code == 0, result.stderr
+    views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
+    assert set(views) == set(formats())
+    assert all(view["ops"] and view["conversion_error"] is None for view in views.values())
 
 
 def test_strict_is_exit_3_and_names_the_module(mvd: Mvd, tmp_path: Path) -> None:

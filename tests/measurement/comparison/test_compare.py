@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.errors import UsageError
-from mobilevit_deploy.measurement.comparison import ComparisonRequest, compare_artifacts
-from mobilevit_deploy.measurement.comparison.alternate import ROUNDS, alternate
+from mobilevit_deploy.measurement.comparison import ComparisonRequest, compare, compare_artifacts
+from mobilevit_deploy.measurement.comparison.alternate import ROUNDS, Alternated, alternate
 from mobilevit_deploy.measurement.comparison.compare import Compared, _warnings
 from mobilevit_deploy.measurement.comparison.drift import Drift
 from mobilevit_deploy.measurement.comparison.ratio import Ratio
@@ -30,6 +30,11 @@ def base(tmp_path: Path) -> Path:
     return save_classifier(tmp_path / "base.onnx", (1, 3, 128, 128))
 
 
+def times(medians: Sequence[float]) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    """Returns the times of artifacts that take always the same, in six groups of processes."""
+    return tuple(((median,) * ROUNDS,) * 6 for median in medians)
+
+
 def test_turns(base: Path) -> None:
     found = alternate([Session(base, 1), Session(base, 1)], 0.1)
     assert len(found.times_ms) == 2
@@ -40,24 +45,33 @@ def test_turns(base: Path) -> None:
     assert min(map(min, found.times_ms[1])) <= found.p50_ms(1) <= max(map(max, found.times_ms[1]))
     assert 0 <= found.conditions.others_share <= 1
     children = psutil.Process(os.getpid()).children(recursive=True)
-    assert not any("time_onnx" in " ".join(child.cmdline()) for child in children)
+    assert not any("timing_worker" in " ".join(child.cmdline()) for child in children)
 
 
-def test_an_artifact_against_itself_and_against_a_longer_one(base: Path, tmp_path: Path) -> None:
+def test_an_artifact_against_itself_and_against_a_longer_one(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     longer = save_classifier(tmp_path / "longer.onnx", (1, 3, 512, 512))  # 16 times the work
+    asked: list[Sequence[Session]] = []
+
+    def given(sessions: Sequence[Session], _seconds: float) -> Alternated:
+        asked.append(sessions)
+        return Alternated(times((2.0, 2.0, 32.0)), Conditions(1, 0.0, 0, 0.0, 6))
+
+    monkeypatch.setattr(compare, "alternate", given)
     request = ComparisonRequest([base, base, longer], threads=1, seconds=0.1)
     stages: list[str] = []
     first, same, other = compare_artifacts(request, stages.append).results
+    assert [session.path for session in asked[0]] == [base, base, longer]
     assert first.ratio is not None
     assert first.ratio.value == 1
     assert first.drift.outputs[0].max_abs == 0
     assert same.ratio is not None
-    # The 95 % interval, three times as wide, misses 1 in one of 1500 runs (Student's t, five degrees of freedom).
-    reach = 3 * same.ratio.precision * same.ratio.value
-    assert same.ratio.value - reach <= 1 <= same.ratio.value + reach
+    assert same.ratio.value == 1
     assert (same.bytes, same.sha256) == (base.stat().st_size, first.sha256)
     assert other.ratio is not None
-    assert other.ratio.ci95[0] > 1
+    assert other.ratio.value == pytest.approx(16)
+    assert other.p50_ms == 32
     assert other.drift.reason == "its images are 3x512x512, the base's 3x128x128"
     assert stages[-1] == "timing 3 artifacts in turns, 1 thread, 6 groups of processes at least, up to 0.1 s"
 
@@ -82,6 +96,11 @@ def test_the_command(mvd: Mvd, base: Path) -> None:
     assert second["drift"]["max_rel"] == pytest.approx(0.1, rel=1e-3)
     assert second["ratio_ci95"][0] <= second["ratio"] <= second["ratio_ci95"][1]
     assert second["latency_reason"] is None
+
+
+def test_the_table(mvd: Mvd, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = Alternated(times((2.0, 2.0)), Conditions(1, 0.0, 0, 0.0, 6))
+    monkeypatch.setattr(compare, "alternate", lambda sessions, seconds: quiet)
     table = mvd("compare", base, base, "--threads", 1, "--seconds", 0.1)
     assert "same class" in table.stdout
     assert "inf dB" in table.stdout
