@@ -15,6 +15,7 @@ from mobilevit_deploy.errors import MvdError, OutputError
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
+from mobilevit_deploy.measurement.profiling.peak import SHAPES
 from mobilevit_deploy.measurement.profiling.trace import write_trace
 from mobilevit_deploy.measurement.profiling.tree import build_tree, rows
 from mobilevit_deploy.pipeline.request import ExportRequest
@@ -47,8 +48,8 @@ def test_a_known_graph(tmp_path: Path) -> None:
     assert by_module["stem.conv"].sources == ("Conv", "Relu"), "ONNX Runtime fused the two"
     assert report.runs >= 10
     assert report.input_shape == (1, 16, SIZE, SIZE)
-    assert 0 < report.nodes_ms < report.profiled_run_ms
-    assert report.peak_macs_per_s > 1e8, "no machine of this century is slower than 0.1 GMAC/s"
+    assert report.nodes_ms == pytest.approx(sum(node.ms for node in report.nodes))
+    assert report.peak_shape in SHAPES
 
 
 def test_half_precision(tmp_path: Path) -> None:
