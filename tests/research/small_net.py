@@ -16,12 +16,12 @@ class Block(nn.Module):
 
 
 class SmallNet(nn.Module):
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self, channels: int = 3, width: int = 32) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, 32, 3, 2, 1)
-        self.first = Block(32)
-        self.second = Block(32)
-        self.head = nn.Linear(32, 100)
+        self.stem = nn.Conv2d(channels, width, 3, 2, 1)
+        self.first = Block(width)
+        self.second = Block(width)
+        self.head = nn.Linear(width, 100)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.second(self.first(self.stem(x))).mean((2, 3)))
@@ -30,6 +30,10 @@ class SmallNet(nn.Module):
 
 def build() -> nn.Module:
     return SmallNet()
+
+
+def build_narrow() -> nn.Module:
+    return SmallNet(width=8)
 
 
 def build_gray() -> nn.Module:
