@@ -24,7 +24,7 @@ from tests.conftest import RESEARCH
 
 IMAGES = make_samples(8, 3, 16, 16)
 RULE = QuantizationRule(op_types=("Conv", "Gemm"), reason="a test")
-NET = f"{RESEARCH / 'additive_net.py'}:build"
+NET = f"{RESEARCH / 'tiny_net.py'}:build"
 
 
 def network() -> nn.Module:
@@ -99,4 +99,4 @@ def test_the_command(mvd: Callable[..., Result]) -> None:
     (report,) = json.loads(result.stdout)["artifacts"]
     legs = {leg["subject"]: leg["precision"] for leg in report["parity"]["legs"]}
     assert legs == {"rewritten graph": "fp32", "float32 conversion": "fp32", "artifact": "int8"}
-    assert Path(report["path"]).name == "additive_net_build-32x32-int8.untrained.pte"
+    assert Path(report["path"]).name == "tiny_net_build-32x32-int8.untrained.pte"
