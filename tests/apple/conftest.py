@@ -17,7 +17,7 @@ from mobilevit_deploy.graph.module_notes import KEY, write_notes
 from tests.targets.coreml.mil.packages import build, normal, save
 
 ROOT = Path(__file__).parents[2]
-BIN = ROOT / "tests" / "apple_tools" / "bin"
+BIN = ROOT / "tests" / "support" / "apple_tools" / "bin"
 TEAM = "A1B2C3D4E5"
 NAME = "Anna's iPhone"
 UDID = "00008110-000A1B2C3D4E5F60"

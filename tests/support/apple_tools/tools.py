@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))  # this runs as a script
+sys.path.insert(0, str(HERE.parents[2]))  # this runs as a script
 
 from tests.support.apple_tools import devicectl  # noqa: E402
 from tests.support.apple_tools.state import State  # noqa: E402
