@@ -115,11 +115,10 @@ def temporary_files() -> Iterator[None]:
         os.environ.pop("TMPDIR") if before[1] is None else os.environ.update(TMPDIR=before[1])
 
 
-@pytest.fixture(scope="session")
-def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained checkpoint in the family's own training format, EMA weights beside raw ones."""
+def save_digits(stored: str, folder: Path) -> Path:
+    """Writes recorded weights as the family's own training does, EMA weights beside raw ones; returns the file."""
     weights: dict[str, Tensor] = {}
-    for name, value in load_file(GOLDEN / "cas_vit_xs_digits64.safetensors").items():
+    for name, value in load_file(GOLDEN / f"{stored}.safetensors").items():
         weights[name] = value.float()
         if name.endswith("running_var"):
             weights[name.replace("running_var", "num_batches_tracked")] = torch.tensor(1)
@@ -132,9 +131,41 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "args": argparse.Namespace(model="cas_vit_xs", input_size=64, nb_classes=10),
         "model_ema": weights,
     }
-    path = tmp_path_factory.mktemp("checkpoint") / "checkpoint_best.pth"
+    path = folder / "checkpoint_best.pth"
     torch.save(content, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained checkpoint of cas_vit_xs."""
+    return save_digits("cas_vit_xs_digits64", tmp_path_factory.mktemp("checkpoint"))
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A trained checkpoint under the name of cas_vit_xs.
+
+    Attributes:
+        checkpoint: the file.
+        whole: whether the model is the catalog's own; else it has two blocks.
+        correct: of the 397 test images.
+    """
+
+    checkpoint: Path
+    whole: bool
+    correct: int
+
+
+@pytest.fixture(scope="module", params=["two blocks", pytest.param("whole", marks=pytest.mark.slow)])
+def digits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Digits]:
+    """A trained model of two blocks, which takes every step in seconds; among the slow tests, cas_vit_xs itself."""
+    if request.param == "whole":
+        yield Digits(request.getfixturevalue("digits_checkpoint"), whole=True, correct=390)
+        return
+    with shallow_models():
+        checkpoint = save_digits("cas_vit_few_digits64", tmp_path_factory.mktemp("checkpoint"))
+        yield Digits(checkpoint, whole=False, correct=397)
 
 
 @pytest.fixture(scope="session")
@@ -144,13 +175,28 @@ def kept_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept-exports"
 
 
+# The smallest model of each family, of two narrow blocks: every rewrite of its own finds its place in them.
+TWO_BLOCKS: dict[str, dict[str, Any]] = {
+    "cas_vit_xs": {"depths": [1, 1], "widths": [16, 32]},
+    "cloformer_xxs": {
+        "depths": [1, 0, 0, 1], "widths": [16, 32, 32, 32], "heads": [2, 2, 4, 4], "local_heads": [1, 1, 2, 2],
+    },
+    "lightvit_tiny": {
+        "depths": [0, 1, 1], "widths": [16, 32, 64], "heads": [1, 2, 4], "mlp_ratios": [2, 2, 2],
+        "global_tokens": {"classify": 8, "features": 16},
+    },
+    "saevit_0p8g": {"depths": [1, 0, 0, 1], "widths": [16, 16, 32, 32], "head_width": 16},
+}  # fmt: skip
+
+
 @contextmanager
 def shallow_models() -> Iterator[None]:
-    """Gives cas_vit_xs one narrow block in a stage: for tests that look at exporting, and not at the model."""
+    """Gives the smallest models two blocks: for tests that look at exporting, and not at the models."""
     cards = catalog.models()
-    architecture = {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}
-    variant = cards["cas_vit_xs"].variant.model_copy(update={"architecture": architecture})
-    changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
+    changed = dict(cards)
+    for name, architecture in TWO_BLOCKS.items():
+        variant = cards[name].variant.model_copy(update={"architecture": architecture})
+        changed[name] = cards[name].model_copy(update={"variant": variant})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "models", lambda: changed)
         yield

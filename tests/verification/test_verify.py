@@ -22,7 +22,7 @@ from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.registry import describe_file
 from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
-from tests.conftest import RESEARCH
+from tests.conftest import RESEARCH, Digits
 from tests.golden.digits import digit_images
 from tests.support.schemas import check as check_document
 from tests.targets.coreml.mil.conftest import body_of, edit_model
@@ -56,10 +56,10 @@ def caught(path: Path, **settings: Any) -> VerifyReport:
 
 
 @pytest.fixture(scope="module")
-def trained(digits_checkpoint: Path, kept_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(digits: Digits, kept_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the trained model's ONNX file and package, and the reports beside them."""
     folder = tmp_path_factory.mktemp("trained")
-    request = ModelRequest("cas_vit_xs", checkpoint=digits_checkpoint, size=(64, 64))
+    request = ModelRequest("cas_vit_xs", checkpoint=digits.checkpoint, size=(64, 64))
     export_model(ExportRequest(request, ("onnx", "coreml"), folder=folder, cache=kept_exports))
     return folder
 
@@ -77,26 +77,26 @@ def test_the_checkpoint_is_found_through_the_report(artifacts: Path) -> None:
         assert (report.model, report.weights.key) == ("cas_vit_xs", "model_ema")
 
 
-def test_a_checkpoint_that_is_gone_is_asked_for(artifacts: Path, digits_checkpoint: Path) -> None:
+def test_a_checkpoint_that_is_gone_is_asked_for(artifacts: Path, digits: Digits) -> None:
     path = artifacts / "cas_vit_xs-64x64-fp32.onnx"
     (artifacts / "cas_vit_xs-64x64-fp32.onnx.json").unlink()
     with pytest.raises(CheckpointError, match=r"made from checkpoint_best\.pth"):
         verify(path)
-    assert verify(path, checkpoint=digits_checkpoint).parity.status == "passed"
-    shutil.copy(digits_checkpoint, artifacts)  # beside the artifact it is found again
+    assert verify(path, checkpoint=digits.checkpoint).parity.status == "passed"
+    shutil.copy(digits.checkpoint, artifacts)  # beside the artifact it is found again
     assert verify(path).parity.status == "passed"
-    (artifacts / digits_checkpoint.name).write_bytes(b"another file of that name")
+    (artifacts / digits.checkpoint.name).write_bytes(b"another file of that name")
     with pytest.raises(CheckpointError, match=r"made from checkpoint_best\.pth"):
         verify(path)
 
 
-def test_other_weights_are_caught(artifacts: Path, digits_checkpoint: Path) -> None:
-    report = caught(artifacts / "cas_vit_xs-64x64-fp32.onnx", checkpoint=digits_checkpoint, weights="raw")
+def test_other_weights_are_caught(artifacts: Path, digits: Digits) -> None:
+    report = caught(artifacts / "cas_vit_xs-64x64-fp32.onnx", checkpoint=digits.checkpoint, weights="raw")
     assert "of the largest value" in str(report.parity.reason)
 
 
-def test_another_checkpoint_is_remarked(artifacts: Path, digits_checkpoint: Path, tmp_path: Path) -> None:
-    content = torch.load(digits_checkpoint, weights_only=False)
+def test_another_checkpoint_is_remarked(artifacts: Path, digits: Digits, tmp_path: Path) -> None:
+    content = torch.load(digits.checkpoint, weights_only=False)
     torch.save({"model_ema": content["model_ema"]}, tmp_path / "again.pth")
     report = verify(artifacts / "cas_vit_xs-64x64-fp32.onnx", checkpoint=tmp_path / "again.pth")
     assert "again.pth is not the file" in report.warnings[0]
