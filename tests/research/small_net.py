@@ -40,10 +40,15 @@ def build_gray() -> nn.Module:
     return SmallNet(1)
 
 
-def build_pair() -> nn.Module:
-    class Pair(SmallNet):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-            logits = super().forward(x)
-            return logits, torch.relu(logits)
+class Pair(SmallNet):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        logits = super().forward(x)
+        return logits, torch.relu(logits)
 
+
+def build_pair() -> nn.Module:
     return Pair()
+
+
+def build_narrow_pair() -> nn.Module:
+    return Pair(width=8)

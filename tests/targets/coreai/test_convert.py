@@ -23,7 +23,7 @@ from mobilevit_deploy.targets.coreai.nodes import KEY, read_nodes
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import RESEARCH
 
-NET = f"{RESEARCH / 'small_net.py'}:build_pair"
+NET = f"{RESEARCH / 'small_net.py'}:build_narrow_pair"
 REFUSED = """import torch
 from torch import nn
 
@@ -62,7 +62,7 @@ def test_an_asset_says_what_it_is(exported: ExportReport) -> None:
     noted = provenance.parse(file.metadata, file.path.name)
     assert noted is not None
     assert (noted.model, noted.recipe, noted.precision, noted.trained) == (
-        "small_net_build_pair",
+        "small_net_build_narrow_pair",
         "coreai",
         "fp16",
         False,
@@ -140,14 +140,20 @@ def test_an_operation_that_is_lowered_is_not_blamed(exported: ExportReport) -> N
     assert abort._lowers(exported.artifact.path, 3)
 
 
-def test_patch_merging_aborts_as_written_and_not_rewritten(tmp_path: Path) -> None:
-    """What Apple's compiler really does to LightViT's patch merging, and what the recipe does about it."""
-    name = f"{RESEARCH / 'merge_net.py'}:build"
-    report = export(tmp_path / "out", name, size=28)
+MERGE = f"{RESEARCH / 'merge_net.py'}:build"
+
+
+def test_patch_merging_is_rewritten(tmp_path: Path) -> None:
+    report = export(tmp_path, MERGE, size=28)
+    assert report.parity.status == "passed"
     assert {"replace_max_pool3d", "add_bias"} <= {item.name for item in report.rewrites if item.applied}
+
+
+def test_patch_merging_aborts_as_written(tmp_path: Path) -> None:
+    """What Apple's compiler really does to LightViT's patch merging."""
     (tmp_path / "recipe.toml").write_text(without("add_bias"))
     request = ExportRequest(
-        ModelRequest(name, size=(28, 28)), ("coreai",), recipe=str(tmp_path / "recipe.toml"), folder=tmp_path / "none"
+        ModelRequest(MERGE, size=(28, 28)), ("coreai",), recipe=str(tmp_path / "recipe.toml"), folder=tmp_path / "none"
     )
     with pytest.raises(ConversionError) as refused:
         export_model(request)

@@ -363,6 +363,7 @@ def test_sizes_that_are_no_others(tmp_path: Path, sizes: Any, message: str) -> N
         export(tmp_path, AppOptions(sizes=sizes))
 
 
+@pytest.mark.usefixtures("shallow")
 def test_a_size_that_a_family_does_not_take(tmp_path: Path) -> None:
     request = ModelRequest("lightvit_tiny", size=(224, 224))
     with pytest.raises(CatalogError, match="takes sides divisible by"):

@@ -106,7 +106,7 @@ class TestRecording:
         assert seen == ["linear", "tanh", "sigmoid"]
 
 
-# One variant of each family, with a task and a side that keep it small.
+# One variant of each family, of two blocks; whole ones are those of tests/export/test_every_model.py.
 VARIANTS: dict[str, tuple[Task, int]] = {
     "cas_vit_xs": ("classify", 32),
     "cloformer_xxs": ("classify", 32),
@@ -115,6 +115,7 @@ VARIANTS: dict[str, tuple[Task, int]] = {
 }
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_own_exports(name: str, tmp_path: Path) -> None:
     task, side = VARIANTS[name]
