@@ -95,7 +95,6 @@ if __name__ == "__main__":
     import mobilevit_deploy.measurement.latency.coreml
     import mobilevit_deploy.measurement.latency.measure
     import mobilevit_deploy.report.coreml  # noqa: F401 - imported once, before any child
-
     from mobilevit_deploy.targets.coreml.mil.specification import parse_model
 
     parse_model(b"")

@@ -106,7 +106,8 @@ class TestRecording:
         assert seen == ["linear", "tanh", "sigmoid"]
 
 
-# One variant of each family, with a task and a side that keep it small.
+# One variant of each family, with a task and a side that keep it small; its two blocks are quick, in
+# export/test_every_model.py, where the same comparison is a leg of every export.
 VARIANTS: dict[str, tuple[Task, int]] = {
     "cas_vit_xs": ("classify", 32),
     "cloformer_xxs": ("classify", 32),
@@ -115,6 +116,7 @@ VARIANTS: dict[str, tuple[Task, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_own_exports(name: str, tmp_path: Path) -> None:
     task, side = VARIANTS[name]
