@@ -40,7 +40,7 @@ def test_turns(base: Path) -> None:
     assert min(map(min, found.times_ms[1])) <= found.p50_ms(1) <= max(map(max, found.times_ms[1]))
     assert 0 <= found.conditions.others_share <= 1
     children = psutil.Process(os.getpid()).children(recursive=True)
-    assert not any("time_onnx" in " ".join(child.cmdline()) for child in children)
+    assert not any("timing_worker" in " ".join(child.cmdline()) for child in children)
 
 
 def test_an_artifact_against_itself_and_against_a_longer_one(base: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ WORKERS = {
 
 
 def children() -> list[psutil.Process]:
-    return [item for item in psutil.Process().children() if "run_executorch" in " ".join(item.cmdline())]
+    return [item for item in psutil.Process().children() if "executorch.run_worker" in " ".join(item.cmdline())]
 
 
 def test_it_computes_and_ends(program: Path) -> None:
