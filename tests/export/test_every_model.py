@@ -61,8 +61,7 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
         assert multiplications(reports[2]) == pytest.approx(expected, rel=1e-3)
 
 
-# Two blocks, with the size that they are exported at. ExecuTorch's own compiler takes most of half a minute for
-# LightViT.
+# Two blocks, with the size that they are exported at. ExecuTorch's own compiler takes half a minute for LightViT's.
 SIZES = {"cas_vit_xs": 64, "cloformer_xxs": 64, "lightvit_tiny": 224, "saevit_0p8g": 64}
 QUICK = [(name, target) for name in SIZES for target in TARGETS]
 

@@ -10,7 +10,7 @@ CRASHES = {
     "raises": "raise ImportError('planted')\n",
     "says nothing": "import sys\nsys.exit(0)\n",
 }
-HANGS = "import time\ntime.sleep(1000)\n"
+HANGS = "import time\nopen(__file__ + '.reached', 'w').close()\ntime.sleep(1000)\n"
 
 
 def make(folder: Path, module: str, code: str) -> Path:

@@ -1,6 +1,7 @@
 """Child processes that die or hang, and children whose parent is killed."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -25,10 +26,8 @@ def gone(log: Path) -> bool:
 
 
 @pytest.fixture
-def artifact(forks: Forks, checkpoints: Checkpoints, here: Path, log: Path) -> Path:
-    done = forks.run(export(checkpoints.first, "onnx"), here, log)
-    assert done.code == 0, done.errors
-    return here / "artifacts" / ARTIFACTS["onnx"]
+def artifact(earlier: Path, here: Path) -> Path:
+    return Path(shutil.copytree(earlier, here / "artifacts")) / ARTIFACTS["onnx"]
 
 
 @pytest.mark.parametrize("how", [*CRASHES, "hangs"])
@@ -73,7 +72,8 @@ def test_children_end_with_their_parent(
     sent: int,
 ) -> None:
     """A worker that hangs does not outlive the program, however that ends."""
-    make(log / "stubs", "onnxsim" if command == "export" else "onnxruntime", HANGS)
+    module = "onnxsim" if command == "export" else "onnxruntime"
+    reached = make(log / "stubs", module, HANGS) / f"{module}.py.reached"
     arguments = {
         "export": export(checkpoints.second, "onnx"),
         "latency": ("latency", artifact, "--threads", 1, "--seconds", 0.1),
@@ -81,10 +81,10 @@ def test_children_end_with_their_parent(
     }[command]
     run = forks.start(arguments, here, log, "tests.export.faults.stubs:use_patiently")
     end = time.perf_counter() + STARTED_S
-    while not orphans(log) and time.perf_counter() < end:
+    while not reached.exists() and time.perf_counter() < end:
         time.sleep(0.01)
+    assert reached.exists(), "no worker came to what hangs"
     assert orphans(log), "no worker was started"
-    time.sleep(0.3)  # past its imports, into what hangs
     os.kill(run.pid, sent)
     done = forks.wait(run)
     assert done.code == (-signal.SIGKILL if sent == signal.SIGKILL else 130), done.errors

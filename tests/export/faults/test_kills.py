@@ -13,7 +13,8 @@ from tests.export.faults.exports import Checkpoints, check_whole, export, hashes
 from tests.support.faults import Survived
 from tests.support.forks import Forks
 
-KILLS = {"coreml": 26, "onnx coreml": 10}  # with each signal: 108 in all; the second takes three times as long
+# With each signal, quick and slow: 12 and 108 in all; the second takes three times as long.
+KILLS = {"coreml": (2, 26), "onnx coreml": (2, 10)}
 SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
 PUBLISHING = "publishing into"
 ENDED_S = 30.0  # at most; on a busy machine a process may wait long for a core
@@ -21,6 +22,7 @@ ENDED_S = 30.0  # at most; on a busy machine a process may wait long for a core
 
 @pytest.mark.parametrize("sent", SIGNALS, ids=lambda item: item.name)
 @pytest.mark.parametrize("to", KILLS)
+@pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["few", "many"])
 def test_at_random_moments(
     forks: Forks,
     checkpoints: Checkpoints,
@@ -29,13 +31,15 @@ def test_at_random_moments(
     survived: Survived,
     sent: int,
     to: str,
+    many: bool,
 ) -> None:
     """Half of the moments are anywhere in the run, half while names are put in place."""
-    folder, targets, chance = here / "artifacts", to.split(), random.Random(f"{sent} {to}")
+    folder, targets, chance = here / "artifacts", to.split(), random.Random(f"{sent} {to} {many}")
+    kills = KILLS[to][many]
     whole = forks.run(export(checkpoints.first, *targets), here, log)
     assert whole.code == 0, whole.errors
     ends = []
-    for number in range(KILLS[to]):
+    for number in range(kills):
         old, before = hashes(folder), weights_by_target(folder)
         given = export(checkpoints.other(before[targets[0]]), *targets)
         run = forks.start(given, here, log, prepare="tests.export.faults.exports:unmeasured")
@@ -55,7 +59,7 @@ def test_at_random_moments(
             assert after != before
         _check_no_orphans(log)
         survived(f"{number}")
-    assert ends.count(0) < KILLS[to], "no run was stopped"
+    assert ends.count(0) < kills or not many, "no run was stopped"
     assert forks.run(export(checkpoints.first, *targets), here, log).code == 0
     assert not list((log / "temporary").iterdir()), "what killed runs left is not cleaned up by the next"
 

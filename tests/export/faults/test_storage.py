@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import os
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -59,14 +60,14 @@ def refused(done: Done, *texts: str) -> None:
 
 
 @pytest.fixture
-def folder(forks: Forks, checkpoints: Checkpoints, here: Path, log: Path) -> Path:
+def folder(earlier: Path, here: Path) -> Path:
     """An output folder with an earlier export."""
-    done = forks.run(export(checkpoints.first, *BOTH), here, log)
-    assert done.code == 0, done.errors
-    return here / "artifacts"
+    return Path(shutil.copytree(earlier, here / "artifacts"))
 
 
-@pytest.mark.parametrize("size", [1000, 2000, 3000, 5000, 8000, 12_000])
+@pytest.mark.parametrize(
+    "size", [2000, 8000, *(pytest.param(size, marks=pytest.mark.slow) for size in (1000, 3000, 5000, 12_000))]
+)
 @pytest.mark.parametrize("target", BOTH)
 def test_no_file_may_grow_further(
     forks: Forks,
@@ -151,8 +152,14 @@ def test_a_folder_that_becomes_read_only(
     survived("")
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("stage", "whole"),
+    [
+        pytest.param(stage, whole, marks=() if (i + whole) % 2 else (pytest.mark.slow,))
+        for i, stage in enumerate(STAGES)
+        for whole in (True, False)
+    ],
+)
 def test_a_folder_that_disappears(
     forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, survived: Survived, stage: str, whole: bool
 ) -> None:
@@ -180,7 +187,7 @@ def test_a_file_in_the_way(forks: Forks, checkpoints: Checkpoints, here: Path, l
     survived("")
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2, 3))])
 def test_two_exports_to_one_name(
     forks: Forks, checkpoints: Checkpoints, here: Path, log: Path, tmp_path: Path, survived: Survived, number: int
 ) -> None:

@@ -4,15 +4,21 @@ It serves: for each line of JSON on stdin it runs one command line in a child pr
 imported is imported once.
 """
 
+import asyncio
 import atexit
 import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tests.support.apple_tools import libcoremlpython
+
+FASTER = 10
+LONGEST_PAUSE_S = 0.05  # of coremltools, between two looks for an answer, or at its progress
 
 
 def become_mac() -> None:
@@ -28,6 +34,20 @@ def become_mac() -> None:
     project = Path(__file__).parent / "modelrunner"
     remote_device._ModelRunnerAppBuilder._get_project_path = staticmethod(lambda: project)
     sys.platform = "darwin"  # last, for what was imported has asked already
+
+
+def hurry() -> None:
+    """Lets the clock of the link go ten times as fast: the stand-in answers at once or never, and nobody need wait."""
+    from coremltools.models.ml_program.experimental import remote_device
+
+    from mobilevit_deploy.apple import link
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, LONGEST_PAUSE_S))
+
+    remote_device._asyncio = SimpleNamespace(**{**vars(asyncio), "sleep": pause})
+    link.time = SimpleNamespace(monotonic=lambda: FASTER * time.monotonic())  # type: ignore[assignment]
+    link.POLL_S /= FASTER
 
 
 def run(request: dict[str, Any]) -> int:
@@ -69,10 +89,15 @@ if __name__ == "__main__":
     import mobilevit_deploy.apple.app
     import mobilevit_deploy.apple.compute_plan
     import mobilevit_deploy.apple.link
+    import mobilevit_deploy.apple.open
     import mobilevit_deploy.cli.app
     import mobilevit_deploy.cli.latency_coreml
+    import mobilevit_deploy.measurement.latency.coreml
     import mobilevit_deploy.measurement.latency.measure
     import mobilevit_deploy.report.coreml  # noqa: F401 - imported once, before any child
+    from mobilevit_deploy.targets.coreml.mil.specification import parse_model
 
+    parse_model(b"")
+    hurry()
     print("ready", flush=True)
     serve()

@@ -163,7 +163,7 @@ def copy(state: State, arguments: list[str]) -> dict[str, Any]:
         shutil.copytree(source, target) if Path(source).is_dir() else shutil.copy(source, target)
         phone.notice(state, target)
     else:
-        if not (container / source).exists() or not phone.is_ready(container / source):
+        if not (container / source).exists() or not phone.is_ready(state, container / source):
             raise RefusedError(
                 f"The file \u201c{Path(source).name}\u201d couldn\u2019t be opened because there is no such file."
             )

@@ -1,0 +1,20 @@
+"""What is started in the place of a worker, see ``warm_worker.py``; a script that imports next to nothing."""
+
+import os
+import signal
+import socket
+import sys
+
+if __name__ == "__main__":
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(sys.argv[1])
+    socket.send_fds(connection, [b"x"], [0, 1, 2])
+    connection.sendall("\0".join(f"{name}={value}" for name, value in os.environ.items()).encode())
+    connection.shutdown(socket.SHUT_WR)
+    for stream in (0, 1, 2):
+        os.close(stream)
+    code = int(connection.recv(16) or b"1")
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
