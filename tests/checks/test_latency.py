@@ -1,7 +1,8 @@
-"""The latency gate: it may neither fail by accident nor pass by luck."""
+"""The latency gate: it may neither fail by accident nor pass by luck. The times are given, and none is measured."""
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mobilevit_deploy.checks.plan import LatencyLimit
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.measurement.latency.measure import measure_latency
 from tests.measurement.comparison.models import save_classifier
+from tests.support.times import given_times
 
 RATIOS = st.floats(0.01, 100)
 
@@ -36,11 +38,16 @@ def test_without_an_interval_nothing_is_decided() -> None:
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Returns a fast ONNX file, and one with 16 times the work."""
+    """Returns a fast ONNX file, and one that takes 16 times as long."""
     folder = tmp_path_factory.mktemp("products")
-    return save_classifier(folder / "fast.onnx", (1, 3, 128, 128)), save_classifier(
-        folder / "slow.onnx", (1, 3, 512, 512)
-    )
+    fast, slow = (save_classifier(folder / f"{name}.onnx", (1, 3, 32, 32)) for name in ("fast", "slow"))
+    return fast, slow
+
+
+@pytest.fixture(autouse=True)
+def times() -> Iterator[None]:
+    with given_times({"fast.onnx": 1.0, "slow.onnx": 16.0}):
+        yield
 
 
 def test_a_file_beside_its_baseline(products: tuple[Path, Path]) -> None:
@@ -49,6 +56,8 @@ def test_a_file_beside_its_baseline(products: tuple[Path, Path]) -> None:
     assert judge_latency(slow, limit, print).status == "failed"
     limit = LatencyLimit(baseline=slow, max_ratio=0.9, seconds=0.5)
     assert judge_latency(fast, limit, print).status == "passed"
+    limit = LatencyLimit(baseline=fast, max_ratio=1.0, seconds=0.5)
+    assert judge_latency(fast, limit, print).status == "undecided"
 
 
 def figures(monkeypatch: pytest.MonkeyPatch, products: tuple[Path, Path], path: Path, warnings: bool) -> dict[str, Any]:
@@ -71,7 +80,7 @@ def _replace(report: Any, warnings: bool) -> Any:
 def test_figures_as_a_baseline(products: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "base" / "figures.json"
     content = figures(monkeypatch, products, path, warnings=False)
-    assert content["p50_ms"] > 0
+    assert content["p50_ms"] == pytest.approx(1.0, rel=0.01)
     limit = LatencyLimit(baseline=path, max_ratio=2.0, seconds=0.5)
     assert judge_latency(products[1], limit, print).status == "failed"
     path.write_text(json.dumps({**content, "environment": {**content["environment"], "cpu": "another"}}))
