@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.catalog.hostile_cases import DEVICE, FAMILY, NOT_TOML, RECIPES, line_edits, read
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import NET, Place, attack, flipped, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -96,9 +94,10 @@ def test_devices(refuse: Refuse, place: Place, case: str) -> None:
     refuse("latency", "a.onnx", "--device", "host", prepare=USE_CARDS)
 
 
-@settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
-def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    place = Place(tmp_path_factory.mktemp("place"))
-    done = attack(forks, place, export(place.write("mine.toml", flipped(ONNX.encode(), data))))
-    assert done.code in (1, 2)
+@MANY
+def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, many: bool) -> None:
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        assert attack(forks, place, export(place.write("mine.toml", changed))).code in (1, 2)
+
+    flip(ONNX.encode(), 30, many, check)

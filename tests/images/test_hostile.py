@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from tests.loading.hostile_cases import PLACES
 from tests.loading.pickles import fragment, name
-from tests.support.attacks import NET, Place, attack, flipped, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -247,12 +245,14 @@ def test_arrays_that_are_no_file(refuse: Refuse, place: Place, case: str) -> Non
     check(refuse, place.given / "a.npz")
 
 
+@MANY
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "npz"])
-@settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
-def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
+def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, kind: str, many: bool) -> None:
     """A flipped byte is refused, or harmless: a pixel of another colour."""
-    place = Place(tmp_path_factory.mktemp("place"))
-    content = npz(images=GOOD) if kind == "npz" else picture(kind)
-    path = place.write("a.npz" if kind == "npz" else f"images/a.{kind.lower()}", flipped(content, data))
-    assert attack(forks, place, export(path if kind == "npz" else path.parent)).code in (1, 2)
+
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        path = place.write("a.npz" if kind == "npz" else f"images/a.{kind.lower()}", changed)
+        assert attack(forks, place, export(path if kind == "npz" else path.parent)).code in (1, 2)
+
+    flip(npz(images=GOOD) if kind == "npz" else picture(kind), 30, many, check)

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
 from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, state
 from tests.loading.pickles import fragment, gadgets, old_format, tensor, vectors, weights, whole, zipped
-from tests.support.attacks import NET, Place, attack, flipped, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -130,12 +128,14 @@ FLIPPED = {
 }
 
 
+@MANY
 @pytest.mark.parametrize("kind", FLIPPED)
-@settings(max_examples=60, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
-def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject) -> None:
+def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, kind: str, many: bool) -> None:
     """A flipped byte is refused, or harmless: a weight of another value."""
     suffix, content = FLIPPED[kind]
-    place = Place(tmp_path_factory.mktemp("place"))
-    done = attack(forks, place, export(place.write(f"c.{suffix}", flipped(content, data))))
-    assert done.code == 1
+
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        assert attack(forks, place, export(place.write(f"c.{suffix}", changed))).code == 1
+
+    flip(content, 60, many, check)

@@ -2,10 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import RESEARCH
@@ -113,3 +115,24 @@ def flipped(content: bytes, data: st.DataObject) -> bytes:
     for position, change in data.draw(st.lists(places, min_size=1, max_size=8)):
         damaged[position] ^= change
     return bytes(damaged)
+
+
+# Whether a test of flipped bytes tries all of its examples, or a fifth; the others differ in where a byte is hit.
+MANY = pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["few", "many"])
+
+
+def flip(content: bytes, examples: int, many: bool, check: Callable[[bytes], None]) -> None:
+    """Calls a function with copies of a file that have one to eight bytes changed."""
+
+    @settings(
+        max_examples=examples if many else max(examples // 5, 5),
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[*HealthCheck],
+    )
+    @given(data=st.data())
+    def run(data: st.DataObject) -> None:
+        check(flipped(content, data))
+
+    run()

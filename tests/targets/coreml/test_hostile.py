@@ -5,10 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from tests.support.attacks import NET, Place, attack, flipped, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 from tests.targets.coreml.hostile_cases import CASES, MANIFEST, MODEL, WEIGHTS, Edit
@@ -75,14 +73,17 @@ def test_truncated(refuse: Refuse, place: Place, good: Path, name: str, tenth: i
     refuse(*COMMANDS["verify"](edited(place, good, lambda path: (path / name).write_bytes(cut)), good))
 
 
+@MANY
 @pytest.mark.parametrize("name", [MANIFEST, MODEL, WEIGHTS])
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
 def test_flipped_bytes(
-    forks: Forks, tmp_path_factory: pytest.TempPathFactory, exported: Path, name: str, data: st.DataObject
+    forks: Forks, tmp_path_factory: pytest.TempPathFactory, exported: Path, name: str, many: bool
 ) -> None:
     """A flipped byte is refused, or fails the comparison, or is harmless."""
     (good,) = exported.glob("*.mlpackage")
-    place = Place(tmp_path_factory.mktemp("place"))
-    damaged = flipped((good / name).read_bytes(), data)
-    attack(forks, place, COMMANDS["verify"](edited(place, good, lambda path: (path / name).write_bytes(damaged)), good))
+
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        path = edited(place, good, lambda path: (path / name).write_bytes(changed))
+        attack(forks, place, COMMANDS["verify"](path, good))
+
+    flip((good / name).read_bytes(), 40, many, check)

@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.loading.hostile_cases import PLACES
 from tests.research.additive_net import __file__ as SOURCE
-from tests.support.attacks import Place, attack, flipped, tenths
+from tests.support.attacks import MANY, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -93,18 +91,20 @@ def test_what_is_no_file(refuse: Refuse, place: Place, beside: Path, case: str, 
     refuse(*COMMANDS[command](place.given / "a.pte", beside))
 
 
-@settings(max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
+@MANY
+@pytest.mark.parametrize("part", ["program", "segments"])
 def test_flipped_bytes(
-    forks: Forks, tmp_path_factory: pytest.TempPathFactory, program: Path, data: st.DataObject
+    forks: Forks, tmp_path_factory: pytest.TempPathFactory, program: Path, part: str, many: bool
 ) -> None:
     """A flipped byte is refused, or fails the comparison, or is harmless; the runtime's own end is no end of mvd's."""
     content = program.read_bytes()
     base = int.from_bytes(content[24:32], "little")
-    part = data.draw(st.sampled_from(["program", "segments"]))
     head, tail = content[:base], content[base:]
-    changed = flipped(head, data) + tail if part == "program" else head + flipped(tail[:4096], data) + tail[4096:]
-    place = Place(tmp_path_factory.mktemp("place"))
-    path = place.write("a.pte", changed)
-    attack(forks, place, COMMANDS["inspect"](path, program))
-    attack(forks, place, COMMANDS["verify"](path, program))
+
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        path = place.write("a.pte", changed + tail if part == "program" else head + changed + tail[4096:])
+        attack(forks, place, COMMANDS["inspect"](path, program))
+        attack(forks, place, COMMANDS["verify"](path, program))
+
+    flip(head if part == "program" else tail[:4096], 10, many, check)

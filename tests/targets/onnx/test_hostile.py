@@ -6,11 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import NET, Place, attack, flipped, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
@@ -113,14 +111,14 @@ def test_a_report_beside_it_that_is_no_file(refuse: Refuse, place: Place, good: 
     assert "which is not where it was" in refuse("verify", path).errors
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
-@given(data=st.data())
-def test_flipped_bytes(
-    forks: Forks, tmp_path_factory: pytest.TempPathFactory, exported: Path, data: st.DataObject
-) -> None:
+@MANY
+def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, good: Path, many: bool) -> None:
     """A flipped byte is refused, or fails the comparison, or is harmless: a name, or the last digit of a weight."""
-    (good,) = exported.glob("*.onnx")
-    place = Place(tmp_path_factory.mktemp("place"))
-    path = place.write("a.onnx", flipped(good.read_bytes(), data))
-    attack(forks, place, COMMANDS["verify"](path, good))
-    attack(forks, place, COMMANDS["inspect"](path, good))
+
+    def check(changed: bytes) -> None:
+        place = Place(tmp_path_factory.mktemp("place"))
+        path = place.write("a.onnx", changed)
+        attack(forks, place, COMMANDS["verify"](path, good))
+        attack(forks, place, COMMANDS["inspect"](path, good))
+
+    flip(good.read_bytes(), 40, many, check)
