@@ -46,7 +46,7 @@ def hurry() -> None:
         await asyncio.sleep(min(seconds, LONGEST_PAUSE_S))
 
     remote_device._asyncio = SimpleNamespace(**{**vars(asyncio), "sleep": pause})
-    link.time = SimpleNamespace(monotonic=lambda: FASTER * time.monotonic())  # type: ignore[assignment]
+    link.time = SimpleNamespace(monotonic=lambda: FASTER * time.monotonic())  # type: ignore[assignment, attr-defined]
     link.POLL_S /= FASTER
 
 
