@@ -72,7 +72,7 @@ def read_settings(provider: str = CPU, options: Sequence[str] = (), huge_pages: 
 
 
 def recommend(settings: RuntimeSettings) -> tuple[str, ...]:
-    """Returns what was measured to help (see ``docs/latency.md``), works on this machine and was not asked for."""
+    """Returns what was measured to help (see ``docs/background/latency.md``), works on this machine and was not asked for."""
     if settings.provider != CPU or settings.variables:
         return ()
     try:
