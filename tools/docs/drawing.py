@@ -6,6 +6,7 @@ The same graphs give the same bytes. The picture brings its own background, and 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 CHARACTER = 7.3  # width of one, at 12 px, in the fonts that are named below
 LINE = 16
@@ -24,7 +25,8 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc; } .small { fill: #9198a1; } .card { fill: #0d1117; stroke: #3d444d; }
 .box { fill: #151b23; stroke: #656c76; } .gone .box { fill: #3c1618; stroke: #f85149; }
-.new .box { fill: #12351d; stroke: #3fb950; } .edge { stroke: #656c76; } .tip { fill: #656c76; } .rule { stroke: #3d444d; }
+.new .box { fill: #12351d; stroke: #3fb950; } .edge { stroke: #656c76; } .tip { fill: #656c76; }
+.rule { stroke: #3d444d; }
 }
 """.strip()
 
@@ -95,7 +97,7 @@ def arrange(boxes: Sequence[Box]) -> Layout:
                 line.append(Place(0, 0))
                 rows[row].append(line[-1])
             line.append(places[box.name])
-            for upper, lower in zip(line, line[1:], strict=False):
+            for upper, lower in pairwise(line):
                 upper.below.append(lower)
                 lower.above.append(upper)
             lines.append(line)
@@ -122,7 +124,7 @@ def arrange(boxes: Sequence[Box]) -> Layout:
 
 def _order(rows: Sequence[list[Place]], down: bool) -> None:
     """Sorts each row by the mean position of its neighbours in the row before."""
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         position = {id(place): i for i, place in enumerate(before)}
         own = {id(place): float(i) for i, place in enumerate(row)}
         for place in row:

@@ -91,7 +91,13 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     default = field.default
-    if default is None or default is PydanticUndefined or isinstance(default, BaseModel) or not default and default != 0:
+    if (
+        default is None
+        or default is PydanticUndefined
+        or isinstance(default, BaseModel)
+        or not default
+        and default != 0
+    ):
         return ""
     return code(str(default).lower() if isinstance(default, bool) else str(default))
 

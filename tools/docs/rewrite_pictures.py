@@ -22,6 +22,8 @@ from tools.docs.drawing import Box, side_by_side
 from tools.docs.rewrite_lists import family_of
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "rewrites"
+NAMED = ("weight", "bias", "running_mean", "running_var")  # other arguments that hold weights are called constants
+LEFT_OUT = ("training", "momentum", "cudnn_enabled", "cudnn_enable")  # settings that say nothing of an exported graph
 
 
 class Of(nn.Module):
@@ -110,9 +112,7 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "decompose_layer_norm": Example(lambda: Of(lambda m, x: m.norm(x), norm=nn.LayerNorm(32)), (1, 49, 32)),
     "fuse_gelu": Example(lambda: Of(lambda _, x: _gelu(x)), (1, 64, 14, 14)),
-    "decompose_tanh_gelu": Example(
-        lambda: Of(lambda _, x: nn.functional.gelu(x, approximate="tanh")), (1, 64, 14, 14)
-    ),
+    "decompose_tanh_gelu": Example(lambda: Of(lambda _, x: nn.functional.gelu(x, approximate="tanh")), (1, 64, 14, 14)),
     "move_average_pool": Example(
         lambda: Of(lambda m, x: m.pool(m.conv(x)), conv=nn.Conv2d(32, 16, 1), pool=nn.AvgPool2d(2)), (1, 32, 14, 14)
     ),
@@ -125,7 +125,9 @@ EXAMPLES: Mapping[str, Example] = {
         lambda: Of(lambda _, x: torch.clamp(x, x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True) / 2)),
         (1, 16, 14, 14),
     ),
-    "replace_reciprocal": Example(lambda: Of(lambda _, x: x * torch.rsqrt((x * x).mean(1, keepdim=True))), (1, 16, 7, 7)),
+    "replace_reciprocal": Example(
+        lambda: Of(lambda _, x: x * torch.rsqrt((x * x).mean(1, keepdim=True))), (1, 16, 7, 7)
+    ),
 }
 
 
@@ -163,9 +165,7 @@ def picture(name: str) -> str:
     if not result.applied:
         raise ValueError(f"{name} does not fire: {result.refused}")
     after = rewritten.graph
-    return side_by_side(
-        f"{name}: a graph before and after", list(_boxes(before, after)), list(_boxes(after, before))
-    )
+    return side_by_side(f"{name}: a graph before and after", list(_boxes(before, after)), list(_boxes(after, before)))
 
 
 def _boxes(graph: Graph, other: Graph) -> Iterator[Box]:
@@ -220,8 +220,9 @@ def _settings(graph: Graph, node: Node) -> Iterator[str]:
         values = value if isinstance(value, list | tuple) else [value]
         stored = [weight for item in values if (weight := graph.weight(item)) is not None]
         if stored:
-            weights += [f"{name} {'x'.join(map(str, weight.shape)) or '1'}" for weight in stored]
-        elif not any(isinstance(item, Node) for item in values) and value != defaults[name]:
+            word = name if name in NAMED else "constant"
+            weights += [f"{word} {'x'.join(map(str, weight.shape))}".strip() for weight in stored]
+        elif name not in LEFT_OUT and not any(isinstance(item, Node) for item in values) and value != defaults[name]:
             settings.append(f"{name} {_number(value)}")
     yield from weights
     if settings:
