@@ -1,4 +1,4 @@
-"""The reference of the TOML files: every key of recipes, model cards, devices and checks, from the classes that read them."""
+"""The reference of the TOML files: every key, from the classes that read them."""
 
 import inspect
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ Part = type[BaseModel]
 PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
     "reference/recipes.md": (
         "Recipes",
-        "A recipe is a file `export_recipes/<name>.toml`, or one of your own, for `--recipe`: the rewrites, the precisions and "
-        "the tolerances of a way to a target, each with its reason. A key that is not known is an error.",
+        "A recipe is a file `export_recipes/<name>.toml`, or one of your own, for `--recipe`: the rewrites, the "
+        "precisions and the tolerances of a way to a target, each with its reason. A key that is not known is an error.",
         {
             "The file": recipe.Recipe,
             "[format]": cards.TargetFormat,
@@ -53,7 +53,8 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
     ),
     "reference/checks.md": (
         "Files of checks",
-        "`mvd check FILE.toml` reads it; [the page on CI](../how-to/ci.md) has an example. Paths are relative to the file.",
+        "`mvd check FILE.toml` reads it; [the page on CI](../how-to/ci.md) has an example. "
+        "Paths are relative to the file.",
         {
             "[[check]]": plan.Check,
             "limits": plan.Limits,
@@ -91,13 +92,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     default = field.default
-    if (
-        default is None
-        or default is PydanticUndefined
-        or isinstance(default, BaseModel)
-        or not default
-        and default != 0
-    ):
+    if default is None or default is PydanticUndefined or isinstance(default, BaseModel) or default in ((), {}):
         return ""
     return code(str(default).lower() if isinstance(default, bool) else str(default))
 

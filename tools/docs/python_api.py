@@ -21,8 +21,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 INTRODUCTION = """# Python API
 
-`from mobilevit_deploy import ...` gives these names, and no others are promised; `__version__` is the package's version.
-[The page with examples](../how-to/python.md) shows each in use.
+`from mobilevit_deploy import ...` gives these names, and no others are promised; `__version__` is the package's
+version. [The page with examples](../how-to/python.md) shows each in use.
 """
 
 

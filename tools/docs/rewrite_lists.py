@@ -36,7 +36,7 @@ def listing(family: str) -> str:
 
 
 def _summary(rewrite: Rewrite) -> str:
-    return inspect.getdoc(type(rewrite)) or ""
+    return " ".join((inspect.getdoc(type(rewrite)) or "").split("\n\n")[0].split())
 
 
 def entry(rewrite: Rewrite) -> str:
@@ -65,7 +65,7 @@ def entry(rewrite: Rewrite) -> str:
 
 def _linked(text: str) -> str:
     """Returns a source with the papers that it names as links."""
-    words = []
+    words: list[str] = []
     for word in text.split(" "):
         number = word.rstrip(":;,.")
         if words and words[-1] == "arXiv" and number.replace(".", "").isdigit():

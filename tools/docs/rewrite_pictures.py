@@ -1,7 +1,7 @@
 """The pictures of rewrites: what ``torch.export`` makes of a small module, and what the rewrite makes of that.
 
-Run: ``python -m tools.docs.rewrite_pictures``. It writes ``docs/images/rewrites/<rewrite>.svg``; a test tells when they are
-not what the code makes today.
+Run: ``python -m tools.docs.rewrite_pictures``. It writes ``docs/images/rewrites/<rewrite>.svg``; a test tells when they
+are not what the code makes today.
 """
 
 import operator
@@ -29,13 +29,13 @@ LEFT_OUT = ("training", "momentum", "cudnn_enabled", "cudnn_enable")  # settings
 class Of(nn.Module):
     """A module from a function of its submodules and the input."""
 
-    def __init__(self, function: Callable[..., Tensor], **modules: nn.Module) -> None:
+    def __init__(self, function: Callable[..., Any], **modules: nn.Module) -> None:
         super().__init__()
         self.function = function
         for name, module in modules.items():
             self.add_module(name, module)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.function(self, x)
 
 
@@ -60,18 +60,18 @@ class Example:
     shape: tuple[int, ...]
 
 
-def _attention(m: Any, x: Tensor) -> Tensor:
+def _attention(m: Any, x: Tensor) -> Any:
     q, k, v = m.qkv(x).reshape(1, 49, 3, 2, 16).permute(2, 0, 3, 1, 4).unbind(0)
     return (q @ k.transpose(-2, -1)).softmax(-1) @ v
 
 
-def _scores(m: Any, x: Tensor) -> Tensor:
+def _scores(m: Any, x: Tensor) -> Any:
     q = m.q(x).reshape(1, 49, 2, 16).transpose(1, 2)
     k = m.k(x).reshape(1, 49, 2, 16).transpose(1, 2)
     return ((q @ k.transpose(-2, -1)) * 0.25).softmax(-1)
 
 
-def _keys(m: Any, x: Tensor) -> Tensor:
+def _keys(m: Any, x: Tensor) -> Any:
     return (m.q(x) @ m.k(x).transpose(-2, -1)).softmax(-1)
 
 
@@ -79,12 +79,12 @@ def _gelu(x: Tensor) -> Tensor:
     return x * 0.5 * (1 + torch.erf(x / 2**0.5))
 
 
-def _gates(m: Any, x: Tensor) -> Tensor:
+def _gates(m: Any, x: Tensor) -> Any:
     q, k, v = m.qkv(x).chunk(3, dim=1)
     return (q + k) * v
 
 
-def _windows_of_heads(_: Any, x: Tensor) -> Tensor:
+def _windows_of_heads(_: Any, x: Tensor) -> Any:
     windows = x.reshape(1, 2, 7, 2, 7, 32).permute(0, 1, 3, 2, 4, 5).reshape(4, 49, 32)
     return windows.reshape(4, 49, 2, 16).transpose(1, 2)
 

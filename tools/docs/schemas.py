@@ -9,11 +9,11 @@ PATH = "reference/schemas.md"
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 INTRODUCTION = """# JSON schemas
 
-`--json` of every command, the report beside an artifact and the file of its measurements have JSON Schemas (2020-12), with
-the units. What [`parts.json`](../schemas/parts.json) holds is shared by several of them, so take the folder `docs/schemas`
-whole. Keys are added from release to release and never changed or removed, so a script should pass over those that it does
-not know; the schemas name those of this release and no others. NaN and infinity, which JSON lacks, are null. Errors are
-text on stderr, and [the exit code](exit-codes.md).
+`--json` of every command, the report beside an artifact and the file of its measurements have JSON Schemas (2020-12),
+with the units. What [`parts.json`](../schemas/parts.json) holds is shared by several of them, so take the folder
+`docs/schemas` whole. Keys are added from release to release and never changed or removed, so a script should pass over
+those that it does not know; the schemas name those of this release and no others. NaN and infinity, which JSON lacks,
+are null. Errors are text on stderr, and [the exit code](exit-codes.md).
 
 """
 
