@@ -18,7 +18,8 @@ class Tolerance(Card):
 
     Attributes:
         max_rel: the largest difference over the largest reference value; at most so much.
-        snr_db: the power of the reference, centred over the samples, over the power of the difference; at least so much.
+        snr_db: the power of the reference, centred over the samples, over the power of the difference; at least so
+            much.
         top1_agreement: the share of the samples with the same largest logit; at least so much.
         reason: where these come from, with what was measured.
         half_sums: holds for a runner that says in its settings that it rounds every partial sum to half precision.

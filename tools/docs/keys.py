@@ -20,7 +20,8 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
     "reference/recipes.md": (
         "Recipes",
         "A recipe is a file `export_recipes/<name>.toml`, or one of your own, for `--recipe`: the rewrites, the "
-        "precisions and the tolerances of a way to a target, each with its reason. A key that is not known is an error.",
+        "precisions and the tolerances of a way to a target, each with its reason. A key that is not known is an "
+        "error.",
         {
             "The file": recipe.Recipe,
             "[format]": cards.TargetFormat,
