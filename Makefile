@@ -30,7 +30,7 @@ lint: .venv/installed-dev
 
 # The site, into site/: a link or an anchor that leads nowhere fails. `.venv/bin/python -m mkdocs serve` shows it.
 docs: .venv/installed-docs
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs]'
