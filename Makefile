@@ -7,7 +7,7 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.
 # Whole files stay in one process for as long as both have work, so what their tests share is made once.
 PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow coverage lint lock clean
+.PHONY: demo test test-slow coverage lint docs lock clean
 
 demo: .venv/installed
 	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
@@ -29,15 +29,19 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# The site, into site/: a link or an anchor that leads nowhere fails. `.venv/bin/python -m mkdocs serve` shows it.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev]'
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs]'
 	sed -n '/^#/p' $(LOCK) > .venv-lock/lock
 	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' \
 		| sed -E ':again; s/^([^=.]*)\.([^=]*==)/\1-\2/; t again; s/\+.*//' | sort >> .venv-lock/lock
 	mv .venv-lock/lock $(LOCK) && rm -rf .venv-lock
 
 clean:
-	rm -rf .venv artifacts .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv artifacts site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -48,4 +52,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[docs]'
 	touch $@

@@ -1,7 +1,8 @@
 """Every catalog model to Core ML or Core AI in every precision and for every floor, compared on this machine.
 
-Run: ``python benchmarks/every_apple_export.py coreml --markdown docs/coreml-exports.md``, or with ``coreai``. Either
-takes about half an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``), Core AI its extra.
+Run: ``python benchmarks/every_apple_export.py coreml --markdown docs/measured/coreml-exports.md``, or with ``coreai``.
+Either takes about half an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``), Core AI its
+extra.
 Exit code 3 when any leg of any export fails.
 """
 
@@ -87,14 +88,15 @@ def _export(target: str, prepared: Prepared, precision: str, floor: int | None) 
 
 NOTES = """# Every model and precision, verified
 
-Made by `python benchmarks/every_apple_export.py {target} --markdown docs/{target}-exports.md`: untrained weights,
-default size, structured images, torch {torch}, {package} {version}. Differences are shares of the largest output.
+Made by `python benchmarks/every_apple_export.py {target} --markdown docs/measured/{target}-exports.md`: untrained
+weights, default size, structured images, torch {torch}, {package} {version}. Differences are shares of the largest
+output.
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
 - *half precision, unrounded*: the half-precision package against that one, both computing in float32 with their weights
   in half precision.
 - *file*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: for a trained model see
-  the README.
+  [the page on apps](../start/iphone-app.md#smaller-files).
 
 """
 

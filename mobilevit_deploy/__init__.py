@@ -1,7 +1,7 @@
 """mvd: from a trained lightweight vision transformer to a verified ONNX or Core ML file.
 
 The command line is a thin layer over these functions. They are imported on first use, so that importing the
-package costs nothing. ``docs/python.md`` has an example of each.
+package costs nothing. ``docs/how-to/python.md`` has an example of each.
 """
 
 from importlib import import_module

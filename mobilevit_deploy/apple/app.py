@@ -117,7 +117,8 @@ class RunnerApp(Place):
         except remote_device._DeviceCtlError as error:
             raise InstallError(
                 f"the app cannot be installed on {self._ready.device.name}: {_said(error.message)}",
-                "unlock the iPhone, check that it has room, and repeat; docs/iphone.md has what Apple's messages mean",
+                "unlock the iPhone, check that it has room, and repeat; "
+                "docs/how-to/iphone.md has what Apple's messages mean",
             ) from error
         except (ValueError, AttributeError, OSError) as error:  # as coremltools raises them, for a missing project too
             raise MeasurementError(

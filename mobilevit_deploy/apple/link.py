@@ -99,7 +99,9 @@ class WatchedSession(remote_device._AppSession):  # type: ignore[misc]  # coreml
         for obstacle in seen.obstacles() if seen.locked else ():
             return MeasurementError(f"{name}: {obstacle.message}, since it was being measured", obstacle.hint)
         if ended:
-            return MeasurementError(f"the app on {name} has ended: {self._last_words()}", "repeat; see docs/iphone.md")
+            return MeasurementError(
+                f"the app on {name} has ended: {self._last_words()}", "repeat; see docs/how-to/iphone.md"
+            )
         return None
 
     def end(self) -> None:

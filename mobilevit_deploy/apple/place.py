@@ -95,7 +95,8 @@ def require_mac() -> None:
     if sys.platform != "darwin":
         raise MeasurementError(
             f"Core ML runs on Apple's systems only, and this is {platform.system()}",
-            "run it on a Mac, where --device NAME takes an attached iPhone (docs/iphone.md); ONNX files run here too",
+            "run it on a Mac, where --device NAME takes an attached iPhone (docs/how-to/iphone.md); "
+            "ONNX files run here too",
         )
 
 

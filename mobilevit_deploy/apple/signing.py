@@ -11,7 +11,8 @@ from mobilevit_deploy.errors import MeasurementError, UsageError
 VARIABLE = "MVD_TEAM"
 LINE = 'it holds one line: team = "A1B2C3D4E5"'
 HOW = (
-    f'give --team TEAM, or set {VARIABLE}, or write team = "TEAM" into {{file}}; docs/iphone.md says where it is found'
+    f'give --team TEAM, or set {VARIABLE}, or write team = "TEAM" into {{file}}; '
+    "docs/how-to/iphone.md says where it is found"
 )
 
 

@@ -20,7 +20,7 @@ LIMIT_S = 30.0  # a call of devicectl takes one or two
 OLDEST_MACOS = (14, 4)  # coremltools' own limit for a device's compute plan, and devicectl comes with Xcode 15
 SELECT_XCODE = (
     "install Xcode 15 or later from the App Store, open it once, and type: "
-    "sudo xcode-select -s /Applications/Xcode.app (docs/iphone.md has all the steps)"
+    "sudo xcode-select -s /Applications/Xcode.app (docs/how-to/iphone.md has all the steps)"
 )
 
 
@@ -33,7 +33,7 @@ def require_tools() -> Path:
     if shutil.which("xcrun") is None:
         raise MeasurementError(
             f"Core ML on an iPhone needs a Mac with Xcode, and there is no xcrun here ({_system()})",
-            "run it on a Mac with the iPhone attached (docs/iphone.md); ONNX files run here too"
+            "run it on a Mac with the iPhone attached (docs/how-to/iphone.md); ONNX files run here too"
             if sys.platform != "darwin"
             else SELECT_XCODE,
         )

@@ -50,7 +50,17 @@ class TargetFormat(Card):
 
 
 class PublishedLatency(Card):
-    """A latency that someone published, in milliseconds; ``os`` is None where the source does not say."""
+    """A latency that someone published.
+
+    Attributes:
+        device: that it was measured on.
+        os: its system; left out where the source does not say.
+        backend: what ran the model.
+        input_size: of both sides, in pixels.
+        batch: images per run.
+        latency_ms: in milliseconds.
+        source: where it stands.
+    """
 
     device: str
     os: str | None = None
@@ -64,7 +74,16 @@ class PublishedLatency(Card):
 class Device(Card):
     """One file of ``devices/``: a machine that latency is measured on.
 
-    ``identifiers`` are Apple's product types that the profile is for, ``os_floor`` the oldest iOS that runs on them.
+    Attributes:
+        name: as ``--device`` takes it; also the file's.
+        title: what people call it.
+        kind: this machine, or an iPhone.
+        targets: whose artifacts run on it.
+        backends: that run them there.
+        chip: of an iPhone.
+        os_floor: the oldest iOS that runs on it.
+        compute_units: what Core ML may be told to use.
+        identifiers: Apple's product types that the profile is for.
     """
 
     name: str

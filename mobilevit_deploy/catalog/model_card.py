@@ -13,7 +13,12 @@ Task = Literal["classify", "features"]
 
 
 class InputRule(Card):
-    """Which image sizes a family takes, in pixels: ``multiple_of`` gives, by task, what must divide both sides."""
+    """Which image sizes a family takes, in pixels.
+
+    Attributes:
+        default_size: of both sides, where ``--input-size`` says no other.
+        multiple_of: by task, what must divide both sides.
+    """
 
     default_size: int = Field(gt=0)
     multiple_of: Mapping[Task, Annotated[int, Field(gt=0)]]
@@ -31,7 +36,14 @@ class InputRule(Card):
 
 
 class Preprocessing(Card):
-    """How the family's authors prepare an image; mean and std per RGB channel of values in [0, 1]."""
+    """How the family's authors prepare an image.
+
+    Attributes:
+        mean: per RGB channel, of values in [0, 1].
+        std: likewise.
+        interpolation: of the resizing.
+        description: what is resized and cropped.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -40,21 +52,39 @@ class Preprocessing(Card):
 
 
 class CheckpointRule(Card):
-    """What a family's checkpoint decides about the architecture, by the keys that it holds."""
+    """What a family's checkpoint decides about the architecture, by the keys that it holds.
+
+    Attributes:
+        class_count: the key whose first dimension is the number of classes.
+        options: build options, each with the key that turns it on where the checkpoint holds it.
+    """
 
     class_count: str
     options: Mapping[str, str] = {}
 
 
 class PublishedAccuracy(Card):
-    """ImageNet-1K top-1 accuracy as the authors published it."""
+    """ImageNet-1K top-1 accuracy as the authors published it.
+
+    Attributes:
+        input_size: of both sides, in pixels.
+        top1_percent: in per cent.
+    """
 
     input_size: int
     top1_percent: float
 
 
 class Variant(Card):
-    """One size of a family; MACs at 224 px, convolutions and matrix products only."""
+    """One size of a family.
+
+    Attributes:
+        parameters: how many, for classification.
+        macs: multiply-accumulates at 224 px, of convolutions and matrix products only.
+        published: accuracy.
+        published_latency: what others have measured; shown beside a measurement and never mixed with it.
+        architecture: what the family's ``build`` is given.
+    """
 
     parameters: int = Field(gt=0)
     macs: int = Field(gt=0)
@@ -64,7 +94,24 @@ class Variant(Card):
 
 
 class Family(Card):
-    """One file of ``models/``."""
+    """One file of ``models/``.
+
+    Attributes:
+        family: the first part of the models' names; also the file's name.
+        title: of the paper.
+        paper: its address.
+        repository: of the authors' code; left out where they published none.
+        commit: of that code, which the architecture was compared with.
+        licence: of that code.
+        reconstruction: whether the architecture is made from the paper's description alone.
+        tasks: what a graph may return: logits, or the maps that a detector needs.
+        num_classes: where no checkpoint says another number.
+        input: which image sizes it takes.
+        preprocessing: of images.
+        checkpoint: what a checkpoint decides.
+        quantization: what becomes int8; the recipe's rule where the family has none.
+        variants: by the second part of the models' names.
+    """
 
     family: str
     title: str
@@ -78,7 +125,7 @@ class Family(Card):
     input: InputRule
     preprocessing: Preprocessing
     checkpoint: CheckpointRule
-    quantization: QuantizationRule | None = None  # None: the recipe's own
+    quantization: QuantizationRule | None = None
     variants: Mapping[str, Variant]
 
     @model_validator(mode="after")

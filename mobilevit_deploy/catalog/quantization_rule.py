@@ -10,9 +10,12 @@ from mobilevit_deploy.catalog.cards import Card
 class QuantizationRule(Card):
     """Which nodes of an ONNX graph become int8.
 
-    ``smallest_weight`` is the least number of values of a constant operand, of the operations that take one;
-    ``keep_float`` has patterns of module paths whose nodes, and those of modules inside, stay in float32;
-    ``float_results`` operations of ``op_types`` whose results are not rounded, for what reads them is in float32.
+    Attributes:
+        op_types: the operations.
+        smallest_weight: the least number of values of a constant operand, of the operations that take one.
+        keep_float: patterns of module paths whose nodes, and those of modules inside, stay in float32.
+        float_results: operations of ``op_types`` whose results are not rounded, for what reads them is in float32.
+        reason: what was measured.
     """
 
     op_types: tuple[str, ...]

@@ -16,9 +16,13 @@ Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
 class Tolerance(Card):
     """How far an artifact may be from PyTorch, and why that far.
 
-    ``max_rel`` is the largest difference over the largest reference value; ``snr_db`` the power of the
-    reference, centred over the samples, over the power of the difference; ``top1_agreement`` a share. ``half_sums``
-    holds for a runner that says in its settings that it rounds every partial sum to half precision.
+    Attributes:
+        max_rel: the largest difference over the largest reference value; at most so much.
+        snr_db: the power of the reference, centred over the samples, over the power of the difference; at least so
+            much.
+        top1_agreement: the share of the samples with the same largest logit; at least so much.
+        reason: where these come from, with what was measured.
+        half_sums: holds for a runner that says in its settings that it rounds every partial sum to half precision.
     """
 
     max_rel: float
@@ -29,7 +33,14 @@ class Tolerance(Card):
 
 
 class VersionRange(Card):
-    """The ONNX opset or the iOS floor that a recipe writes."""
+    """The ONNX opset or the iOS floor that a recipe writes.
+
+    Attributes:
+        default: where no option says another.
+        minimum: the oldest that may be asked for.
+        maximum: the newest that may be asked for.
+        reason: why these.
+    """
 
     default: int
     minimum: int
@@ -47,7 +58,12 @@ class VersionRange(Card):
 
 
 class RecipeRewrite(Card):
-    """A rewrite that a recipe applies, and why this target wants it."""
+    """A rewrite that a recipe applies, and why this target wants it.
+
+    Attributes:
+        name: of the rewrite. The order in which rewrites run is that of ``mobilevit_deploy/rewrites/order.py``.
+        reason: what this target has against the form that is rewritten, or what was measured.
+    """
 
     name: str
     reason: str
@@ -56,7 +72,12 @@ class RecipeRewrite(Card):
 class CompressionScheme(Card):
     """How weights are stored from one version of the target on; of several, the newest that is allowed is taken.
 
-    ``quantize`` stores integers and one scale per output channel, ``palettize`` indices into one table per weight.
+    Attributes:
+        minimum: the version from which on it is taken.
+        method: ``quantize`` stores integers and one scale per output channel, ``palettize`` indices into one table per
+            weight.
+        bits: of a stored weight.
+        reason: why this method from that version on.
     """
 
     minimum: int
@@ -66,7 +87,14 @@ class CompressionScheme(Card):
 
 
 class PruningRule(Card):
-    """From which version on weights can be pruned, alone and with another compression, and what that may cost."""
+    """From which version on weights can be pruned, alone and with another compression, and what that may cost.
+
+    Attributes:
+        minimum: the version from which on weights can be pruned.
+        joint_minimum: the version from which on they can be compressed as well.
+        reason: why these versions.
+        tolerance: of a pruned file, in place of its precision's.
+    """
 
     minimum: int
     joint_minimum: int
@@ -78,6 +106,20 @@ class Recipe(Card):
     """One file of ``export_recipes/``: everything that differs between targets.
 
     The one that has its target's name also says what is known of the format.
+
+    Attributes:
+        name: of the recipe, which is also its file's.
+        description: what comes out, in one line.
+        target: what the recipe exports to.
+        format: of the target; only in the recipe that has its target's name.
+        default_precision: where ``--precision`` says no other.
+        version: the ONNX opset or the iOS floor; none for a target without versions.
+        rewrites: those that are applied.
+        tolerances: by precision; these are the precisions that the recipe writes, and fp32 is always among them.
+        compression: by compressed precision (w8, w6, w4), how its weights are stored.
+        pruning: none where weights cannot be pruned.
+        quantization: what becomes int8 in models whose family has no rule.
+        functions_minimum: the version from which on an artifact may have several functions.
     """
 
     name: str
@@ -90,8 +132,8 @@ class Recipe(Card):
     tolerances: Mapping[Precision, Tolerance]
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
     pruning: PruningRule | None = None
-    quantization: QuantizationRule | None = None  # of models whose family has none
-    functions_minimum: int | None = None  # version from which on an artifact may have several functions
+    quantization: QuantizationRule | None = None
+    functions_minimum: int | None = None
 
     @model_validator(mode="after")
     def _default_has_tolerance(self) -> "Recipe":

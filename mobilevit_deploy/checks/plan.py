@@ -95,7 +95,24 @@ class Limits(Part):
 
 
 class Check(Part):
-    """One export, with the options of ``mvd export``, and its limits."""
+    """One export, with the options of ``mvd export``, and its limits.
+
+    Attributes:
+        model: a name, or ``net.py:build``.
+        to: the target.
+        name: what reports call the check; model and target where it is left out.
+        checkpoint: trained weights.
+        weights: which of a checkpoint's.
+        num_classes: where the checkpoint does not say.
+        input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
+        batch: images per run.
+        task: logits, or the maps that a detector needs.
+        recipe: another than the target's own.
+        precision: the recipe's default where it is left out.
+        opset: of ONNX.
+        min_ios: the oldest iOS that reads the file.
+        limits: what the export is held to.
+    """
 
     model: str
     to: str
@@ -175,16 +192,16 @@ def read_checks(path: Path) -> tuple[Check, ...]:
         CatalogError: it cannot be read, or says something else than a list of checks.
     """
     try:
-        text = read_limited(path, LARGEST_FILE, "give a TOML file; see docs/ci.md").decode("utf-8")
+        text = read_limited(path, LARGEST_FILE, "give a TOML file; see docs/how-to/ci.md").decode("utf-8")
         checks = CheckFile.model_validate(tomllib.loads(text)).check
     except MvdError as error:
         raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise CatalogError(f"{path}: {where}: {first['msg']}", "docs/ci.md has every key") from error
+        raise CatalogError(f"{path}: {where}: {first['msg']}", "docs/how-to/ci.md has every key") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
-        raise CatalogError(f"{path} is not TOML: {error}", "see docs/ci.md") from error
+        raise CatalogError(f"{path} is not TOML: {error}", "see docs/how-to/ci.md") from error
     return tuple(_beside(check, path.parent) for check in checks)
 
 

@@ -60,7 +60,7 @@ def _needs(name: str, versions: dict[str, str | None], *packages: str, extra: st
 def _measure_coreml(name: str, *programs: str) -> Ability:
     if sys.platform != "darwin":
         return Ability(
-            name, False, f"on a Mac only{', with Xcode and the iPhone (docs/iphone.md)' if programs else ''}"
+            name, False, f"on a Mac only{', with Xcode and the iPhone (docs/how-to/iphone.md)' if programs else ''}"
         )
     if missing := [program for program in programs if shutil.which(program) is None]:
         return Ability(name, False, f"not found: {', '.join(missing)}; install Xcode from the App Store")

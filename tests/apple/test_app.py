@@ -138,7 +138,7 @@ def test_a_failed_build_is_no_kept_app(mac: StandIn, package: Path) -> None:
 
 
 FAILURES = {
-    "install_fails": ("cannot be installed", "docs/iphone.md"),
+    "install_fails": ("cannot be installed", "docs/how-to/iphone.md"),
     "launch_fails": ("has ended: ERROR: Unable to launch it", "repeat"),
     "silent": ("did not answer within 9 s", "VPN & Device Management"),
     "refuses": ("the iPhone refuses the load: Failed to build the model execution plan", "mvd inspect"),

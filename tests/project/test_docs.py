@@ -1,6 +1,8 @@
-"""The README's commands are run as they stand there."""
+"""Every command of the README and of the documentation is run as it stands there.
 
-import re
+A page is a case. The pages of one process share a folder and its kept exports: what one of them exports, others have.
+"""
+
 import shlex
 import shutil
 from collections.abc import Callable
@@ -9,97 +11,84 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
+from mobilevit_deploy.cli.app import app
 from tests.conftest import RESEARCH
 from tests.golden.digits import digit_images
+from tests.project.pages import ELSEWHERE, README, blocks, commands, pages
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = {path: text for path, text in pages().items() if set(commands(text)) - ELSEWHERE}
+# What the examples begin with.
+FIRST = "export cas_vit_xs --checkpoint checkpoint_best.pth --input-size 64 --to onnx --to coreml"
 
-# What a continuous integration run of the tests is itself part of, or what needs an empty machine.
-ELSEWHERE = {"make demo", "make test"}
+# What a page must leave, by the page.
+LEFT = {
+    README: ["my_net_build-256x192-fp16.untrained.mlpackage", "report.html"],
+    "docs/start/checkpoint.md": ["cas_vit_xs-64x64-fp32.onnx"],
+    "docs/start/your-model.md": ["my_net_build-256x192-fp32.untrained.onnx"],
+    "docs/start/iphone-app.md": ["my_net_build-64x64-fp16.untrained.mlpackage"],
+    "docs/how-to/quantize.md": ["cas_vit_xs-64x64-int8.onnx", "cas_vit_xs-64x64-fp16.onnx"],
+    "docs/how-to/executorch.md": ["cas_vit_xs-64x64-fp32.pte", "cas_vit_xs-64x64-int8.pte"],
+    "docs/how-to/coreai.md": ["cas_vit_xs-64x64-fp16.aimodel"],
+    "docs/how-to/ci.md": ["../out/summary.md", "../baselines/digits.onnx"],
+}
 
 
-CI = (ROOT / "docs" / "ci.md").read_text()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, digits_checkpoint: Path) -> Path:
+    """The folder that the pages are read in, with the files that their examples name."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copy(digits_checkpoint, folder / "checkpoint_best.pth")
+    shutil.copy(RESEARCH / "additive_net.py", folder / "my_net.py")
+    images, labels = digit_images()
+    for name, part in (
+        ("digits", slice(40)),
+        ("train", slice(40, 80)),
+        ("calibration", slice(40, 80)),
+        ("test", slice(80, 120)),
+    ):
+        np.savez(folder / f"{name}.npz", images=images[part], labels=labels[part])
+    return folder
 
 
-def blocks(page: str, language: str) -> list[str]:
-    found: list[str] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-    return found
-
-
-def commands(page: str = README) -> list[str]:
-    return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
+@pytest.fixture
+def mvd_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Result]:
+    """Runs a command line in that folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MVD_DEBUG", raising=False)
+    monkeypatch.setenv("MVD_CACHE", str(folder / "kept"))
+    return lambda command: CliRunner().invoke(app, shlex.split(command))
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_works(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
-    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
-    shutil.copy(RESEARCH / "additive_net.py", "my_net.py")
-    images, labels = digit_images()
-    np.savez("digits.npz", images=images[:40], labels=labels[:40])
-    ran = []
-    for command in commands():
+@pytest.mark.parametrize("path", PAGES)
+def test_every_command_of_a_page_works(path: str, mvd_there: Callable[[str], Result]) -> None:
+    assert mvd_there(FIRST).exit_code == 0
+    for block in blocks(PAGES[path], "toml"):
+        if "[[check]]" in block:
+            Path("checks.toml").write_text(block)
+    for command in commands(PAGES[path]):
         if command in ELSEWHERE:
             continue
-        program, *arguments = shlex.split(command)
-        assert program == "mvd"
-        result = mvd(*arguments)
-        assert result.exit_code == 0, f"{command}\n{result.stderr}"
-        ran.append(arguments[0])
-    assert {"list", "show", "export", "verify", "latency", "profile", "compare", "report"} <= set(ran)
-    names = {path.name for path in Path("artifacts").iterdir()}
-    assert {"cas_vit_xs-64x64-fp32.onnx", "my_net_build-256x192-fp16.untrained.mlpackage"} <= names
-
-
-@pytest.mark.slow
-def test_the_checks_of_the_page_on_ci_work(mvd: Callable[..., Result], digits_checkpoint: Path) -> None:
-    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
-    images, labels = digit_images()
-    np.savez("digits.npz", images=images[:40], labels=labels[:40])
-    (file,) = blocks(CI, "toml")
-    Path("checks.toml").write_text(file)
-    for command in commands(CI):
-        result = mvd(*shlex.split(command)[1:])
+        program, _, line = command.partition(" ")
+        assert program == "mvd", f"{command}: a block marked sh has commands of mvd, and what is in ELSEWHERE"
+        result = mvd_there(line)
         assert result.exit_code == 0, f"{command}\n{result.output}"
-    assert Path("out/summary.md").read_text().startswith("### mvd check: ")
-    assert Path("baselines/digits.onnx").exists()
+    for name in LEFT.get(path, []):
+        assert (Path("artifacts") / name).exists(), name
+
+
+def test_every_page_that_must_leave_something_has_commands() -> None:
+    assert set(LEFT) <= set(PAGES)
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_python_page_run(
-    digits_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_examples_of_the_python_page_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(digits_checkpoint, "checkpoint_best.pth")
+    shutil.copy(folder / "checkpoint_best.pth", "checkpoint_best.pth")
     names: dict[str, Any] = {}
-    for block in blocks((ROOT / "docs" / "python.md").read_text(), "python"):
+    for block in blocks(pages()["docs/how-to/python.md"], "python"):
         exec(block, names)  # noqa: S102 - our own page
     assert names["check"].failed, "the page's check asks for trained weights, and gives none"
     assert {"inspection", "profile", "pair", "latency", "report"} <= names.keys()
-
-
-def test_every_gate_is_in_the_page_on_ci() -> None:
-    from mobilevit_deploy.checks.plan import Limits
-
-    assert {name for name in Limits.model_fields if f"`{name}" not in CI} == set()
-
-
-def test_make_has_the_two_targets() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    assert all(re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE) for command in ELSEWHERE)
-
-
-def test_every_option_of_export_is_in_the_readme(mvd: Callable[..., Result]) -> None:
-    from mobilevit_deploy.cli.export import export
-
-    options = {f"--{name.replace('_', '-')}" for name in export.__annotations__ if name not in ("model", "return")}
-    assert {option for option in options if option not in README} == set()
-    assert mvd("export", "--help").exit_code == 0
-
-
-def test_every_link_leads_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"

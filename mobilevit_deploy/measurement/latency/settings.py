@@ -72,7 +72,10 @@ def read_settings(provider: str = CPU, options: Sequence[str] = (), huge_pages: 
 
 
 def recommend(settings: RuntimeSettings) -> tuple[str, ...]:
-    """Returns what was measured to help (see ``docs/latency.md``), works on this machine and was not asked for."""
+    """Returns what was measured to help, works on this machine and was not asked for.
+
+    The figures are in ``docs/background/latency.md``.
+    """
     if settings.provider != CPU or settings.variables:
         return ()
     try:

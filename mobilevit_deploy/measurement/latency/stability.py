@@ -11,7 +11,8 @@ from mobilevit_deploy.measurement.latency.process import Burst
 from mobilevit_deploy.measurement.latency.sampling import PRECISION
 from mobilevit_deploy.measurement.latency.statistics import Statistics
 
-# Each limit lies between what was seen on a quiet machine and on one that was not (the figures are in docs/latency.md).
+# Each limit lies between what was seen on a quiet machine and on one that was not; docs/background/latency.md has the
+# figures.
 DRIFT_LIMIT = 0.05
 OTHERS_LIMIT = 0.10  # of the cores that this process may use; an idle desktop shows 1 to 5 %
 STEAL_LIMIT = 0.01  # of the time of these cores
