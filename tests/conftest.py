@@ -34,6 +34,8 @@ from tests.support import torchlib
 
 pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
 
+SLOW = pytest.StashKey[list[str]]()
+
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
@@ -234,6 +236,12 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def capture_model(module: nn.Module, *shape: int) -> Captured:
     """Captures a small model, with a fixed random input."""
     return capture(module.eval(), torch.randn(shape, generator=torch.Generator().manual_seed(0)), "classify")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Notes the slow tests before they are left out; a test holds the workflow's jobs to them."""
+    config.stash[SLOW] = [item.nodeid for item in items if item.get_closest_marker("slow")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
