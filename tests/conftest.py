@@ -30,7 +30,7 @@ from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.graph.capture import Captured, capture
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from tests.golden.fill import fill_tensor, make_input
-from tests.support import torchlib
+from tests.support import times, torchlib
 
 pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
 
@@ -208,6 +208,13 @@ def shallow_models() -> Iterator[None]:
 def shallow() -> Iterator[None]:
     """The same for one test."""
     with shallow_models():
+        yield
+
+
+@pytest.fixture
+def given_times() -> Iterator[None]:
+    """Lets every artifact take a millisecond: for tests that measure, and do not look at measuring."""
+    with times.given_times():
         yield
 
 

@@ -51,10 +51,13 @@ class Server:
 
     def start(self, request: dict[str, Any]) -> int:
         """Starts a command line; returns the id of its process."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
+        self._send(request)
         return int(json.loads(self._line())["pid"])
+
+    def warm(self, *arguments: object) -> None:
+        """Runs a command line in the server itself, for what later ones need."""
+        self._send({"warm": [str(argument) for argument in arguments]})
+        self._line()
 
     def wait(self) -> int:
         """Returns the exit code."""
@@ -65,6 +68,11 @@ class Server:
             assert stream is not None
             stream.close()
         self._process.wait(timeout=60)
+
+    def _send(self, request: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -79,11 +87,13 @@ class StandIn:
         folder: for everything.
         server: that runs ``mvd``.
         environment: of ``mvd``.
+        times: that artifacts are given on this machine, see ``given_times``; None for those that are measured.
     """
 
     folder: Path
     server: Server | None
     environment: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("state", "temporary", "work", "home"):
@@ -128,6 +138,7 @@ class StandIn:
                 "folder": str(self.folder / "work"),
                 "out": str(self.folder / "out"),
                 "err": str(self.folder / "err"),
+                "times": self.times,
             }
         )
 

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.apple.conftest import IDENTIFIER, NAME, TEAM, UDID, StandIn
@@ -205,7 +206,8 @@ def test_an_interruption_leaves_nothing(mac: StandIn, package: Path, sent: signa
     pid = mac.start("latency", package, *given, "--compute-units", "each")
     while not mac.calls("modelrunner", "MLModelService.Prediction"):
         assert time.monotonic() - begin < 300
-        time.sleep(0.1)
+        assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE, "it has ended by itself"
+        time.sleep(0.02)
     os.kill(pid, sent)
     done = mac.wait(begin)
     assert done.code == 130

@@ -176,6 +176,7 @@ def test_untrained_norms_are_not_the_identity() -> None:
         assert not torch.equal(norm.bias, torch.zeros_like(norm.bias))
 
 
+@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", SMALLEST)
 def test_exports_to_one_graph(name: str, task: Task) -> None:

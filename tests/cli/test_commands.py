@@ -21,6 +21,9 @@ from tests.targets.coreml.test_convert import read
 
 Mvd = Callable[..., Result]
 
+# How artifacts are measured is what the tests of measurement/latency look at; here their processes start once.
+GIVEN = pytest.mark.usefixtures("given_times")
+
 NET = f"{RESEARCH / 'additive_net.py'}:build"
 TINY = f"{RESEARCH / 'tiny_net.py'}:build"
 SMALL = ("export", NET, "--input-size", 32, "--to", "onnx")
@@ -149,6 +152,7 @@ def test_list_and_show(mvd: Mvd) -> None:
     assert json.loads(mvd("show", "cas_vit_m", "--json").stdout)["card"]["family"]["licence"] == "MIT"
 
 
+@GIVEN
 def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
     assert mvd(*SMALL).exit_code == 0
     artifact = "artifacts/additive_net_build-32x32-fp32.untrained.onnx"
@@ -169,6 +173,8 @@ def test_latency_of_files_models_and_the_folder(mvd: Mvd) -> None:
     assert f"{many} threads on" in table.stderr
 
 
+@GIVEN
+@pytest.mark.usefixtures("shallow")
 def test_a_reconstruction_is_called_one_everywhere(mvd: Mvd) -> None:
     """What the artifacts of every model say of it is in ``tests/export/test_every_model.py``."""
     exported = mvd("export", "saevit_0p8g", "--input-size", 64, "--to", "onnx")
@@ -179,6 +185,7 @@ def test_a_reconstruction_is_called_one_everywhere(mvd: Mvd) -> None:
     assert json.loads(mvd("show", "saevit_1p3g", "--json").stdout)["published"] == []
 
 
+@GIVEN
 def test_latency_exports_what_is_not_there(mvd: Mvd) -> None:
     result = mvd("latency", NET, "--threads", 1, "--seconds", 0.1, "--json")
     assert result.exit_code == 0, result.stderr
@@ -209,6 +216,7 @@ def test_latency_refuses_before_it_exports(mvd: Mvd) -> None:
     fails(mvd("latency", "text.onnx", "--pin", "9999"), 2, "may not use core 9999", "it may use")
 
 
+@GIVEN
 def test_latency_of_a_batch(mvd: Mvd) -> None:
     net = f"{RESEARCH / 'small_net.py'}:build"
     assert mvd("export", net, "--input-size", 32, "--to", "onnx").exit_code == 0

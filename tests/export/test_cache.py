@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_costs_the_keeping_only(
 
 
 def test_the_command_says_that_nothing_was_computed(mvd: Callable[..., Result]) -> None:
-    arguments = ("export", "cas_vit_xs", "--input-size", "32", "--to", "onnx")
+    arguments = ("export", "cas_vit_xs", "--input-size", "32", "--to", "coreml")
     assert "was kept" not in mvd(*arguments).output
     assert "the same export was kept" in mvd(*arguments).output
     assert "was kept" not in mvd(*arguments, "--force").output

@@ -149,6 +149,7 @@ def test_every_fault_of_coremltools_is_on_its_page() -> None:
     assert f"rewrites {len(FAULTS) - len(refused)} of them exactly" in " ".join(PAGES[README].split())
 
 
+# add-a-target.md names the files that its reader is to write; test_plugins.py writes them.
 @pytest.mark.parametrize("path", [path for path in PAGES if path != "docs/add-a-target.md"])
 def test_every_file_that_a_page_names_is_there(path: str) -> None:
     folders = "mobilevit_deploy|tests|tools|benchmarks|docs|devices|models|export_recipes"

@@ -162,20 +162,7 @@ def serve(warm_up: list[str]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _import_everything()
-    if warm_up:
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            tempfile.tempdir = folder
-            code = _run_program(warm_up)
-            os.chdir("/")
-            if code:
-                sys.exit(f"the warm-up ended with {code}")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # as in a process that has just begun
-    for finalizer in weakref.finalize._registry:  # type: ignore[attr-defined]
-        finalizer.atexit = False  # what was made here is not theirs to clean up: 223 libraries of PyTorch's, 60 ms
-    gc.collect()
-    gc.freeze()  # the forks do not touch what they share
+    warm(warm_up)
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -197,19 +184,42 @@ def serve(warm_up: list[str]) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
+def warm(arguments: list[str]) -> None:
+    """Runs the program once in this process, if it is given arguments, and makes it ready to be forked."""
+    if arguments:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            tempfile.tempdir = folder
+            code = _run_program(arguments)
+            os.chdir("/")
+            if code:
+                sys.exit(f"the warm-up ended with {code}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # as in a process that has just begun
+    for finalizer in weakref.finalize._registry:  # type: ignore[attr-defined]
+        finalizer.atexit = False  # what was made here is not theirs to clean up: 223 libraries of PyTorch's, 60 ms
+    gc.collect()
+    gc.freeze()  # the forks do not touch what they share
+
+
+def quiet_tqdm() -> None:
+    """Gives each fork a lock of its own: by a shared one, one that is killed while it holds it stops all later ones."""
+    import tqdm
+
+    tqdm.tqdm.set_lock(threading.RLock())
+    tqdm.tqdm.monitor_interval = 0  # and no thread has the new one in the moment of a fork
+
+
 def _import_everything() -> None:
     import importlib
     import pkgutil
 
     import torch
-    import tqdm
 
     import mobilevit_deploy
     from tests.support import torchlib
 
-    # Its own lock is one semaphore for all forks: the fork that is killed while it holds it stops every later one.
-    tqdm.tqdm.set_lock(threading.RLock())
-    tqdm.tqdm.monitor_interval = 0  # and no thread has the new one in the moment of a fork
+    quiet_tqdm()
     torch.set_num_threads(1)
     torchlib.remember()
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):

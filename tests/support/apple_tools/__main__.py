@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,7 +54,9 @@ def hurry() -> None:
 def run(request: dict[str, Any]) -> int:
     """Runs one command line; returns its exit code."""
     from mobilevit_deploy.cli.app import main
+    from tests.support.times import given_times
 
+    times = nullcontext() if request["times"] is None else given_times(request["times"])
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
@@ -65,7 +68,8 @@ def run(request: dict[str, Any]) -> int:
     os.dup2(null, sys.stdin.fileno())
     sys.argv = ["mvd", *request["arguments"]]
     try:
-        main()
+        with times:
+            main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     atexit._run_exitfuncs()
@@ -74,11 +78,35 @@ def run(request: dict[str, Any]) -> int:
     return code
 
 
+def warm_up(arguments: list[str]) -> None:
+    """Runs a command line here, so that what it imports and keeps is there for every later one."""
+    import torch
+
+    from tests.support import forks, torchlib
+
+    forks.quiet_tqdm()
+    torch.set_num_threads(1)
+    torchlib.remember()
+    output, errors = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as nowhere:
+        for stream in (1, 2):
+            os.dup2(nowhere.fileno(), stream)
+        forks.warm(arguments)
+        for stream, before in ((1, output), (2, errors)):
+            os.dup2(before, stream)
+    libcoremlpython._MLModelProxy.loads = 0
+
+
 def serve() -> None:
     for line in sys.stdin:
+        request = json.loads(line)
+        if "warm" in request:
+            warm_up(request["warm"])
+            print(json.dumps({}), flush=True)
+            continue
         child = os.fork()
         if child == 0:
-            os._exit(run(json.loads(line)))
+            os._exit(run(request))
         print(json.dumps({"pid": child}), flush=True)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"code": os.waitstatus_to_exitcode(status)}), flush=True)

@@ -143,6 +143,7 @@ def launch(state: State, arguments: list[str]) -> dict[str, Any]:
 
     signal.signal(signal.SIGTERM, end)
     state.write("app", {"pid": os.getpid()})
+    phone.begin(state)
     while not gone(state):
         time.sleep(0.05)
     raise RefusedError("The connection to the device was lost")

@@ -25,9 +25,19 @@ class RefusedError(Exception):
     """A request that the app answers with an error."""
 
 
+def begin(state: State) -> None:
+    """Lets the app answer what came before it ran."""
+    for file in (state.folder / "container").glob("**/requests/messages/*/message.json"):
+        notice(state, file)
+
+
 def notice(state: State, file: Path) -> None:
-    """Lets the app answer when a message has come, if it runs."""
+    """Lets the app answer when a message has come, if it runs; once."""
     if file.name != "message.json" or not runs(state) or state.has("silent"):
+        return
+    try:
+        (file.parent / "noticed").mkdir()
+    except FileExistsError:
         return
     request = json.loads(file.read_text())
     assert request["jsonrpc"] == "2.0"
