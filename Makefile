@@ -16,7 +16,8 @@ demo: .venv/installed
 test: .venv/installed-dev lint
 	$(PYTEST) -m 'not slow'
 
-# Every model on every target, and every command of the README; ONLY=lightvit takes those with that in their names.
+# What takes minutes: every model on every target, every command of the README, a hundred random kills and more damaged
+# files. ONLY=lightvit takes those with that in their names; the jobs of .github/workflows/ci.yml take all, one by one.
 test-slow: .venv/installed-dev
 	$(PYTEST) -m slow -k '$(ONLY)'
 

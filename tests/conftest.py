@@ -34,8 +34,6 @@ from tests.support import times, torchlib
 
 pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
 
-SLOW = pytest.StashKey[list[str]]()
-
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
@@ -245,10 +243,13 @@ def capture_model(module: nn.Module, *shape: int) -> Captured:
     return capture(module.eval(), torch.randn(shape, generator=torch.Generator().manual_seed(0)), "classify")
 
 
+SLOW = pytest.StashKey[list[pytest.Item]]()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Notes the slow tests before they are left out; a test holds the workflow's jobs to them."""
-    config.stash[SLOW] = [item.nodeid for item in items if item.get_closest_marker("slow")]
+    """Notes the slow tests before ``-m`` leaves them out."""
+    config.stash[SLOW] = [item for item in items if item.get_closest_marker("slow")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

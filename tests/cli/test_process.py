@@ -1,13 +1,21 @@
 """The program as a process: what it imports, and what an interruption leaves."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
+
+from mobilevit_deploy.pipeline import prepare
+from mobilevit_deploy.targets.onnx import convert as onnx_target
+from tests.conftest import RESEARCH
+from tests.support.forks import Forks
 
 HEAVY = ("torch", "coremltools", "onnxruntime", "onnx", "onnxsim", "numpy", "scipy")
 
@@ -38,24 +46,43 @@ def workers_of(folder: Path) -> list[str]:
     return [" ".join(process.info["cmdline"] or []) for process in running if process.info["cwd"] == str(folder)]
 
 
+def stop_where_it_captures(_: Path) -> None:
+    """Makes this process, a fork, stop in the middle of a capture, until it is sent on."""
+    stop_in(prepare, "capture")
+
+
+def stop_where_it_converts(_: Path) -> None:
+    """The same in the middle of a conversion."""
+    stop_in(onnx_target, "_export")
+
+
+def stop_in(module: ModuleType, name: str) -> None:
+    original = getattr(module, name)
+
+    def stopping(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return original(*given)
+
+    setattr(module, name, stopping)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stage", ["capturing the graph", "converting"])
-def test_an_interruption_leaves_nothing(tmp_path: Path, sent: signal.Signals, stage: str) -> None:
-    command = [sys.executable, "-m", "mobilevit_deploy", "export", "cas_vit_xs", "--to", "onnx", "--input-size", "64"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if stage in line:
-                break
-        time.sleep(0.5)
-        process.send_signal(sent)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == ""
-    assert "interrupted; nothing unfinished was left behind" in err
-    assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
-    assert workers_of(tmp_path) == []
+@pytest.mark.parametrize("stage", ["captures", "converts"])
+def test_an_interruption_leaves_nothing(forks: Forks, here: Path, log: Path, sent: signal.Signals, stage: str) -> None:
+    net = f"{RESEARCH / 'tiny_net.py'}:build"
+    arguments = ("export", net, "--to", "onnx", "--input-size", 8)
+    run = forks.start(arguments, here, log, f"tests.cli.test_process:stop_where_it_{stage}")
+    end = time.monotonic() + 60
+    while psutil.Process(run.pid).status() != psutil.STATUS_STOPPED and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(run.pid, sent)
+    os.kill(run.pid, signal.SIGCONT)
+    done = forks.wait(run)
+    assert done.code == 130, done.errors
+    assert done.output == ""
+    assert "interrupted; nothing unfinished was left behind" in done.errors
+    assert list(here.iterdir()) == []
+    assert workers_of(here) == []
 
 
 @pytest.mark.parametrize(

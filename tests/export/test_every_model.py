@@ -47,7 +47,7 @@ SAVED = {"lightvit_tiny": 0.9933, "lightvit_small": 0.9827, "lightvit_base": 0.9
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "task"), CASES, ids=[".".join(case) for case in CASES])
+@pytest.mark.parametrize(("name", "task"), [pytest.param(*case, id=".".join(case)) for case in CASES])
 def test_export(name: str, task: str, tmp_path: Path) -> None:
     request = ModelRequest(name, task=task)  # type: ignore[arg-type]
     reports = export_model(ExportRequest(request, TARGETS, folder=tmp_path))

@@ -10,8 +10,6 @@ import pytest
 import yaml
 
 import mobilevit_deploy
-from mobilevit_deploy.catalog import catalog
-from tests.conftest import SLOW
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
@@ -83,11 +81,3 @@ def test_a_release_of_another_version_than_its_tag_stops(tag: str, code: int) ->
     (step,) = [item for item in read(RELEASE)["jobs"]["build"]["steps"] if item.get("name") == "the tag is the version"]
     environment = os.environ | {"GITHUB_REF_NAME": tag}
     assert subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=environment).returncode == code
-
-
-def test_every_slow_test_has_a_job(pytestconfig: pytest.Config) -> None:
-    """``-k`` takes a test by a part of its file's or its own name; here those that were collected are looked at."""
-    (jobs,) = re.findall(r"only: \[(.*)\]", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    words = jobs.split(", ")
-    assert {card.family.family for card in catalog.models().values()} < set(words)
-    assert [name for name in pytestconfig.stash[SLOW] if not any(word in name.lower() for word in words)] == []

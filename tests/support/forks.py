@@ -217,20 +217,20 @@ def _import_everything() -> None:
     import torch
 
     import mobilevit_deploy
+    from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
     from tests.support import torchlib
 
     quiet_tqdm()
     torch.set_num_threads(1)
     torchlib.remember()
+    with quiet_coreml():  # before what else asks for it: by itself it imports ExecuTorch
+        importlib.import_module("coremltools")
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):
         if not module.name.endswith(("__main__", "worker")):
             importlib.import_module(module.name)
     from mobilevit_deploy.targets.coreml.mil.specification import parse_model
-    from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
     parse_model(b"")
-    with quiet_coreml():
-        importlib.import_module("coremltools")
     _read_what_stays_the_same()
 
 

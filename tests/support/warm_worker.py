@@ -110,7 +110,9 @@ def become(variables: list[str], files: list[int], others: list[socket.socket]) 
     for other in others:
         other.close()
     os.environ.clear()
-    os.environ.update({name: value for name, _, value in (variable.partition("=") for variable in variables)})
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
     tempfile.tempdir = None
     warnings.simplefilter("ignore")
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115

@@ -56,6 +56,7 @@ def test_a_label_that_no_class_has(base: Path, tmp_path: Path) -> None:
         count_classes([open_subject(base, None)], own(tmp_path / "images.npz"), lambda _: None)
 
 
+@pytest.mark.usefixtures("given_times")
 def test_the_command(mvd: Callable[..., Result], base: Path) -> None:
     np.savez("images.npz", images=IMAGES, labels=np.zeros(8, np.int64))
     images = ("--images", "images.npz", "--threads", 1, "--seconds", 0.1)

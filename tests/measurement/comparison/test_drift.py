@@ -86,6 +86,7 @@ def save_inputs(path: Path, *inputs: tuple[str, int, list[int]]) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("given_times")
 def test_what_takes_no_image_is_timed_only(tmp_path: Path) -> None:
     tokens = save_inputs(tmp_path / "tokens.onnx", ("tokens", TensorProto.INT64, [1, 16]))
     image = ("a", TensorProto.FLOAT, [1, 3, 8, 8])

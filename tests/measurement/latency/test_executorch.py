@@ -35,6 +35,7 @@ def test_what_cannot_be_measured(program: Path, tmp_path: Path) -> None:
         measure_latency(LatencyRequest([program]))
 
 
+@pytest.mark.usefixtures("given_times")
 def test_beside_an_onnx_file(mvd: Callable[..., Result], program: Path) -> None:
     base = save_classifier(Path("base.onnx"), (1, 3, 32, 32))
     np.save("images.npy", make_samples(8, 3, 32, 32))

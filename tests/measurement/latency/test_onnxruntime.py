@@ -74,6 +74,7 @@ def test_files_of_the_current_folder_are_not_imported(
         measure_latency(LatencyRequest([artifact], device="toaster"))
 
 
+@pytest.mark.usefixtures("given_times")
 def test_threads_provider_options_and_pin_reach_the_session(artifact: Path) -> None:
     core = sorted(os.sched_getaffinity(0))[0]
     entry = "session.intra_op.allow_spinning=0"
@@ -90,6 +91,7 @@ def test_an_option_that_stops_onnx_runtime_is_its_own_message(artifact: Path) ->
         measure_latency(LatencyRequest([artifact], threads=1, seconds=0.1, options=[entry]))
 
 
+@pytest.mark.usefixtures("given_times")
 def test_a_provider_that_leaves_the_graph_to_the_cpu(artifact: Path) -> None:
     (report,) = measure_latency(LatencyRequest([artifact], threads=1, seconds=0.1, provider="azure"))
     assert report.provider == "AzureExecutionProvider"
@@ -97,6 +99,7 @@ def test_a_provider_that_leaves_the_graph_to_the_cpu(artifact: Path) -> None:
     assert "left a part of the graph to the CPU" in report.warnings[-1]
 
 
+@pytest.mark.usefixtures("given_times")
 def test_a_free_batch_is_the_one_asked_for(artifact: Path, tmp_path: Path) -> None:
     free = onnx.load(artifact)
     for value in (*free.graph.input, *free.graph.output):
@@ -112,6 +115,7 @@ def test_a_free_batch_is_the_one_asked_for(artifact: Path, tmp_path: Path) -> No
         measure_latency(LatencyRequest([artifact], batch=3))
 
 
+@pytest.mark.usefixtures("given_times")
 def test_an_input_that_is_no_image_is_measured_too(tmp_path: Path) -> None:
     tokens = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, 16])
     output = helper.make_tensor_value_info("y", TensorProto.INT64, [1, 16])

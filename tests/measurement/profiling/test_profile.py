@@ -7,20 +7,20 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import Result
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import MvdError, OutputError
 from mobilevit_deploy.export.export import export_model
-from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
-from mobilevit_deploy.measurement.profiling.peak import SHAPES
 from mobilevit_deploy.measurement.profiling.trace import write_trace
 from mobilevit_deploy.measurement.profiling.tree import build_tree, rows
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.onnx.half_precision import convert_to_half
-from tests.conftest import RESEARCH
 from tests.measurement.profiling.graphs import BLOCK_MACS, HEAD_MACS, SIZE, STEM_MACS, model, small_net, weight
 from tests.support.schemas import check as check_document
 
@@ -48,8 +48,9 @@ def test_a_known_graph(tmp_path: Path) -> None:
     assert by_module["stem.conv"].sources == ("Conv", "Relu"), "ONNX Runtime fused the two"
     assert report.runs >= 10
     assert report.input_shape == (1, 16, SIZE, SIZE)
-    assert report.nodes_ms == pytest.approx(sum(node.ms for node in report.nodes))
-    assert report.peak_shape in SHAPES
+    assert report.nodes_ms > 0
+    assert report.profiled_run_ms > 0
+    assert report.peak_macs_per_s > 0
 
 
 def test_half_precision(tmp_path: Path) -> None:
@@ -193,19 +194,27 @@ def test_the_command(mvd: Callable[..., Result]) -> None:
     assert Path("net.onnx").read_bytes() == before
 
 
-def test_an_export_knows_every_module(tmp_path: Path) -> None:
-    model = ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", size=(32, 32))
-    (exported,) = export_model(ExportRequest(model, ("onnx",), folder=tmp_path, rewrite=False))
-    report = profile_artifact(ProfileRequest(exported.artifact.path, threads=1, seconds=0.1))
-    assert [node.name for node in report.nodes if node.path is None] == []
-    assert sum(node.macs for node in report.nodes) > 0
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("name", ["cas_vit_xs", "lightvit_tiny"])
+def test_two_blocks_of_the_catalog(name: str, tmp_path: Path) -> None:
+    request = ModelRequest(name)
+    (exported,) = export_model(ExportRequest(request, ("onnx",), folder=tmp_path, rewrite=False))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        load_model(request).module(torch.zeros(1, 3, 224, 224))
+    check_attribution(exported.artifact.path, counter.get_total_flops() // 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cas_vit_xs", "lightvit_tiny"])
 def test_a_model_of_the_catalog(name: str, tmp_path: Path) -> None:
     (exported,) = export_model(ExportRequest(ModelRequest(name), ("onnx",), folder=tmp_path, rewrite=False))
-    report = profile_artifact(ProfileRequest(exported.artifact.path, threads=1, seconds=0.1))
-    assert sum(node.macs for node in report.nodes) == catalog.model(name).variant.macs
-    assert [node.name for node in report.nodes if node.path is None] == []
-    assert report.share(exact=True) > 0.9  # what a layout change belongs to is told by neighbours: 5 % (measured)
+    check_attribution(exported.artifact.path, catalog.model(name).variant.macs)
+
+
+def check_attribution(path: Path, macs: int) -> None:
+    """Checks that every node of a profile has its module; what a layout change belongs to is told by neighbours."""
+    report = profile_artifact(ProfileRequest(path, threads=1, seconds=0.1))
+    assert sum(node.macs for node in report.nodes) == macs
+    assert all(node.path is not None for node in report.nodes)
+    assert all(node.exact for node in report.nodes if node.macs)
+    assert {node.op for node in report.nodes if not node.exact} <= {"ReorderInput", "ReorderOutput", "Transpose"}
