@@ -6,7 +6,7 @@ import pytest
 
 from tests.catalog.hostile_cases import DEVICE, FAMILY, NOT_TOML, RECIPES, line_edits, read
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -48,7 +48,7 @@ def test_good_cards_pass(forks: Forks, place: Place) -> None:
     assert "is no folder of images" in attack(forks, place, export(place.write("mine.toml", ONNX))).errors
 
 
-@pytest.mark.parametrize("case", RECIPE_EDITS)
+@pytest.mark.parametrize("case", half(RECIPE_EDITS))
 def test_recipes_line_by_line(refuse: Refuse, place: Place, case: str) -> None:
     check(refuse, place.write("mine.toml", RECIPE_EDITS[case]), case.partition(",")[0])
 
@@ -69,12 +69,12 @@ def test_what_is_no_file(refuse: Refuse, place: Place, case: str) -> None:
     check(refuse, place.given / "mine.toml")
 
 
-@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("tenth", half(range(10)))
 def test_truncated(refuse: Refuse, place: Place, tenth: int) -> None:
     check(refuse, place.write("mine.toml", list(tenths(ONNX.encode()))[tenth]))
 
 
-@pytest.mark.parametrize("case", FAMILY_EDITS)
+@pytest.mark.parametrize("case", half(FAMILY_EDITS))
 def test_families_line_by_line(refuse: Refuse, place: Place, case: str) -> None:
     place_cards(place, models=FAMILY_EDITS[case])
     refuse("list", prepare=USE_CARDS)

@@ -128,11 +128,16 @@ def write_neural_network(path: Path) -> None:
     (path / "Data" / "net.mlmodel").write_bytes(specification.SerializeToString())
 
 
-def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
+@pytest.mark.parametrize(
+    "targets", [("onnx", "coreml"), pytest.param((), marks=pytest.mark.slow)], ids=["two targets", "the whole of them"]
+)
+def test_a_model_and_its_artifacts(mvd: Mvd, targets: tuple[str, ...]) -> None:
     net = f"{RESEARCH / 'additive_net.py'}:build"
-    result = mvd("inspect", net, "--input-size", 32, "--to", "onnx", "--to", "coreml", "--strict", "--json")
+    to = [part for target in targets for part in ("--to", target)]
+    result = mvd("inspect", net, "--input-size", 32, *to, "--strict", "--json")
     assert result.exit_code == 0, result.stderr
     views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
+    assert set(views) == set(targets or formats())
     onnx_view, coreml_view = views["onnx"], views["coreml"]
     assert onnx_view["ops_before"]["batch_norm"] == 6
     assert "batch_norm" not in onnx_view["ops_after"]
@@ -143,14 +148,6 @@ def test_a_model_and_its_artifacts(mvd: Mvd) -> None:
             shown = mvd("inspect", artifact)
             assert shown.exit_code == 0
             assert "no findings" in shown.stdout
-
-
-def test_without_a_target_all_that_are_installed_are_shown(mvd: Mvd) -> None:
-    result = mvd("inspect", f"{RESEARCH / 'tiny_net.py'}:build", "--input-size", 8, "--json")
-    assert result.exit_code == 0, result.stderr
-    views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
-    assert set(views) == set(formats())
-    assert all(view["ops"] and view["conversion_error"] is None for view in views.values())
 
 
 def test_strict_is_exit_3_and_names_the_module(mvd: Mvd, tmp_path: Path) -> None:

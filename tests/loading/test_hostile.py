@@ -10,7 +10,7 @@ from safetensors.torch import save as save_safetensors
 
 from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, state
 from tests.loading.pickles import fragment, gadgets, old_format, tensor, vectors, weights, whole, zipped
-from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -56,7 +56,7 @@ def test_whatever_its_name(refuse: Refuse, place: Place, suffix: str) -> None:
     check(refuse, place.write(f"c{suffix}", zipped(whole(gadgets(place.proof)["os.system"]))))
 
 
-@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("tenth", half(range(10)))
 @pytest.mark.parametrize("kind", ["zip", "old", "training", "safetensors"])
 def test_truncated(refuse: Refuse, place: Place, kind: str, tenth: int) -> None:
     training = {"model": state(), "optimizer": {"state": {}}, "args": argparse.Namespace(lr=0.1), "epoch": 3}

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +119,11 @@ def flipped(content: bytes, data: st.DataObject) -> bytes:
 
 # Whether a test of flipped bytes tries all of its examples, or a fifth; the others differ in where a byte is hit.
 MANY = pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["few", "many"])
+
+
+def half(cases: Iterable[object]) -> list[object]:
+    """Returns parameters of which every second one is slow: of cases that differ in a place, and not in kind."""
+    return [pytest.param(case, marks=pytest.mark.slow) if i % 2 else case for i, case in enumerate(cases)]
 
 
 def flip(content: bytes, examples: int, many: bool, check: Callable[[bytes], None]) -> None:

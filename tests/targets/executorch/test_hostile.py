@@ -8,7 +8,7 @@ import pytest
 
 from tests.loading.hostile_cases import PLACES
 from tests.research.additive_net import __file__ as SOURCE
-from tests.support.attacks import MANY, Place, attack, flip, tenths
+from tests.support.attacks import MANY, Place, attack, flip, half, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -78,7 +78,7 @@ def test_what_the_runtime_refuses(refuse: Refuse, place: Place, beside: Path, co
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("tenth", half(range(10)))
 def test_truncated(refuse: Refuse, place: Place, beside: Path, tenth: int, command: str) -> None:
     path = place.write("a.pte", list(tenths(beside.read_bytes()))[tenth])
     assert refuse(*COMMANDS[command](path, beside)).code == 1

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import MANY, NET, Place, attack, flip, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
@@ -64,8 +64,14 @@ def test_graphs(refuse: Refuse, place: Place, good: Path, case: str) -> None:
     refuse(*COMMANDS["verify"](edited(place, good, GRAPHS[case]), good))
 
 
-@pytest.mark.parametrize("command", ["compare", "profile", "latency"])
-@pytest.mark.parametrize("case", GRAPHS_FOR_ALL)
+@pytest.mark.parametrize(
+    ("case", "command"),
+    [
+        pytest.param(case, command, marks=() if command == "latency" or i == 0 else (pytest.mark.slow,))
+        for i, case in enumerate(GRAPHS_FOR_ALL)
+        for command in ("compare", "profile", "latency")
+    ],
+)
 def test_graphs_in_processes_of_their_own(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
     refuse(*COMMANDS[command](edited(place, good, GRAPHS[case]), good))
 
@@ -87,7 +93,7 @@ def is_whole(content: bytes) -> bool:
 
 
 @pytest.mark.parametrize("command", ["verify", "compare", "inspect", "profile", "latency"])
-@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("tenth", half(range(10)))
 def test_truncated(refuse: Refuse, place: Place, good: Path, tenth: int, command: str) -> None:
     cut = list(tenths(good.read_bytes()))[tenth]
     # Between two entries of the metadata, behind the graph, the rest is a whole model: one byte less is not.
