@@ -29,8 +29,10 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.graph.capture import Captured, capture
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
+from mobilevit_deploy.targets.onnx import convert as onnx_target
 from tests.golden.fill import fill_tensor, make_input
 from tests.support import times, torchlib
+from tests.support.warm_worker import warm
 
 pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
 
@@ -134,6 +136,14 @@ def save_digits(stored: str, folder: Path) -> Path:
     path = folder / "checkpoint_best.pth"
     torch.save(content, path)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_simplifier(temporary_files: None) -> Iterator[None]:  # noqa: ARG001 - it lies in them
+    """Forks onnxsim's worker, for exports in this process; those of whole programs start it as a user's do."""
+    with warm("onnxsim") as command, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_target, "SIMPLIFIER", command)
+        yield
 
 
 @pytest.fixture(scope="session")

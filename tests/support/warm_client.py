@@ -4,8 +4,14 @@ import os
 import signal
 import socket
 import sys
+import time
+
+LONGEST_START_S = 120
 
 if __name__ == "__main__":
+    end = time.monotonic() + LONGEST_START_S
+    while not os.path.exists(sys.argv[1]) and time.monotonic() < end:  # noqa: PTH110 - a quick start
+        time.sleep(0.01)
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(sys.argv[1])
     socket.send_fds(connection, [b"x"], [0, 1, 2])

@@ -1,7 +1,7 @@
-"""A worker's program in forks of a process that has imported what it needs: Core AI's takes four seconds for that.
+"""A worker's program in forks of a process that has imported what it needs, which takes up to four seconds.
 
-``python -m tests.support.warm_worker SOCKET`` is that process. ``warm_client.py`` is what is started in the worker's
-place: it hands its streams over, waits, and ends as its fork does; and the fork ends with it.
+``python -m tests.support.warm_worker NAME SOCKET`` is that process. In the worker's place is started
+``warm_client.py``: it hands its streams over, waits, and ends as its fork does; and the fork ends with it.
 """
 
 import gc
@@ -10,14 +10,21 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from mobilevit_deploy.system.parent_watch import end_with_parent
-from mobilevit_deploy.targets.coreai import worker
+
+CLIENT = Path(__file__).with_name("warm_client.py")
+Main = Callable[[], int | None]
 
 
 @dataclass
@@ -35,26 +42,67 @@ class Fork:
     client: socket.socket
 
 
-def serve(path: str) -> None:
-    """Forks for every client, until the parent ends."""
-    worker._fix_addresses()
-    end_with_parent()
+def coreai() -> Main:
+    from mobilevit_deploy.targets.coreai import worker
+
+    worker._fix_addresses()  # of this process, and so of its forks
     from mobilevit_deploy.targets.coreai import lower, program  # noqa: F401 - what takes long
 
     decompose_once()
+    return worker.main
+
+
+def onnxsim() -> Main:
+    from mobilevit_deploy.targets.onnx import simplify_worker
+
+    sys.modules["torch"] = None  # type: ignore[assignment]  # as the worker does
+    import numpy  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import onnxsim  # noqa: F401
+
+    return simplify_worker.main
+
+
+def executorch() -> Main:
+    import executorch.runtime  # noqa: F401
+
+    from mobilevit_deploy.targets.executorch import run_worker
+
+    return run_worker.main
+
+
+WORKERS = {item.__name__: item for item in (coreai, onnxsim, executorch)}
+
+
+@contextmanager
+def warm(name: str) -> Iterator[tuple[str, ...]]:
+    """Starts the process for a worker, and gives the command that stands for the worker's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"{folder}/socket"
+        command = [sys.executable, "-m", "tests.support.warm_worker", name, address]
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        with subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment) as server:
+            yield sys.executable, "-ISs", str(CLIENT), address
+            server.kill()
+
+
+def serve(name: str, path: str) -> None:
+    """Forks for every client, until the parent ends."""
+    end_with_parent()
+    main = WORKERS[name]()
     gc.collect()
     gc.freeze()  # the forks do not touch what they share
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(f"{path}.unready")
     listener.listen()
-    print("ready", flush=True)
+    os.rename(f"{path}.unready", path)  # noqa: PTH104
     poll, forks = select.poll(), dict[int, Fork]()
     poll.register(listener, select.POLLIN)
     while True:
         for file, _ in poll.poll():
             if file == listener.fileno():
                 client, _address = listener.accept()
-                pid = fork(listener, client)
+                pid = fork(main, listener, client)
                 made = Fork(pid, os.pidfd_open(pid), client)
                 forks[made.ended] = forks[client.fileno()] = made
                 poll.register(made.ended, select.POLLIN)
@@ -91,18 +139,18 @@ def end(ended: Fork, forks: dict[int, Fork], poll: select.poll) -> None:
     os.close(ended.ended)
 
 
-def fork(listener: socket.socket, client: socket.socket) -> int:
+def fork(main: Main, listener: socket.socket, client: socket.socket) -> int:
     _, files, _, _ = socket.recv_fds(client, 1, 3)
     content = b"".join(iter(lambda: client.recv(65536), b"")).decode()
     pid = os.fork()
     if pid == 0:
-        become(content.split("\0"), files, [listener, client])
+        become(main, content.split("\0"), files, [listener, client])
     for file in files:
         os.close(file)
     return pid
 
 
-def become(variables: list[str], files: list[int], others: list[socket.socket]) -> NoReturn:
+def become(main: Main, variables: list[str], files: list[int], others: list[socket.socket]) -> NoReturn:
     """Is the worker's program from here on."""
     for stream, file in enumerate(files):
         os.dup2(file, stream)
@@ -118,11 +166,14 @@ def become(variables: list[str], files: list[int], others: list[socket.socket]) 
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     code = 1
     try:
-        code = worker.main()
+        code = main() or 0
+    except Exception:
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         sys.stdout.flush()
         os._exit(code)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])
