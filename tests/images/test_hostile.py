@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.loading.hostile_cases import PLACES
 from tests.loading.pickles import fragment, name
-from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, half, rotated, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -168,8 +168,7 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("case", PICTURES)
-@pytest.mark.parametrize("folder", ["images", "images/class"])
+@pytest.mark.parametrize(("case", "folder"), rotated(PICTURES, ["images", "images/class"]))
 def test_pictures(refuse: Refuse, place: Place, case: str, folder: str) -> None:
     file, content = PICTURES[case]
     place.write(f"{folder}/good.png", picture("PNG"))

@@ -10,7 +10,7 @@ from safetensors.torch import save as save_safetensors
 
 from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, state
 from tests.loading.pickles import fragment, gadgets, old_format, tensor, vectors, weights, whole, zipped
-from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, half, rotated, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -37,16 +37,14 @@ def test_a_good_checkpoint_is_accepted(forks: Forks, place: Place) -> None:
         assert ACCEPTED in attack(forks, place, export(place.write(file, content))).errors
 
 
-@pytest.mark.parametrize("wrapper", WRAPPERS)
-@pytest.mark.parametrize("gadget", gadgets(PROOF))
+@pytest.mark.parametrize(("gadget", "wrapper"), rotated(gadgets(PROOF), [*WRAPPERS]))
 def test_a_call_is_not_made(refuse: Refuse, place: Place, gadget: str, wrapper: str) -> None:
     content = WRAPPERS[wrapper](whole(gadgets(place.proof)[gadget]))
     done = refuse(*export(place.write("c.pth", content)))
     assert "unpickl" in done.errors or "damaged" in done.errors
 
 
-@pytest.mark.parametrize("wrapper", ["zip", "old"])
-@pytest.mark.parametrize("vector", vectors(PROOF))
+@pytest.mark.parametrize(("vector", "wrapper"), rotated(vectors(PROOF), ["zip", "old"]))
 def test_no_way_to_a_global(refuse: Refuse, place: Place, vector: str, wrapper: str) -> None:
     check(refuse, place.write("c.pth", WRAPPERS[wrapper](whole(vectors(place.proof)[vector]))))
 
@@ -104,8 +102,7 @@ def test_archives(refuse: Refuse, place: Place, case: str) -> None:
     check(refuse, place.write("c.tar" if "first format" in case else "c.pth", ARCHIVES[case]()))
 
 
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize(("case", "suffix"), rotated(PLACES, ["pth", "safetensors"]))
 def test_what_is_no_file(refuse: Refuse, place: Place, case: str, suffix: str) -> None:
     PLACES[case](place.given / f"c.{suffix}")
     check(refuse, place.given / f"c.{suffix}")

@@ -126,6 +126,15 @@ def half(cases: Iterable[object]) -> list[object]:
     return [pytest.param(case, marks=pytest.mark.slow) if i % 2 else case for i, case in enumerate(cases)]
 
 
+def rotated(cases: Iterable[object], commands: Sequence[object]) -> list[object]:
+    """Returns parameters of every case with every command, of which all are slow but one for each case, in turns."""
+    return [
+        pytest.param(case, command, marks=() if i % len(commands) == k else (pytest.mark.slow,))
+        for i, case in enumerate(cases)
+        for k, command in enumerate(commands)
+    ]
+
+
 def flip(content: bytes, examples: int, many: bool, check: Callable[[bytes], None]) -> None:
     """Calls a function with copies of a file that have one to eight bytes changed."""
 

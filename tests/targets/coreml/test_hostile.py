@@ -47,14 +47,14 @@ def test_verify(refuse: Refuse, place: Place, good: Path, case: str) -> None:
     refuse(*(("verify", path) if case in CLAIMS else COMMANDS["verify"](path, good)))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in CLAIMS])
+@pytest.mark.parametrize("case", half(case for case in CASES if case not in CLAIMS))
 def test_compare(refuse: Refuse, place: Place, good: Path, case: str) -> None:
     """The two are compared by their outputs: a package that cannot be opened is refused before that."""
     path = edited(place, good, CASES[case])
     refuse(*COMMANDS["compare"](path, good))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", half(CASES))
 def test_inspect(forks: Forks, place: Place, good: Path, case: str) -> None:
     """What runs nothing may show what it finds; it reads no file outside the package, and no weights."""
     attack(forks, place, ("inspect", edited(place, good, CASES[case])))

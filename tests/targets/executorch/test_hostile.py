@@ -8,7 +8,7 @@ import pytest
 
 from tests.loading.hostile_cases import PLACES
 from tests.research.additive_net import __file__ as SOURCE
-from tests.support.attacks import MANY, Place, attack, flip, half, tenths
+from tests.support.attacks import MANY, Place, attack, flip, rotated, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 
@@ -77,15 +77,13 @@ def test_what_the_runtime_refuses(refuse: Refuse, place: Place, beside: Path, co
     assert reason in refuse(*COMMANDS[command](path, beside)).errors
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("tenth", half(range(10)))
+@pytest.mark.parametrize(("tenth", "command"), rotated(range(10), [*COMMANDS]))
 def test_truncated(refuse: Refuse, place: Place, beside: Path, tenth: int, command: str) -> None:
     path = place.write("a.pte", list(tenths(beside.read_bytes()))[tenth])
     assert refuse(*COMMANDS[command](path, beside)).code == 1
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize(("case", "command"), rotated(PLACES, [*COMMANDS]))
 def test_what_is_no_file(refuse: Refuse, place: Place, beside: Path, case: str, command: str) -> None:
     PLACES[case](place.given / "a.pte")
     refuse(*COMMANDS[command](place.given / "a.pte", beside))

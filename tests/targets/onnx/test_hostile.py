@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import MANY, NET, Place, attack, flip, half, tenths
+from tests.support.attacks import MANY, NET, Place, attack, flip, rotated, tenths
 from tests.support.forks import Forks
 from tests.support.hostile import Refuse
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
@@ -45,16 +45,14 @@ def test_the_good_file_passes(forks: Forks, place: Place, good: Path) -> None:
         assert attack(forks, place, COMMANDS[name](path, good)).code == 0
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("case", EXTERNAL)
+@pytest.mark.parametrize(("case", "command"), rotated(EXTERNAL, [*COMMANDS]))
 def test_weights_elsewhere(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
     """Nothing outside the file's folder is opened, and nothing in it that is no file."""
     done = refuse(*COMMANDS[command](edited(place, good, EXTERNAL[case]), good))
     assert "stands in" in done.errors or "as a place in a file" in done.errors
 
 
-@pytest.mark.parametrize("command", RUNNING)
-@pytest.mark.parametrize("case", SIZES)
+@pytest.mark.parametrize(("case", "command"), rotated(SIZES, RUNNING))
 def test_sizes(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
     refuse(*COMMANDS[command](edited(place, good, SIZES[case]), good))
 
@@ -92,8 +90,7 @@ def is_whole(content: bytes) -> bool:
     return bool(content)
 
 
-@pytest.mark.parametrize("command", ["verify", "compare", "inspect", "profile", "latency"])
-@pytest.mark.parametrize("tenth", half(range(10)))
+@pytest.mark.parametrize(("tenth", "command"), rotated(range(10), [*COMMANDS]))
 def test_truncated(refuse: Refuse, place: Place, good: Path, tenth: int, command: str) -> None:
     cut = list(tenths(good.read_bytes()))[tenth]
     # Between two entries of the metadata, behind the graph, the rest is a whole model: one byte less is not.
@@ -101,8 +98,7 @@ def test_truncated(refuse: Refuse, place: Place, good: Path, tenth: int, command
     refuse(*COMMANDS[command](path, good))
 
 
-@pytest.mark.parametrize("command", ["verify", "compare", "inspect", "profile", "latency"])
-@pytest.mark.parametrize("case", PLACES)
+@pytest.mark.parametrize(("case", "command"), rotated(PLACES, [*COMMANDS]))
 def test_what_is_no_file(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
     PLACES[case](place.given / "a.onnx")
     refuse(*COMMANDS[command](place.given / "a.onnx", good))
