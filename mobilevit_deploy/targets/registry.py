@@ -6,7 +6,7 @@ package has ``convert.py`` (``Converter``), ``runner.py`` (``TargetRunner``), an
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -160,3 +160,14 @@ def observe_values(
         ArtifactError: the artifact cannot be run, or no runner shows its values.
     """
     return runners_of(target).observe(path, function, batch, reading, like)
+
+
+def optimizers_of(target: str) -> tuple[str, ...]:
+    """Returns the optimisers that a target's runner can leave out, by name; none for one that has no such."""
+    names: tuple[str, ...] = getattr(runners_of(target), "OPTIMIZERS", ())
+    return names
+
+
+def open_without(target: str, path: Path, optimizers: Sequence[str]) -> Opener:
+    """Returns what opens an artifact with all of its runtime's optimisations but some of ``optimizers_of``."""
+    return cast(Callable[[Path, Sequence[str]], Opener], _import(target, "runner").open_without)(path, optimizers)

@@ -28,6 +28,7 @@ from mobilevit_deploy.targets.artifact import (
     Intermediate,
     check_input,
 )
+from mobilevit_deploy.targets.onnx.faults import avoid_faults
 from mobilevit_deploy.targets.onnx.files import COPY_AGAIN, first_line, load_onnx
 from mobilevit_deploy.targets.onnx.half_precision import convert_to_half
 from mobilevit_deploy.targets.onnx.inputs import fed_inputs
@@ -63,6 +64,7 @@ def convert(request: ConversionRequest) -> Artifact:
     if not warning:
         _restore_module_paths(model, onnx.load(plain, load_external_data=False))
     _strip_exporter_notes(model)
+    avoid_faults(model)
     intermediates: tuple[Intermediate, ...] = ()
     quantization = None
     if request.precision != "fp32":

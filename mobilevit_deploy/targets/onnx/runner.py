@@ -15,6 +15,7 @@ from mobilevit_deploy.system.child_process import deadline
 from mobilevit_deploy.targets.onnx.exact import Change, change_for
 from mobilevit_deploy.targets.onnx.files import load_onnx
 from mobilevit_deploy.targets.onnx.inputs import takes_batch as takes_batch
+from mobilevit_deploy.targets.onnx.optimizers import OPTIMIZERS as OPTIMIZERS
 
 # What it logs as an error it raises as well; its log would show a file's own names unchanged on the terminal.
 SILENT = 4
@@ -33,7 +34,12 @@ class OnnxRuntimeRunner:
     name = "onnxruntime"
 
     def __init__(
-        self, path: Path, optimization: Optimization, change: Change | None = None, rounding: str = ""
+        self,
+        path: Path,
+        optimization: Optimization,
+        change: Change | None = None,
+        rounding: str = "",
+        without: Sequence[str] = (),
     ) -> None:
         """Opens the file.
 
@@ -42,6 +48,7 @@ class OnnxRuntimeRunner:
             optimization: of the graph, by ONNX Runtime.
             change: reads the file as another model.
             rounding: what that model leaves out, for reports.
+            without: optimisers that are switched off, of ``optimizers.OPTIMIZERS``.
 
         Raises:
             ArtifactError: ONNX Runtime refuses it.
@@ -60,7 +67,7 @@ class OnnxRuntimeRunner:
             "graph_optimization": optimization,
             **({"rounding": rounding} if rounding else {}),
         }
-        self._session = _open(path, change(path) if change else str(path), options)
+        self._session = _open(path, change(path) if change else str(path), options, without)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
@@ -91,9 +98,17 @@ def observe(path: Path, function: str | None, batch: Array, reading: Reading, li
     return observe_nodes(path, batch, change_for(reading, like))
 
 
-def _open(path: Path, model: str | bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+def open_without(path: Path, optimizers: Sequence[str]) -> Opener:
+    """Returns what opens a file with all optimisations but some."""
+    return partial(OnnxRuntimeRunner, path, "all", without=optimizers)
+
+
+def _open(
+    path: Path, model: str | bytes, options: onnxruntime.SessionOptions, without: Sequence[str] = ()
+) -> onnxruntime.InferenceSession:
+    providers = ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=providers, disabled_optimizers=list(without))
     except Exception as error:
         raise ArtifactError(
             f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",

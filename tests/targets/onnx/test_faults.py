@@ -1,0 +1,85 @@
+"""ONNX Runtime's own faults: each is there where it is said to be, and a file written here does not meet it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mobilevit_deploy.targets.onnx.faults import FAULTS, Fault, avoid_faults
+
+SHAPE = (1, 2, 8, 9)
+RELEASE = onnxruntime.__version__.rpartition(".")[0]
+
+Make = Callable[[], onnx.ModelProto]
+
+
+def padded_pool(value: str | None = "zero", mode: str = "constant") -> onnx.ModelProto:
+    """A zero padding in front of a MaxPool; ``value`` names the constant, None leaves it to the default."""
+    pads = numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 0], np.int64), "pads")
+    zero = numpy_helper.from_array(np.array(0, np.float32), "zero")
+    inputs = ["x", "pads", *([value] if value else [])]
+    nodes = [
+        helper.make_node("Pad", inputs, ["padded"], mode=mode),
+        helper.make_node("MaxPool", ["padded"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 4, 4])
+    graph = helper.make_graph(nodes, "g", [x], [y], [pads, zero])
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+SUBJECTS: dict[str, Make] = {"Pad_Fusion": padded_pool}
+
+
+def run(model: onnx.ModelProto, *, optimized: bool, without: tuple[str, ...] = ()) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, disabled_optimizers=list(without))
+    x = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32) - 5
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def test_every_fault_has_a_subject() -> None:
+    assert set(SUBJECTS) == {fault.optimizer for fault in FAULTS}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.optimizer)
+class TestFault:
+    def test_the_optimiser_changes_the_result(self, fault: Fault) -> None:
+        model = SUBJECTS[fault.optimizer]()
+        right = run(model, optimized=False)
+        changed = np.abs(run(model, optimized=True) - right).max() > 1e-2 * np.abs(right).max()
+        assert changed or RELEASE not in fault.seen_in  # another release may have mended it
+        assert np.array_equal(run(model, optimized=True, without=(fault.optimizer,)), right)
+
+    def test_the_file_is_written_so_that_it_does_not(self, fault: Fault) -> None:
+        model = SUBJECTS[fault.optimizer]()
+        right = run(model, optimized=False)
+        assert avoid_faults(model) == {fault.optimizer: 1}
+        onnx.checker.check_model(model, full_check=True)
+        assert np.array_equal(run(model, optimized=False), right)
+        assert np.array_equal(run(model, optimized=True), right)
+        assert avoid_faults(model) == {}
+
+
+class TestPadFusion:
+    @pytest.mark.parametrize("value", ["zero", None])
+    def test_with_and_without_a_value(self, value: str | None) -> None:
+        model = padded_pool(value)
+        right = run(model, optimized=False)
+        assert avoid_faults(model) == {"Pad_Fusion": 1}
+        assert np.array_equal(run(model, optimized=True), right)
+
+    def test_other_modes_are_left_alone(self) -> None:
+        assert avoid_faults(padded_pool(None, mode="reflect")) == {}
+
+    def test_a_padding_in_front_of_something_else_is_left_alone(self) -> None:
+        model = padded_pool()
+        model.graph.node[1].op_type = "AveragePool"
+        assert avoid_faults(model) == {}
