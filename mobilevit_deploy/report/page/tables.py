@@ -9,7 +9,7 @@ from typing import Literal
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Settings
-from mobilevit_deploy.report.table import milliseconds
+from mobilevit_deploy.report.table import milliseconds, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]
 LONGEST_LIST = 8
@@ -58,7 +58,7 @@ def summary(artifacts: Sequence[Artifact]) -> Table:
             weights_cell(artifact),
             f"{artifact.record.target}{NO_BREAK}{artifact.record.precision}",
             shape_text(artifact.record.input.shape),
-            size_text(artifact.record.bytes),
+            show_bytes(artifact.record.bytes),
             parity_cell(artifact.record),
             _worst_snr(artifact.record),
             "\n".join(_short(latency) for latency in artifact.latencies) or "not measured",
@@ -102,11 +102,6 @@ def published_text(artifact: Artifact) -> str:
     """Returns the authors' accuracy, or why there is none."""
     published = artifact.published
     return f"{published.top1_percent:.1f} %" if published.top1_percent is not None else published.reason or "none"
-
-
-def size_text(size: int) -> str:
-    """Returns bytes as MB of 2**20 bytes, as everywhere in `mvd`."""
-    return f"{size / 2**20:.1f} MB"
 
 
 def shape_text(shape: Sequence[int]) -> str:
