@@ -37,7 +37,7 @@ class Movement:
 
 
 class Unfactorable(Exception):  # noqa: N818 - an answer and not an error
-    """A reshape that cuts across the axes; ``at`` is its place among the steps."""
+    """A reshape that cuts across the axes, or that moves no elements; ``at`` is its place among the steps."""
 
     def __init__(self, at: int) -> None:
         super().__init__(f"step {at} cuts across the axes")
@@ -48,8 +48,10 @@ def follow(before: Shape, steps: Sequence[Step]) -> Movement:
     """Returns what reshapes and permutations do together.
 
     Raises:
-        Unfactorable: a reshape puts the end of an axis where no factor of the atoms ends.
+        Unfactorable: a reshape puts the end of an axis where no factor of the atoms ends, or an axis has length 0.
     """
+    if 0 in before:  # any shape without elements can be reshaped to any other: its atoms say nothing
+        raise Unfactorable(0)
     sizes: dict[int, int] = {}
     counter = itertools.count()
 

@@ -17,8 +17,11 @@ from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
+from mobilevit_deploy.graph.strides import on_any_strides
 
 INPUT_NAME = "input"
+
+QUIET = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._subclasses")  # loggers
 
 # What torch.export says, and what helps.
 ADVICE = (
@@ -83,7 +86,10 @@ def graph_of(program: ExportedProgram) -> Graph:
 def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
     """Returns a rewritten graph as the program that converters take; module paths are kept."""
     with torch.no_grad(), quiet_torch():
-        return torch.export.export(graph.to_module(), (sample,), strict=False)
+        try:
+            return torch.export.export(graph.to_module(), (sample,), strict=False)
+        except Exception:  # of a view, on the strides that a rewrite has left
+            return torch.export.export(on_any_strides(graph, sample).to_module(), (sample,), strict=False)
 
 
 def _check_sizes(program: ExportedProgram) -> None:
@@ -176,11 +182,11 @@ def quiet_torch() -> Iterator[None]:
 
     What they print to stderr goes the same way: where a trace fails, torch.export prints the graph up to there.
     """
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export", "torch.fx")]
+    loggers = [logging.getLogger(name) for name in QUIET]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL)  # an error is raised as well
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield

@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from mobilevit_deploy.graph.replay import Observe, Replay
+
 Packet = torch._ops.OpOverloadPacket
-Observe = Callable[[Node, object], None]
 
 
 class Graph:
@@ -71,9 +72,7 @@ class Graph:
             observe: is called with what each node computes.
             given: what the readers of a node are handed in place of what it computes.
         """
-        with torch.no_grad():
-            outputs = _Interpreter(self, observe, given or {}).run(sample.clone())  # a model may write into its input
-        return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+        return Replay(self.graph, self.weights, observe, given).outputs(sample)
 
     @property
     def nodes(self) -> list[Node]:
@@ -183,25 +182,6 @@ class Graph:
             node.meta["val"] = pytree.tree_map_only(
                 Tensor, lambda item: item.to(target) if item.dtype == source else item, node.meta.get("val")
             )
-
-
-class _Interpreter(fx.Interpreter):
-    """Runs a graph call by call, with the weights from a dictionary: no code is generated for one run."""
-
-    def __init__(self, graph: Graph, observe: Observe | None, given: Mapping[Node, Tensor]) -> None:
-        super().__init__(nn.Module(), garbage_collect_values=True, graph=graph.graph)
-        self._weights = graph.weights
-        self._observe = observe
-        self._given = given
-
-    def run_node(self, n: Node) -> Any:
-        value = super().run_node(n)
-        if self._observe and n.op == "call_function":
-            self._observe(n, value)
-        return self._given.get(n, value)
-
-    def fetch_attr(self, target: str) -> Tensor:
-        return self._weights[target]
 
 
 def _to_meta(value: Tensor) -> Tensor:

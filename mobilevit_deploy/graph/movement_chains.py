@@ -24,8 +24,10 @@ PERMUTATIONS = (
 
 
 def moves(node: object) -> bool:
-    """Tells whether a node only moves elements; ``view`` to another dtype does not."""
-    return is_call(node, *RESHAPES, *PERMUTATIONS) and node.target is not aten.view.dtype  # type: ignore[attr-defined]
+    """Tells whether a node only moves elements: ``view`` to another dtype does not, and without elements none does."""
+    if not isinstance(node, Node) or not is_call(node, *RESHAPES, *PERMUTATIONS) or node.target is aten.view.dtype:
+        return False
+    return 0 not in shape(node)
 
 
 def step_of(node: Node) -> Step:

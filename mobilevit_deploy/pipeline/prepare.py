@@ -1,5 +1,6 @@
 """The steps from a model to what a target is given, which exporting, inspecting and verifying share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.rewrites.order import chosen_rewrites
-from mobilevit_deploy.rewrites.rewrite import RewriteResult, rewrite_graph
+from mobilevit_deploy.rewrites.proof import describe
+from mobilevit_deploy.rewrites.rewrite import RewriteResult, TakenBack, rewrite_graph
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.targets.app_options import (
     AppInterface,
@@ -235,20 +237,36 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
 def rewrite_captured(
     recipe: Recipe, prepared: Prepared
 ) -> tuple[Graph, tuple[RewriteResult, ...] | None, tuple[str, ...]]:
-    """Applies the rewrites; without a proof the graph stays as captured, with a warning."""
+    """Applies the rewrites, with a warning for each that was taken back somewhere.
+
+    A graph that does not run call by call cannot be rewritten at all; it stays as captured, with a warning.
+    """
     original = prepared.captured.graph
     try:
         rewritten = rewrite_graph(original, chosen_rewrites(recipe), prepared.example)
-    except (RuntimeError, NotImplementedError, TypeError) as error:  # what ATen raises for a dtype that an op lacks
-        reason = str(error).strip().splitlines()[0]
-        return original, (), (f"not rewritten: the graph does not run in float64, so no proof: {reason}",)
-    unproved = [
-        f"{result.name} was taken back: {refused.reason}"
-        for result in rewritten.results
-        for refused in result.refused
-        if refused.at == "whole graph"
-    ]
-    return rewritten.graph, rewritten.results, tuple(unproved)
+    except Exception as error:  # of an op that PyTorch ran, and that runs alone neither in float64 nor in float32
+        return original, (), (f"not rewritten: the graph does not run call by call, so no proof: {describe(error)}",)
+    warnings = [warning for result in rewritten.results for warning in _warn_of_faults(result)]
+    if rewritten.in_float32:
+        warnings.append(
+            f"{', '.join(rewritten.in_float32)}: without a float64 kernel in PyTorch; in the proofs of the rewrites it "
+            "ran in float32, to whose precision alone it is proved"
+        )
+    return rewritten.graph, rewritten.results, tuple(warnings)
+
+
+def _warn_of_faults(result: RewriteResult) -> Iterator[str]:
+    """Yields a warning for each reason for which a rewrite was taken back, with the places."""
+    places: dict[str, list[str]] = {}
+    for refused in result.refused:
+        if isinstance(refused, TakenBack):
+            places.setdefault(refused.reason, []).append(refused.at)
+    for reason, at in places.items():
+        more = f" and {len(at) - 1} places more" if len(at) > 1 else ""
+        yield (
+            f"{result.name} was taken back at {at[0]}{more}: {reason}; all else is rewritten. "
+            "This is a fault of the rewrite: please report it with the model"
+        )
 
 
 def check_app(plan: Plan, prepared: Prepared) -> None:

@@ -2,13 +2,13 @@
 
 A rewrite matches ATen ops on the captured graph, never class names, so it works on anyone's model. The
 graph is rewritten in float64: after each rewrite it runs beside the original, and the largest difference is
-the proof. A rewrite whose difference is above ``PROOF_LIMIT`` is taken back and reported as refused.
+the proof. A rewrite that raises, leaves a graph that does not run, or differs by more than ``PROOF_LIMIT`` is taken
+back, at the places that are to blame and no others.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, module_path
+from mobilevit_deploy.graph.replay import default_dtype
+from mobilevit_deploy.rewrites.proof import KEPT, Proof, Verdict, describe
 
-# float64 keeps 53 bits, 1.1e-16; folding reorders sums of some thousand terms over some hundred layers, which costs
-# 1e-15 to 1e-13 of the largest output (measured), and a wrong constant in any layer costs 1e-8 and more.
-PROOF_LIMIT = 1e-12
+# Copies that are made of a graph to find the places where one rewrite is wrong; most cost a run in float64. It is
+# enough for some five places among a hundred; where it is not, all that is undecided is taken back.
+ATTEMPTS = 64
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer and not an error
@@ -35,8 +37,21 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class TakenBack(Refused):
+    """A place that a rewrite got wrong, which is a fault of the rewrite: it raised, or what it wrote is not equal."""
+
+
+@dataclass(frozen=True)
 class RewriteResult:
-    """What one rewrite did to one graph; differences in float64, against the graph before any rewrite."""
+    """What one rewrite did to one graph; differences in float64, against the graph before any rewrite.
+
+    Attributes:
+        name: of the rewrite.
+        applied: places that were rewritten and proved.
+        refused: places that were left alone, those that were taken back among them.
+        max_abs_difference: of the outputs; None where nothing was rewritten.
+        max_rel_difference: the same, of the largest output.
+    """
 
     name: str
     applied: tuple[str, ...]
@@ -69,29 +84,20 @@ class Rewrite(ABC):
     def rewrite(self, graph: Graph, node: Node) -> None:
         """Rewrites one candidate, or raises Refusal before it edits anything."""
 
-    def apply(self, graph: Graph) -> tuple[tuple[str, ...], tuple[Refused, ...]]:
-        """Rewrites every candidate; returns the places done and the places refused."""
-        applied: list[str] = []
-        refused: list[Refused] = []
-        for node in self.candidates(graph):
-            at = module_path(node) or node.name
-            try:
-                self.rewrite(graph, node)
-                applied.append(at)
-            except Refusal as refusal:
-                refused.append(Refused(at, str(refusal)))
-        if applied:
-            graph.graph.lint()
-            graph.remove_dead()
-        return tuple(applied), tuple(refused)
-
 
 @dataclass(frozen=True)
 class Rewritten:
-    """The graph after all rewrites, in float32 again, and what each of them did."""
+    """The graph after all rewrites, in float32 again.
+
+    Attributes:
+        graph: after them.
+        results: what each of them did.
+        in_float32: ops that have no float64 kernel: float32 is all that the proofs know of them.
+    """
 
     graph: Graph
     results: tuple[RewriteResult, ...]
+    in_float32: tuple[str, ...] = ()
 
 
 def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> Rewritten:
@@ -103,65 +109,136 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
         sample: input of the proof, (B, C, H, W) float32.
 
     Raises:
-        Exception: whatever the graph raises when it cannot run in float64.
+        Exception: whatever the graph itself raises where it runs neither in float64 nor in float32; never what a
+            rewrite raises.
     """
     with default_dtype(torch.float64):  # for what calls such as zeros(1) make without naming a dtype
-        return _rewrite(graph, rewrites, sample)
+        current = graph.copy()
+        current.cast(torch.float32, torch.float64)
+        proof = Proof(current, sample.double())
+        results = []
+        for rewrite in rewrites:
+            current, result = _Search(rewrite, current, proof).run()
+            results.append(result)
+        for node in current.nodes:
+            node.meta.pop(KEPT, None)
+        current.cast(torch.float64, torch.float32)
+        return Rewritten(current, tuple(results), proof.in_float32)
 
 
-def _rewrite(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> Rewritten:
-    current = graph.copy()
-    current.cast(torch.float32, torch.float64)
-    sample = sample.double()
-    reference = current.run(sample)
-    results = []
-    for rewrite in rewrites:
-        if not any(True for _ in rewrite.candidates(current)):
-            results.append(RewriteResult(rewrite.name, (), (), None, None))
-            continue
-        attempt = current.copy()
-        applied, refused = rewrite.apply(attempt)
-        absolute = relative = None
-        if applied:
-            absolute, relative = largest_difference(reference, attempt.run(sample))
-            if relative <= PROOF_LIMIT:
-                current, attempt = attempt, current
-            else:
-                applied = ()
-                reason = f"not proved: differs by {relative:.1e} of the largest output, above {PROOF_LIMIT:.0e}"
-                refused = (*refused, Refused("whole graph", reason))
-        attempt.weights.clear()  # the one not kept; its nodes form cycles, which would hold the memory for long
-        results.append(RewriteResult(rewrite.name, applied, refused, absolute, relative))
-    current.cast(torch.float64, torch.float32)
-    return Rewritten(current, tuple(results))
+class _PlaceError(Exception):
+    """A rewrite raised at one place; the cause says what."""
+
+    def __init__(self, name: str, at: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.at = at
 
 
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Makes calls that name no dtype, such as ``torch.zeros(1)``, take this one."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+@dataclass
+class _Attempt:
+    """A copy of a graph that a rewrite was applied to; ``applied`` has the name of each node and its place."""
+
+    graph: Graph
+    applied: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
 
 
-def largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> tuple[float, float]:
-    """Returns the largest difference, absolute and relative to the largest expected value of its output.
+class _Search:
+    """Applies one rewrite wherever it can be proved: everywhere at once, and where that fails, part by part.
 
-    Outputs of other shapes, and NaN in one where the other has a number, count as infinitely different.
+    Every attempt edits a copy, so that nothing is left of one that fails.
     """
-    if [item.shape for item in expected] != [item.shape for item in found]:
-        return float("inf"), float("inf")
-    absolute = relative = 0.0
-    for before, after in zip(expected, found, strict=True):
-        if not before.numel():
-            continue
-        difference = (before - after).abs().max().item()
-        scale = before.abs().max().item()
-        if difference != difference:  # NaN
-            return float("inf"), float("inf")
-        absolute = max(absolute, difference)
-        relative = max(relative, difference / scale if scale else difference)
-    return absolute, relative
+
+    def __init__(self, rewrite: Rewrite, before: Graph, proof: Proof) -> None:
+        self._rewrite = rewrite
+        self._before = before
+        self._proof = proof
+        self._best: tuple[_Attempt, Verdict] | None = None
+        self._kept: list[str] = []
+        self._taken_back: dict[str, TakenBack] = {}
+        self._attempts = 0
+
+    def run(self) -> tuple[Graph, RewriteResult]:
+        """Returns what is proved, which is the graph before where nothing is, and what was done."""
+        refused: list[Refused] = []
+        try:
+            if any(True for _ in self._rewrite.candidates(self._before)):
+                everywhere = self._where_it_does_not_raise()
+                refused = everywhere.refused
+                self._prove(everywhere)
+        except Exception as error:  # of candidates(), or at more places than are looked for
+            self._taken_back[""] = TakenBack("whole graph", describe(_cause(error)))
+        refused += self._taken_back.values()
+        if self._best is None:
+            return self._before, RewriteResult(self._rewrite.name, (), tuple(refused), None, None)
+        attempt, verdict = self._best
+        self._before.weights.clear()  # its nodes form cycles, which would hold the memory for long
+        applied = tuple(at for _, at in attempt.applied)
+        return attempt.graph, RewriteResult(
+            self._rewrite.name, applied, tuple(refused), verdict.absolute, verdict.relative
+        )
+
+    def _where_it_does_not_raise(self) -> _Attempt:
+        while True:
+            try:
+                return self._attempt(lambda name: name not in self._taken_back)
+            except _PlaceError as error:
+                if self._attempts >= ATTEMPTS:
+                    raise
+                self._taken_back[error.name] = TakenBack(error.at, describe(_cause(error)))
+
+    def _prove(self, everywhere: _Attempt) -> None:
+        if everywhere.applied:
+            verdict = self._judge(everywhere)
+            if verdict.objection:
+                self._divide(everywhere.applied, verdict.objection)
+
+    def _divide(self, places: list[tuple[str, str]], objection: str) -> None:
+        """Finds the places that are to blame among those that cannot be proved together with what is kept."""
+        if len(places) == 1 or self._attempts >= ATTEMPTS:
+            self._taken_back.update({name: TakenBack(at, objection) for name, at in places})
+            return
+        middle = len(places) // 2
+        for half in (places[:middle], places[middle:]):
+            wanted = {*self._kept, *(name for name, _ in half)}
+            try:
+                objection = self._judge(self._attempt(wanted.__contains__)).objection
+            except Exception as error:  # without the others, it raises
+                objection = describe(_cause(error))
+            if objection:
+                self._divide(half, objection)
+
+    def _attempt(self, wanted: Callable[[str], bool]) -> _Attempt:
+        """Rewrites a copy at the wanted places; raises _PlaceError where the rewrite raises."""
+        self._attempts += 1
+        attempt = _Attempt(self._before.copy())
+        for node in self._rewrite.candidates(attempt.graph):
+            name, at = node.name, module_path(node) or node.name
+            if not wanted(name):
+                continue
+            try:
+                self._rewrite.rewrite(attempt.graph, node)
+                attempt.applied.append((name, at))
+            except Refusal as refusal:
+                attempt.refused.append(Refused(at, str(refusal)))
+            except Exception as error:
+                attempt.graph.weights.clear()
+                raise _PlaceError(name, at) from error
+        return attempt
+
+    def _judge(self, attempt: _Attempt) -> Verdict:
+        """Proves an attempt, and keeps it where that succeeds."""
+        verdict = self._proof.judge(attempt.graph)
+        if verdict.objection:
+            attempt.graph.weights.clear()
+            return verdict
+        if self._best:
+            self._best[0].graph.weights.clear()
+        self._best = attempt, verdict
+        self._kept = [name for name, _ in attempt.applied]
+        return verdict
+
+
+def _cause(error: Exception) -> BaseException:
+    return error.__cause__ or error if isinstance(error, _PlaceError) else error

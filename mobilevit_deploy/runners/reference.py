@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.rewrites.rewrite import default_dtype
+from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.runners.base import Array
 
 

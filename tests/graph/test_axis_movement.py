@@ -149,3 +149,9 @@ def test_a_movement_without_an_axis_moves_one_part(movement: Movement, data: st.
 def test_a_reshape_across_the_axes_is_named() -> None:
     with pytest.raises(Unfactorable, match="step 1 cuts across"):
         follow((6, 5), [Step("permute", (1, 0)), Step("reshape", (2, 15))])
+
+
+@pytest.mark.parametrize(("before", "after"), [((2, 0, 3), (0, 5)), ((0,), (1, 0)), ((0, 4), (0,))])
+def test_a_tensor_without_elements_is_not_followed(before: Shape, after: Shape) -> None:
+    with pytest.raises(Unfactorable):
+        follow(before, [Step("reshape", after)])

@@ -77,3 +77,8 @@ def test_steps_are_written_in_their_order() -> None:
         last = write_steps(graph, node, [Step("reshape", (6, 4)), Step("permute", (1, 0))], like=node)
     assert chain_above(last) == (node, [Step("reshape", (6, 4)), Step("permute", (1, 0))])
     assert tuple(last.meta["val"].shape) == (4, 6)
+
+
+def test_a_tensor_without_elements_does_not_move() -> None:
+    graph = captured(lambda x: x[:, :0].transpose(1, 2).reshape(0, 5) + 1)
+    assert not any(moves(node) for node in graph.nodes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mobilevit_deploy.rewrites.rewrite import PROOF_LIMIT
+from mobilevit_deploy.rewrites.proof import PROOF_LIMIT
 from tests.support.paths import missing_paths
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.rewrites.order import REWRITES
-from mobilevit_deploy.rewrites.rewrite import PROOF_LIMIT, Rewrite
+from mobilevit_deploy.rewrites.proof import PROOF_LIMIT
+from mobilevit_deploy.rewrites.rewrite import Rewrite
 from tools.docs.markdown import code, from_docstring, prose, table
 
 MARK = "<!-- the rewrites of this family, from their docstrings: written when the site is built -->"

@@ -63,6 +63,8 @@ class SplitUnboundConvolution(Rewrite):
                 yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
+        if len(shape(arguments(node)["weight"])) == 1:
+            raise Refusal("the layer has one output, and no axis for it")
         cuts = _cuts(node)
         if is_call(node, *CONVOLUTIONS) and arguments(node)["groups"] != 1:
             raise Refusal("the convolution is grouped: a part reads only some of the input channels")
@@ -109,7 +111,8 @@ def _cuts(layer: Node) -> list[_Cut]:
 
 
 def _channel_axis(layer: Node) -> int:
-    return len(shape(layer)) - 1 if is_call(layer, aten.linear) else 1
+    """Returns where the channels stand: in front of as many axes as a weight (out, in, ...) has of space."""
+    return len(shape(layer)) - len(shape(arguments(layer)["weight"])) + 1
 
 
 def _rows(layer: Node, cut: _Cut) -> Tensor:

@@ -23,6 +23,7 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import Graph, is_call, op_name, readers
+from mobilevit_deploy.graph.replay import compute
 from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 
 aten = torch.ops.aten
@@ -133,7 +134,7 @@ def _compute(graph: Graph, node: Node) -> Tensor:
             values[item] = graph.weight(item)
         else:
             assert callable(item.target)  # _constants() has looked
-            arguments = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
-            values[item] = item.target(*arguments[0], **arguments[1])
+            args, kwargs = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
+            values[item], _ = compute(item.target, args, kwargs)
     result: Tensor = values[node]
     return result

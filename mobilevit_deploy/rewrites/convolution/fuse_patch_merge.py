@@ -98,6 +98,8 @@ def _concatenated(graph: Graph, node: Node) -> Node:
     given = arguments(node)
     found = _neighbours(given["tensors"])
     before, dim = shape(found.x), given["dim"] % len(shape(node))
+    if 0 in before:
+        raise Refusal("there are no elements to bring together")
     if dim in found.strides:
         raise Refusal("the slices are concatenated along an axis that they cut")
     nesting = _nesting(found)

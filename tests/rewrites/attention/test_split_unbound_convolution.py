@@ -156,3 +156,19 @@ def test_a_wrong_axis_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch) -
     result, _ = apply(Of(indexed, layer=nn.Conv2d(5, 24, 1)), SplitUnboundConvolution(), 2, 5, 5, 6)
     assert result.applied == ()
     assert "not proved" in result.refused[0].reason
+
+
+def test_channels_of_one_image_without_a_batch_axis(apply: Apply) -> None:
+    module = Of(lambda m, x: [t.relu() for t in m.layer(x[0]).reshape(3, 8, 5, 6).unbind(0)], layer=nn.Conv2d(5, 24, 1))
+    result, rewritten = apply(module, SplitUnboundConvolution(), 1, 5, 5, 6)
+    assert len(result.applied) == 1
+    assert rewritten.graph.histogram()["conv2d"] == 3
+
+
+def test_refuses_a_layer_of_one_output_without_an_axis(apply: Apply) -> None:
+    weight = nn.Parameter(torch.randn(5))
+    module = Of(lambda m, x: nn.functional.linear(x, m.w).reshape(2, 3, 4).unbind(1))
+    module.register_parameter("w", weight)
+    result, _ = apply(module, SplitUnboundConvolution(), 2, 12, 5)
+    assert result.applied == ()
+    assert "no axis" in result.refused[0].reason

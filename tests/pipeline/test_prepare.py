@@ -1,0 +1,65 @@
+"""What a rewrite that is wrong costs the user: a warning, and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.fx import Node
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.graph.capture import capture
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.loading.model import ModelRequest, load_model
+from mobilevit_deploy.pipeline import prepare as prepare_module
+from mobilevit_deploy.pipeline.prepare import Prepared, prepare, rewrite_captured
+from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
+from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
+from mobilevit_deploy.rewrites.rewrite import Rewrite
+from tests.conftest import RESEARCH
+from tests.rewrites.conftest import Of
+from tests.support.float32_op import halve_in_float32
+
+RECIPE = catalog.recipe("onnx")
+
+
+class Broken(FoldBatchNorm):
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        del graph, node
+        raise IndexError("index 4 is out of range")
+
+
+@pytest.fixture
+def prepared() -> Prepared:
+    tiny = prepare(load_model(ModelRequest(f"{RESEARCH / 'tiny_net.py'}:build", size=(16, 16))))
+    layers = (layer for _ in range(3) for layer in (nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)))
+    return replace(tiny, captured=capture(nn.Sequential(*layers).eval(), tiny.example, "features"))
+
+
+def use(monkeypatch: pytest.MonkeyPatch, rewrites: Sequence[Rewrite]) -> None:
+    monkeypatch.setattr(prepare_module, "chosen_rewrites", lambda recipe: rewrites)
+
+
+def test_a_rewrite_that_raises_costs_a_warning(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
+    use(monkeypatch, [Broken(), FoldBatchNorm()])
+    graph, results, (warning,) = rewrite_captured(RECIPE, prepared)
+    assert results is not None
+    assert [len(result.applied) for result in results] == [0, 3]
+    assert graph.histogram() == {"conv2d": 3}
+    assert warning.startswith("fold_batch_norm was taken back at 1 and 2 places more: IndexError: index 4 is out of")
+    assert "please report" in warning
+
+
+def test_nothing_is_said_where_all_is_well(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
+    use(monkeypatch, [RemoveIdentities(), FoldBatchNorm()])
+    assert rewrite_captured(RECIPE, prepared)[2] == ()
+
+
+def test_an_op_without_a_float64_kernel_is_named(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
+    use(monkeypatch, [FoldBatchNorm()])
+    with halve_in_float32():
+        net = Of(lambda m, x: torch.ops.mvd_test.halve(x))
+        captured = capture(net, prepared.example, "features")
+        (warning,) = rewrite_captured(RECIPE, replace(prepared, captured=captured))[2]
+    assert warning.startswith("mvd_test::halve: without a float64 kernel")
