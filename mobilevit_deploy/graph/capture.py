@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.plain import plain_graph
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
 from mobilevit_deploy.graph.strides import on_any_strides
 
@@ -75,12 +76,9 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
 
 
 def graph_of(program: ExportedProgram) -> Graph:
-    """Returns a program's graph, with its weights."""
-    captured = program.module()
-    for node in list(captured.graph.nodes):
-        if node.op == "call_module":  # the guard on input shapes, which are fixed here
-            captured.graph.erase_node(node)
-    return Graph.from_module(captured)
+    """Returns a program's graph, with its weights; raises CaptureError for what no plain graph can say."""
+    with torch.no_grad(), quiet_torch():
+        return plain_graph(program)
 
 
 def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:

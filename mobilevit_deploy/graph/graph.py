@@ -21,12 +21,18 @@ class Graph:
 
     ``node.meta["val"]`` of every node holds its shape and dtype as a tensor on the meta device. The weights'
     memory may be shared with other graphs and is never written to.
+
+    Attributes:
+        graph: the calls.
+        weights: by the names that its ``get_attr`` nodes have.
+        unkept: weights that the model writes to, whose new values no run keeps; of a captured graph alone.
     """
 
     def __init__(self, graph: fx.Graph, weights: Mapping[str, Tensor]) -> None:
         """Takes over a graph whose ``get_attr`` nodes name entries of ``weights``."""
         self.graph = graph
         self.weights = dict(weights)
+        self.unkept: tuple[str, ...] = ()
 
     @classmethod
     def from_module(cls, module: fx.GraphModule) -> "Graph":
@@ -156,8 +162,8 @@ class Graph:
                 self.remove_unread(item)
 
     def remove_dead(self) -> None:
-        """Removes every call, and every weight, that no output depends on."""
-        self.graph.eliminate_dead_code()
+        """Removes every call, and every weight, that no output depends on: assertions too, and random numbers."""
+        self.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or writes(node))
         self._drop_unread_weights()
 
     def _drop_unread_weights(self) -> None:
@@ -201,6 +207,16 @@ def is_call(node: object, *ops: Packet) -> bool:
         and isinstance(node.target, torch._ops.OpOverload)
         and node.target.overloadpacket in ops
     )
+
+
+def writes(node: Node) -> bool:
+    """Tells whether a call writes into one of its arguments."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def is_random(node: Node) -> bool:
+    """Tells whether a call may return something else each time; dropout may, whether it is active or not."""
+    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
 
 
 def arguments(node: Node) -> dict[str, Any]:

@@ -224,6 +224,11 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     """Applies the recipe's rewrites, then the app's borders."""
     captured = prepared.captured.graph
     graph, results, warnings = rewrite_captured(plan.recipe, prepared) if plan.rewrite else (captured, None, ())
+    if captured.unkept:
+        state = ", ".join(captured.unkept)
+        warnings += (
+            f"the model writes to its state ({state}); an exported graph keeps none from one image to the next",
+        )
     app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:

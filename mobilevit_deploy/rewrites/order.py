@@ -10,6 +10,7 @@ from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.rewrites.activation.decompose_tanh_gelu import DecomposeTanhGelu
 from mobilevit_deploy.rewrites.activation.fuse_gelu import FuseGelu
 from mobilevit_deploy.rewrites.activation.fuse_silu import FuseSilu
+from mobilevit_deploy.rewrites.activation.replace_rrelu import ReplaceRrelu
 from mobilevit_deploy.rewrites.attention.drop_key_bias import DropKeyBias
 from mobilevit_deploy.rewrites.attention.fold_scale import FoldScale
 from mobilevit_deploy.rewrites.attention.sort_attention import SortAttention
@@ -64,6 +65,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseSilu(),
+    ReplaceRrelu(),
     # What coremltools converts to something else; mobilevit_deploy/targets/coreml/faults.py refuses what is left of it.
     ReplaceAlpha(),
     ReplaceClamp(),

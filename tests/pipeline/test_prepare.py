@@ -13,7 +13,14 @@ from mobilevit_deploy.graph.capture import capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import prepare as prepare_module
-from mobilevit_deploy.pipeline.prepare import Prepared, prepare, rewrite_captured
+from mobilevit_deploy.pipeline.prepare import (
+    Prepared,
+    TargetRequest,
+    plan_target,
+    prepare,
+    ready_for_target,
+    rewrite_captured,
+)
 from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.rewrite import Rewrite
@@ -63,3 +70,17 @@ def test_an_op_without_a_float64_kernel_is_named(monkeypatch: pytest.MonkeyPatch
         captured = capture(net, prepared.example, "features")
         (warning,) = rewrite_captured(RECIPE, replace(prepared, captured=captured))[2]
     assert warning.startswith("mvd_test::halve: without a float64 kernel")
+
+
+def test_state_that_the_model_writes_is_named(prepared: Prepared) -> None:
+    def count(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        m.get_buffer("seen").add_(1)
+        return x + 1
+
+    net = Of(count)
+    net.register_buffer("seen", torch.zeros(1))
+    changed = replace(prepared, captured=capture(net, prepared.example, "features"))
+    for rewrite in (True, False):
+        plan = plan_target(TargetRequest("onnx", rewrite=rewrite))
+        assert any("writes to its state (seen)" in warning for warning in ready_for_target(plan, changed).warnings)
+        assert not ready_for_target(plan, prepared).warnings

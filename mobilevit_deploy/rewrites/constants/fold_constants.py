@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.graph import Graph, is_call, op_name, readers
+from mobilevit_deploy.graph.graph import Graph, is_random, op_name, readers
 from mobilevit_deploy.graph.replay import compute
 from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 
@@ -42,11 +42,7 @@ class FoldConstants(Rewrite):
         constant = _constants(graph)
         needed = []
         for node in constant:
-            inside = {
-                reader
-                for reader in readers(node)
-                if is_call(reader, aten._assert_tensor_metadata) or (reader in constant and not _too_large(reader))
-            }
+            inside = {reader for reader in readers(node) if reader in constant and not _too_large(reader)}
             if node.op == "call_function" and isinstance(node.meta["val"], Tensor) and set(readers(node)) - inside:
                 needed.append(node)
         return needed
@@ -59,20 +55,15 @@ class FoldConstants(Rewrite):
         weights = [item for item in _made_of(node) if item.op == "get_attr"]
         name = str(weights[0].target) if weights else "constant"
         value = _compute(graph, node)
-        for item in _made_of(node):
-            for reader in readers(item):
-                if is_call(reader, aten._assert_tensor_metadata):  # it would keep alive what it checks
-                    graph.remove_unread(reader)
         with graph.before(node):
             graph.replace(node, graph.add_weight(f"{name}_{op_name(node) or 'part'}", value))
 
 
 def _constants(graph: Graph) -> dict[Node, None]:
     """Returns the weights, and the calls that depend on nothing else, in order."""
-    mutated = _mutated(graph)
     constant: dict[Node, None] = {}
     for node in graph.nodes:
-        if node in mutated or "val" not in node.meta:
+        if "val" not in node.meta:
             continue
         if node.op == "get_attr" or (_is_pure(node) and all(item in constant for item in node.all_input_nodes)):
             constant[node] = None
@@ -80,7 +71,7 @@ def _constants(graph: Graph) -> dict[Node, None]:
 
 
 def _is_pure(node: Node) -> bool:
-    """Tells whether a call returns the same for the same inputs, and writes to none of them."""
+    """Tells whether a call returns the same for the same inputs; none writes to them."""
     if node.op != "call_function":
         return False
     if node.target is operator.getitem:
@@ -88,19 +79,8 @@ def _is_pure(node: Node) -> bool:
     return (
         isinstance(node.target, torch._ops.OpOverload)
         and node.target.overloadpacket not in UNDEFINED
-        and torch.Tag.nondeterministic_seeded not in node.target.tags
-        and not node.target._schema.is_mutable
+        and not is_random(node)
     )
-
-
-def _mutated(graph: Graph) -> set[Node]:
-    """Returns everything that a call which writes in place may write to: its inputs, and what those are made of."""
-    written: set[Node] = set()
-    for node in graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
-            for item in node.all_input_nodes:
-                written |= set(_made_of(item))
-    return written
 
 
 def _made_of(node: Node) -> list[Node]:

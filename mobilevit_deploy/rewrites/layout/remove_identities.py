@@ -25,9 +25,9 @@ from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 aten = torch.ops.aten
 
 DROPOUTS = (aten.dropout, aten.feature_dropout, aten.alpha_dropout, aten.feature_alpha_dropout)
-COPIES = (aten.clone, aten.detach, aten.detach_, aten.contiguous, aten.alias, aten.lift_fresh_copy)
+COPIES = (aten.clone, aten.detach, aten.contiguous, aten.alias, aten.lift_fresh, aten.lift_fresh_copy)
 CASTS = (aten.to, aten._to_copy, aten.type_as)
-RESHAPES = (aten.view, aten.reshape, aten.flatten, aten.squeeze, aten.expand, aten.expand_as)
+RESHAPES = (aten.view, aten.reshape, aten.flatten, aten.squeeze, aten.expand, aten.expand_as, aten.view_as)
 ARITHMETIC = (aten.mul, aten.div, aten.add, aten.sub)
 
 
@@ -45,16 +45,11 @@ class RemoveIdentities(Rewrite):
         for node in graph.calls(*CASTS, *RESHAPES, *PERMUTATIONS, *ARITHMETIC, aten.repeat, aten.slice):
             if _changes_nothing(node):
                 yield node
-        # Notes of torch.export on the dtype in front of a cast; they would keep their input alive.
-        yield from graph.calls(aten._assert_tensor_metadata)
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         given = arguments(node)
         if given.get("train"):
             raise Refusal("the dropout is active: the model was captured in training mode")
-        if is_call(node, aten._assert_tensor_metadata):
-            graph.remove_unread(node)
-            return
         original = given.get("input", given.get("self"))
         assert isinstance(original, Node)  # the first argument of each of these ops is a tensor
         graph.replace(node, original)

@@ -1,0 +1,99 @@
+"""From what torch.export makes of a model to a plain graph: calls of ATen's ops that write to nothing.
+
+Most models are captured as one. What else there is, is written out here, and only where it is: regions, calls that
+write into a tensor, assertions, random numbers that nothing reads. What has no form of its own here (a slice that is
+assigned, autocast, vmap) is left to PyTorch's decomposition into functional ops, which keeps module paths.
+"""
+
+import operator
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.graph.functional import StillRead, remove_writes, spell_fills
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.regions import casts, inline_regions
+from mobilevit_deploy.graph.source_lines import user_line
+
+aten = torch.ops.aten
+
+# Of a region that changes nothing; without readers both go.
+BORDERS = (torch.amp.autocast_mode._enter_autocast, torch.amp.autocast_mode._exit_autocast)
+
+
+def plain_graph(program: ExportedProgram) -> Graph:
+    """Returns a program's graph, with its weights.
+
+    Raises:
+        CaptureError: a call is none of ATen's, or writes into a tensor, in a way that has no other form.
+    """
+    inline_regions(program.graph_module, conditions=False)
+    try:
+        return _read(program)
+    except (_NotPlain, StillRead):
+        graph = _decomposed(program)
+        _restore_batch_norms(graph)
+        spell_fills(graph)
+        return graph
+
+
+class _NotPlain(Exception):  # noqa: N818 - an answer and not an error
+    """A call that is none of ATen's."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.name)
+        self.node = node
+
+
+def _read(program: ExportedProgram) -> Graph:
+    module = program.module()
+    assert isinstance(module, fx.GraphModule)  # whatever the signature says
+    inline_regions(module)
+    for node in module.graph.nodes:
+        if casts(node) or (node.op == "call_function" and not _is_plain(node)):
+            raise _NotPlain(node)
+    graph = Graph.from_module(module)
+    graph.unkept = remove_writes(graph)
+    return graph
+
+
+def _is_plain(node: Node) -> bool:
+    """Tells whether a call is an op, a part of a list, arithmetic of sizes, or what goes by itself."""
+    if isinstance(node.target, torch._ops.OpOverload) or node.target in BORDERS:
+        return True
+    return getattr(node.target, "__module__", "") in (operator.__name__, "_operator", "math", "torch")
+
+
+def _decomposed(program: ExportedProgram) -> Graph:
+    for node in program.graph_module.graph.find_nodes(op="call_function", target=aten.dropout.default):
+        if not node.args[2]:  # it returns its input; torch's decomposition (2.13) takes it for a copy
+            node.replace_all_uses_with(node.args[0])
+    try:
+        return _read(program.run_decompositions({}))
+    except (_NotPlain, StillRead) as error:
+        node = error.node
+        line = user_line(node.meta.get("stack_trace") or "")
+        where = f" ({line})" if line else ""
+        raise CaptureError(
+            f"torch.export leaves a call of {node.target} in the graph, which no target takes{where}",
+            "write the line with plain tensor operations that return new tensors",
+        ) from error
+
+
+def _restore_batch_norms(graph: Graph) -> None:
+    """Writes a batch norm as the model did.
+
+    What it is decomposed to returns the statistics of the batch beside the result; they are empty in evaluation.
+    """
+    for node in graph.calls(aten._native_batch_norm_legit_no_training):
+        readers = list(node.users)
+        if all(reader.target is operator.getitem and reader.args[1] == 0 for reader in readers):
+            x, weight, bias, mean, variance, momentum, epsilon = node.args
+            for reader in readers:
+                with graph.before(node):
+                    settings = (weight, bias, mean, variance, False, momentum, epsilon, False)
+                    norm = graph.call(aten.batch_norm.default, x, *settings, like=node)
+                graph.replace(reader, norm)
