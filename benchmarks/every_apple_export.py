@@ -23,7 +23,7 @@ from mobilevit_deploy.export.export import Clock, export_one
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.prepare import Prepared, TargetRequest, plan_target, prepare
-from mobilevit_deploy.verification.parity import ARTIFACT, Leg
+from mobilevit_deploy.verification.leg import ARTIFACT, Leg
 
 # By target: precisions, and the iOS versions to write for where the format has a choice.
 FORMS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {

@@ -84,6 +84,13 @@ def export(
     out: Out = DEFAULT_FOLDER,
     require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
+    allow_precision_loss: Annotated[
+        bool,
+        typer.Option(
+            "--allow-precision-loss",
+            help="Write what half precision leaves of a trained model, if that alone is wrong.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again, even if the same export was kept.")] = False,
     json: Json = False,
 ) -> None:
@@ -124,6 +131,7 @@ def export(
             force=force,
             calibrate=calibrate,
             sensitivity=sensitivity,
+            allow_precision_loss=allow_precision_loss,
             app=AppOptions(
                 image_input=image_input,
                 channels=color.value if color else None,

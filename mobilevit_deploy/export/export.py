@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import format_of, tool_versions
-from mobilevit_deploy.errors import CheckFailedError
+from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.export import cache as export_cache
 from mobilevit_deploy.export.document import write_report
 from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
+from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.prepare import (
     Plan,
@@ -24,13 +27,17 @@ from mobilevit_deploy.pipeline.prepare import (
     prepare,
     ready_for_target,
 )
+from mobilevit_deploy.pipeline.reconstruct import Reconstructed
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.system.publish import publish, staging
 from mobilevit_deploy.targets.artifact import Artifact
-from mobilevit_deploy.targets.registry import runners_for
+from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.explain import explain_noise
+from mobilevit_deploy.verification.leg import ARTIFACT
 from mobilevit_deploy.verification.legs import (
+    Known,
     compare_artifact,
     compare_graph,
     compare_other_sizes,
@@ -38,7 +45,8 @@ from mobilevit_deploy.verification.legs import (
     expect_for_target,
     measure_given,
 )
-from mobilevit_deploy.verification.parity import ARTIFACT, Comparison, ParityReport
+from mobilevit_deploy.verification.parity import Comparison, ParityReport
+from mobilevit_deploy.verification.precision_loss import why_accepted
 
 Progress = Callable[[str], None]
 
@@ -62,6 +70,11 @@ class ParityFailedError(CheckFailedError):
 
 def _advise(failed: Sequence[ExportReport]) -> str:
     """Returns the next step, by what failed."""
+    if all(report.parity.precision_loss for report in failed):
+        return (
+            "the conversion is exact, and half precision costs that much: --keep-fp32 MODULE keeps a module in "
+            "float32, --precision fp32 all of them, and --allow-precision-loss writes the file as it is"
+        )
     reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
     if any("NaN or infinite" in reason for reason in reasons):
         return (
@@ -100,6 +113,8 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         MvdError: any of the tree in ``errors``; ParityFailedError when an artifact computes something else.
     """
     plans = [plan_target(item) for item in request.target_requests()]
+    if request.allow_precision_loss and not any(plan.allow_precision_loss for plan in plans):
+        raise UsageError("--allow-precision-loss, but nothing here is half precision", "leave it out")
     with staging(request.folder) as work:
         key = export_cache.key_of(request) if request.cache else None
         if request.cache and key and not request.force:
@@ -119,11 +134,11 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             with clock.stage("verify", "running PyTorch on your images"):
                 classes = classify(TorchRunner(model.module), prepared.given, model.input_shape[0], progress)
                 prepared = replace(prepared, given_classes=classes)
-        reports = []
+        reports, known = [], Known()
         for plan in plans:
             own_clock = Clock(progress)
             own_clock.seconds |= clock.seconds
-            reports.append(export_one(plan, prepared, work, own_clock))
+            reports.append(export_one(plan, prepared, work, own_clock, known))
         if any(report.parity.status == "failed" for report in reports):
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         if request.cache and key:
@@ -141,8 +156,15 @@ def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress
     return final
 
 
-def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> ExportReport:
+def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: Known | None = None) -> ExportReport:
     """Rewrites, converts and verifies one model for one target, into a folder and without publishing it.
+
+    Args:
+        plan: of the target.
+        prepared: the model.
+        work: the folder.
+        clock: adds up the time of each stage.
+        known: what PyTorch computes, where that was run for another target; takes it otherwise.
 
     Raises:
         ConversionError: the converter refused the graph. A file that fails its parity raises nothing here.
@@ -152,7 +174,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
         ready = ready_for_target(plan, prepared)
     comparison = Comparison()
     with clock.stage("verify", f"{target}: comparing the rewritten graph with PyTorch"):
-        expected = expect_for_target(prepared, ready)
+        expected = expect_for_target(prepared, ready, Known() if known is None else known)
         warnings = (*ready.warnings, *compare_graph(plan, prepared, ready, expected, comparison))
     with tempfile.TemporaryDirectory(prefix="mvd-steps-") as steps:
         with clock.stage("convert", f"{target}: converting"):
@@ -162,8 +184,12 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock) -> Expo
             compare_artifact(plan, ready, artifact, expected, comparison, own)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
+            made = cache(lambda: Reconstructed(prepared, recapture(ready.graph, prepared.example)))
+            file = describe_file(artifact.path)
+            files = {step.subject: step.path for step in artifact.intermediates} | {ARTIFACT: artifact.path}
+            explain_noise(made, file, provenance.parse(file.metadata, file.path.name), comparison, files)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
-    parity = comparison.report()
+    parity = comparison.report(why_accepted(trained=model.weights.trained, allowed=plan.allow_precision_loss))
     return ExportReport(
         model=model.name,
         task=model.task,

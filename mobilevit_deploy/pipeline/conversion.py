@@ -95,6 +95,7 @@ def _metadata(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> dict[str
         ready.app,
         plan.compression,
         choose_quantization(plan, prepared),
+        allow_precision_loss=plan.allow_precision_loss,
     )
 
 

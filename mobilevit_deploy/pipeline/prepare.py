@@ -53,7 +53,8 @@ class TargetRequest:
     """What to make of a model for one target; ``None`` leaves the choice to the recipe.
 
     ``recipe`` is by default the one that has the target's name; ``version`` the opset or the iOS floor;
-    ``calibrated`` tells whether there are images to calibrate on.
+    ``calibrated`` tells whether there are images to calibrate on, ``allow_precision_loss`` whether half precision may
+    cost what it costs.
     """
 
     target: str
@@ -65,6 +66,7 @@ class TargetRequest:
     calibrated: bool = False
     sensitivity: bool = False
     reads_images: bool = False
+    allow_precision_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Plan:
     labels: tuple[str, ...] | None
     compression: Compression | None
     sensitivity: bool = False
+    allow_precision_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,17 @@ def plan_target(request: TargetRequest) -> Plan:
     if compression:
         check_installed(compression)
     labels = read_labels(app.labels) if app.labels else None
-    return Plan(recipe, precision, version, request.rewrite, app, labels, compression, request.sensitivity)
+    return Plan(
+        recipe,
+        precision,
+        version,
+        request.rewrite,
+        app,
+        labels,
+        compression,
+        request.sensitivity,
+        request.allow_precision_loss and precision not in ("fp32", "int8"),
+    )
 
 
 def _check_calibration(precision: Precision, request: TargetRequest) -> None:

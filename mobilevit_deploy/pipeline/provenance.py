@@ -55,6 +55,7 @@ class Provenance(BaseModel):
         labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
         calibration: of an int8 file.
+        allow_precision_loss: the export was told to write what half precision leaves, however little it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -75,6 +76,7 @@ class Provenance(BaseModel):
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
     calibration: CalibrationNote | None = None
+    allow_precision_loss: bool = False
 
 
 PREFIX = "mvd."
@@ -87,6 +89,7 @@ STRUCTURED = (
     "own_code",
     "trained",
     "target_version",
+    "allow_precision_loss",
 )  # JSON; the rest is plain text
 
 
@@ -99,6 +102,8 @@ def describe(
     app: AppInterface,
     compression: Compression | None,
     quantization: Quantization | None = None,
+    *,
+    allow_precision_loss: bool = False,
 ) -> dict[str, str]:
     """Returns what an artifact says of itself; no path of this machine is in it.
 
@@ -111,6 +116,7 @@ def describe(
         app: what an app sees.
         compression: of the weights.
         quantization: of weights and activations.
+        allow_precision_loss: whether half precision may cost what it costs.
     """
     weights, family = model.weights, model.card.family if model.card else None
     entries: dict[str, Any] = {
@@ -127,6 +133,7 @@ def describe(
         "precision": precision,
         "rewritten": results is not None,
         "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},
+        "allow_precision_loss": allow_precision_loss or None,
         "prune": compression.prune if compression else None,
         "keep_fp32": list(app.keep_fp32) or None,
         "labels_sha256": hash_labels(app.labels) if app.labels else None,

@@ -21,6 +21,8 @@ class ExportRequest:
     the user's own, at most ``largest_count`` of them, see ``read_images``. ``cache`` is the folder of kept exports,
     from which the same export is taken unless ``force`` is set; None neither takes nor keeps. ``calibrate`` are the
     images that int8 is calibrated on; with ``sensitivity`` the report says what each module costs.
+    ``allow_precision_loss`` writes a file that half precision makes worse than the recipe allows, once its conversion
+    is proved.
     """
 
     model: ModelRequest
@@ -38,6 +40,7 @@ class ExportRequest:
     force: bool = False
     calibrate: Path | None = None
     sensitivity: bool = False
+    allow_precision_loss: bool = False
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""
@@ -69,6 +72,7 @@ class ExportRequest:
                 calibrated=self.calibrate is not None,
                 sensitivity=self.sensitivity,
                 reads_images=bool(self.images or self.calibrate),
+                allow_precision_loss=self.allow_precision_loss,
             )
             for name in dict.fromkeys(self.targets)
         ]

@@ -62,12 +62,38 @@ class Rewrite(Record):
     max_rel_difference: Number | None = None
 
 
+class IllConditioned(Record):
+    """Where PyTorch's own float32 loses most."""
+
+    module: Note = ""
+    op: Note = ""
+    line: Note = ""
+    snr_before_db: Number | None = None
+    snr_after_db: Number | None = None
+
+
+class PrecisionLoss(Record):
+    """What half precision costs beyond the tolerance, of a conversion that is exact."""
+
+    accepted: Note | None = None
+    snr_db: Number | None = None
+    own_snr_db: Number | None = None
+
+
 class Tolerance(Record):
     """What a leg was allowed."""
 
     max_rel: Number | None = None
     snr_db: Number | None = None
     top1_agreement: Number | None = None
+
+
+class Agreement(Record):
+    """One output of whole numbers, where the reference is sure."""
+
+    name: Name = ""
+    agreement: Number = 0
+    unsure: Number = 0
 
 
 class Leg(Record):
@@ -84,6 +110,8 @@ class Leg(Record):
     top1_agreement: Number | None = None
     tolerance: Tolerance = Tolerance()
     passed: bool | None = None
+    allowance: Name | None = None
+    decisions: Annotated[list[Agreement], Field(max_length=100)] = []
 
 
 class NotRun(Record):
@@ -102,6 +130,8 @@ class Parity(Record):
     reason: Note | None = None
     legs: Annotated[list[Leg], Field(max_length=200)] = []
     not_run: Annotated[list[NotRun], Field(max_length=200)] = []
+    ill_conditioned: IllConditioned | None = None
+    precision_loss: PrecisionLoss | None = None
 
 
 class OwnAccuracy(Record):

@@ -1,14 +1,20 @@
-"""The reference: the PyTorch module as it was loaded, before any rewrite."""
+"""The reference: the PyTorch module as it was loaded, before any rewrite, in float64; and what it loses in float32."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.runners.base import Array
+
+FLOAT32_UNIT = 2.0**-24  # what one rounding moves a value by at most, as a share of it
+HALF_UNIT = 2.0**-11
 
 
 class TorchRunner:
@@ -24,6 +30,87 @@ class TorchRunner:
 
     def run(self, batch: Array) -> Sequence[Array]:
         # torch.tensor copies: a model that writes into its input must not change the images of the next run.
-        with torch.inference_mode(), default_dtype(self._dtype):
-            outputs = pytree.tree_leaves(self.module(torch.tensor(batch, dtype=self._dtype)))
-        return [output.numpy() for output in outputs if isinstance(output, Tensor)]
+        image = torch.tensor(batch, dtype=self._dtype)
+        widened = nullcontext() if self._dtype == torch.float32 else _Widened(self._dtype)
+        with torch.inference_mode(), default_dtype(self._dtype), widened:
+            return _arrays(self.module(image))
+
+
+class PerturbedRunner:
+    """Runs a module in float32 with everything that is given to it moved by a few roundings, at random.
+
+    That are its weights, the pixels, and the numbers that its code makes, such as a grid to sample at. What comes out
+    is what another order of sums, folded weights or another runtime may make of the same model, only more so. Whole
+    numbers stay: they are exact in every precision, and code takes them for indices.
+    """
+
+    name = "torch"
+
+    def __init__(self, module: nn.Module, seed: int, amplitude: float) -> None:
+        """Copies and moves the weights.
+
+        Args:
+            module: in evaluation mode.
+            seed: of the choice.
+            amplitude: the farthest that a number is moved, as a share of it; with the other sign, the other way.
+        """
+        self.settings: Mapping[str, str] = {}
+        self._generator = torch.Generator()
+        self._seed, self._amplitude = seed, amplitude
+        self.module = copy.deepcopy(module)
+        self._generator.manual_seed(seed)
+        with torch.no_grad():
+            for value in (*self.module.parameters(), *self.module.buffers()):
+                if value.is_floating_point():
+                    value.copy_(self._move(value))
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        self._generator.manual_seed(self._seed)
+        image = torch.tensor(batch)
+        # Moved by a share of the largest, as equal pixels must part: a sum over a flat image is decided by rounding.
+        image += self._amplitude * image.abs().max() * self._uniform(image.shape)
+        with torch.inference_mode(), _Made(self._move):
+            return _arrays(self.module(image))
+
+    def _move(self, value: Tensor) -> Tensor:
+        moved = value * (1 + self._amplitude * self._uniform(value.shape)).to(value.dtype)
+        return torch.where(value == value.round(), value, moved)
+
+    def _uniform(self, shape: torch.Size) -> Tensor:
+        return 2 * torch.rand(shape, generator=self._generator, dtype=torch.float64) - 1
+
+
+class _Widened(TorchFunctionMode):
+    """Lets code that names float32, as ``x.float()`` does, have the dtype that everything else is computed in."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self._dtype = dtype
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def widen(dtype: torch.dtype) -> torch.dtype:
+            return self._dtype if dtype == torch.float32 else dtype
+
+        args, kwargs = pytree.tree_map_only(torch.dtype, widen, (args, kwargs or {}))
+        if func is Tensor.float:
+            return args[0].to(self._dtype)
+        return func(*args, **kwargs)
+
+
+class _Made(TorchFunctionMode):
+    """Changes the floating-point tensors that code makes out of numbers, such as ``torch.linspace(0, 1, 7)``."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._change = change
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if not isinstance(made, Tensor) or not made.is_floating_point():
+            return made
+        given = any(isinstance(item, Tensor) for item in pytree.tree_leaves((args, kwargs or {})))
+        return made if given else self._change(made)
+
+
+def _arrays(outputs: object) -> list[Array]:
+    return [output.numpy() for output in pytree.tree_leaves(outputs) if isinstance(output, Tensor)]

@@ -1,4 +1,8 @@
-"""How far outputs are from what they should be, and whether that is within a tolerance."""
+"""How far outputs are from what they should be, and whether that is within a tolerance.
+
+Numbers are compared by their difference. Decisions, such as the indices of ``topk`` or a map of labels, are compared by
+agreement. Either way where the reference is sure: see ``noise``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +11,10 @@ import numpy as np
 
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.verification.noise import Noise, may_miss, widen
 
 Outputs = Sequence[Values]
 
-# Another order of summation is another float32 result. Where PyTorch's own float32 is further from its float64 than the
-# tolerance, a right graph can be further from it too: by four times that, as both err, and by a factor for luck. Beyond
-# the cap the model loses so much in float32 that a wrong op could hide in it.
-ROUNDING_FACTOR = 4.0
-ROUNDING_CAP = 1e-3
-FLOAT32_ROUNDING = 1e-6  # of the largest output, what right files of the catalog's models come to
 # Two classes whose scores are nearer than rounding can move them are one: by this share of the largest score in
 # float32, and where a tolerance is so wide that it is half precision's, by what right half-precision files differ by.
 FLOAT32_TIE = 1e-5
@@ -33,6 +32,7 @@ class OutputDifference:
         snr_db: power of the reference, centred over the samples, over the power of the difference.
         top1_agreement: share of samples with the same class; None unless the output is (B, classes).
         spread: largest distance of a sample's reference from the samples' mean, over the largest value.
+        unsure: share of the places that were left out, for the reference itself changes there by rounding alone.
     """
 
     name: str
@@ -41,9 +41,27 @@ class OutputDifference:
     snr_db: float
     top1_agreement: float | None
     spread: float
+    unsure: float = 0.0
 
 
-def measure(name: str, expected: Values, found: Values, tie: float = FLOAT32_TIE) -> OutputDifference:
+@dataclass(frozen=True)
+class Agreement:
+    """An output of whole numbers or truth values, over all samples.
+
+    Attributes:
+        name: of the output.
+        agreement: share of the places with the same value, of those where the reference is sure.
+        unsure: share of the places where it is not.
+    """
+
+    name: str
+    agreement: float
+    unsure: float
+
+
+def measure(
+    name: str, expected: Values, found: Values, tie: float = FLOAT32_TIE, noise: Noise | None = None
+) -> OutputDifference:
     """Measures one output, (N, ...), of N samples; NaN in either makes every figure NaN.
 
     Args:
@@ -51,72 +69,119 @@ def measure(name: str, expected: Values, found: Values, tie: float = FLOAT32_TIE
         expected: the reference's values.
         found: the other's.
         tie: share of the largest value that rounding may move a score by; classes nearer than twice that are one.
+        noise: of the reference, which says where it is sure.
     """
-    with np.errstate(all="ignore"):  # infinite values are reported by _judge and need no warning here
-        error = found - expected
-        largest = float(np.abs(expected).max())
+    with np.errstate(all="ignore"):  # infinite values are reported by judge_all and need no warning here
+        largest = float(np.abs(expected).max(initial=0))
         centred = expected - expected.mean(axis=0)
-        max_abs = float(np.abs(error).max())
-        snr_db = float(10 * np.log10((centred**2).sum() / (error**2).sum()))
-        spread = float(np.abs(centred).max()) / largest if largest else 0.0
+        error, left = found - expected, centred
+        if noise is not None:
+            error, left = error[noise.sure], centred[noise.sure]
+            # A few of the unsure places are taken for sure ones: those that differ most may be among them.
+            error = np.sort(np.abs(error))[: error.size - may_miss(noise.unsure)] if noise.unsure else error
+        max_abs = float(np.abs(error).max(initial=0))
+        snr_db = float(10 * np.log10((left**2).sum() / (error**2).sum()))
+        spread = float(np.abs(centred).max(initial=0)) / largest if largest else 0.0
+        rounding = min(max_abs, tie * largest if noise is None else max(tie * largest, noise.floor))
     return OutputDifference(
         name=name,
         max_abs=max_abs,
         max_rel=max_abs / largest if largest else max_abs,
         snr_db=snr_db,
-        top1_agreement=_top1_agreement(expected, found, min(max_abs, tie * largest)) if expected.ndim == 2 else None,
+        top1_agreement=_top1_agreement(expected, found, rounding, noise) if expected.ndim == 2 else None,
         spread=spread,
+        unsure=0.0 if noise is None else noise.unsure / expected.size,
     )
 
 
 def judge_all(
-    names: Sequence[str], expected: Outputs, found: Outputs, tolerance: Tolerance
+    names: Sequence[str],
+    expected: Outputs,
+    found: Outputs,
+    tolerance: Tolerance,
+    noise: Sequence[Noise] | None = None,
+    *,
+    as_far_as_noise: bool = False,
 ) -> tuple[list[OutputDifference], list[str]]:
-    """Measures every output, (N, ...), and returns why they are not within the tolerance, if they are not."""
+    """Measures every output, (N, ...), and returns why they are not within the tolerance, if they are not.
+
+    Args:
+        names: of the outputs.
+        expected: the reference's.
+        found: the other's.
+        tolerance: of each.
+        noise: of the reference, by output; places that it is not sure of are left out.
+        as_far_as_noise: whether an output may also differ by as much as the noise.
+    """
     reasons: list[str] = []
     differences = []
     if len(expected) != len(found):
         reasons.append(f"{len(found)} outputs instead of {len(expected)}")
-    for name, before, after in zip(names, expected, found, strict=False):
+    for i, (name, before, after) in enumerate(zip(names, expected, found, strict=False)):
         if before.shape != after.shape:
-            reasons.append(f"{name} has the shape {after.shape[1:]} instead of {before.shape[1:]}")
+            reasons.append(_other_shape(name, before, after))
             continue
-        difference = measure(name, before, after, HALF_TIE if tolerance.max_rel > HALF_TIE else FLOAT32_TIE)
+        tie = HALF_TIE if tolerance.max_rel > HALF_TIE else FLOAT32_TIE
+        own = noise[i] if noise else None
+        difference = measure(name, before, after, tie, own)
         differences.append(difference)
-        reasons += _judge(difference, before, after, tolerance)
+        allowed = widen(tolerance, before, own) if own and as_far_as_noise else tolerance
+        reasons += _not_finite(name, before, after) or _judge(difference, allowed)
     return differences, reasons
 
 
-def allow_rounding(tolerance: Tolerance, own: Sequence[OutputDifference]) -> Tolerance | None:
-    """Returns a wider tolerance where PyTorch's own float32 comes near the recipe's, or None where it does not."""
-    if tolerance.max_rel < FLOAT32_ROUNDING:
-        return None  # no file can be nearer than that: it is meant as it stands
-    largest = ROUNDING_FACTOR * max((difference.max_rel for difference in own), default=0.0)
-    if not tolerance.max_rel < largest <= ROUNDING_CAP:
-        return None
-    snr = min(difference.snr_db for difference in own) - 20 * np.log10(ROUNDING_FACTOR)
-    reason = f"{ROUNDING_FACTOR:.0f} times what PyTorch's own float32 differs from its float64; {tolerance.reason}"
-    return tolerance.model_copy(
-        update={"max_rel": largest, "snr_db": min(tolerance.snr_db, float(snr)), "reason": reason}
-    )
+def judge_decisions(
+    name: str, expected: Values, found: Values, tolerance: Tolerance, noise: Noise
+) -> tuple[Agreement, list[str]]:
+    """Compares whole numbers or truth values, (N, ...), where the reference is sure; returns why they do not agree.
+
+    An artifact may return them as floating-point numbers: what is nearer than the tolerance is the same.
+    """
+    if expected.shape != found.shape:
+        return Agreement(name, 0.0, 0.0), [_other_shape(name, expected, found)]
+    with np.errstate(invalid="ignore"):
+        same = np.abs(found - expected) <= min(
+            0.5, tolerance.max_rel * max(1.0, float(np.abs(expected).max(initial=0)))
+        )
+    wrong = int((~same)[noise.sure].sum())
+    sure = expected.size - noise.unsure
+    agreement = Agreement(name, 1 - wrong / max(sure, 1), noise.unsure / max(expected.size, 1))
+    if wrong <= may_miss(noise.unsure) or agreement.agreement >= tolerance.top1_agreement:
+        return agreement, _not_finite(name, expected, found)
+    return agreement, [
+        f"{name} has {wrong} other values in the {sure} places where the reference is sure; "
+        f"{agreement.agreement:.2%} agree, less than {tolerance.top1_agreement:.0%}"
+    ]
 
 
-def _top1_agreement(reference: Values, other: Values, rounding: float) -> float:
+def _top1_agreement(reference: Values, other: Values, rounding: float, noise: Noise | None) -> float | None:
     """Returns the share of samples with the same class; ties that rounding alone can turn count as the same."""
-    rows = np.arange(len(reference))
+    if noise is not None:  # a sample of which some scores are not sure has no class
+        rows = noise.sure.all(axis=1)
+        reference, other = reference[rows], other[rows]
+    if not len(reference):
+        return None
     with np.errstate(all="ignore"):
-        margin = reference.max(axis=1) - reference[rows, other.argmax(axis=1)]
+        margin = reference.max(axis=1) - reference[np.arange(len(reference)), other.argmax(axis=1)]
         return float((margin <= 2 * rounding).mean())
 
 
-def _judge(difference: OutputDifference, expected: Values, found: Values, tolerance: Tolerance) -> list[str]:
-    """Returns why an output is not within the tolerance; non-finite values first, for they explain the rest."""
-    name = difference.name
+def _other_shape(name: str, expected: Values, found: Values) -> str:
+    return f"{name} has the shape {found.shape[1:]} instead of {expected.shape[1:]}"
+
+
+def _not_finite(name: str, expected: Values, found: Values) -> list[str]:
+    """Returns that an output has values which are no numbers; they explain whatever else is wrong."""
     for what, values in (("the reference's", expected), ("the artifact's", found)):
         broken = int((~np.isfinite(values)).sum())
         if broken:
             return [f"{what} {name} has {broken} values that are NaN or infinite"]
-    reasons = []
+    return []
+
+
+def _judge(difference: OutputDifference, tolerance: Tolerance) -> list[str]:
+    """Returns why an output is not within the tolerance."""
+    name, reasons = difference.name, []
     if difference.max_rel > tolerance.max_rel:
         reasons.append(
             f"{name} differs by {difference.max_rel:.1e} of the largest value, more than {tolerance.max_rel:.0e}"

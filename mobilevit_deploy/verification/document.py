@@ -10,7 +10,8 @@ from mobilevit_deploy.system.json_text import SCHEMA
 if TYPE_CHECKING:
     from mobilevit_deploy.loading.model import WeightsOrigin
     from mobilevit_deploy.verification.accuracy import Accuracy
-    from mobilevit_deploy.verification.parity import Leg, ParityReport
+    from mobilevit_deploy.verification.leg import Leg
+    from mobilevit_deploy.verification.parity import ParityReport
     from mobilevit_deploy.verification.verify import VerifyReport
 
 
@@ -52,6 +53,8 @@ def parity_document(parity: ParityReport) -> dict[str, Any]:
         "reason": parity.reason,
         "legs": [_leg(leg) for leg in parity.legs],
         "not_run": [vars(leg) for leg in parity.not_run],
+        "ill_conditioned": None if parity.ill_conditioned is None else vars(parity.ill_conditioned),
+        "precision_loss": None if parity.precision_loss is None else vars(parity.precision_loss),
     }
 
 
@@ -80,4 +83,8 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "passed": leg.passed,
         "reasons": list(leg.reasons),
         "outputs": [vars(output) for output in leg.outputs],
+        "decisions": [vars(decision) for decision in leg.decisions],
+        "allowance": leg.allowance,
+        "beyond_tolerance": list(leg.beyond),
+        "own_loss": [vars(output) for output in leg.own_loss],
     }

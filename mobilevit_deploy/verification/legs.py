@@ -1,6 +1,7 @@
 """The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.images.batches import Classes, batches, fill_batches
 from mobilevit_deploy.images.user_images import ImageSet
 from mobilevit_deploy.pipeline.prepare import (
@@ -19,25 +21,30 @@ from mobilevit_deploy.pipeline.prepare import (
     structured_images,
 )
 from mobilevit_deploy.runners.app_interface import Borders
-from mobilevit_deploy.runners.base import Array, NotMeasured, Opener
+from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner
 from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.runners.rewritten_graph import GraphRunner
+from mobilevit_deploy.runners.rounded_graph import round_to_half
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import runners_for, unrounded
 from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
+from mobilevit_deploy.verification.expected import PYTORCH, Expected
 from mobilevit_deploy.verification.half_range import warn_of_overflow
-from mobilevit_deploy.verification.parity import ARTIFACT, PYTORCH, Candidate, Comparison, Expected
+from mobilevit_deploy.verification.leg import ARTIFACT, REPEATED, UNROUNDED, Candidate
+from mobilevit_deploy.verification.noise import FACTOR
+from mobilevit_deploy.verification.noise import perturbed as open_perturbed
+from mobilevit_deploy.verification.parity import Comparison
 
-UNROUNDED = "half precision, unrounded"
 INT8_UNROUNDED = "int8, unrounded"
 HELD_OUT = "PyTorch, on images held out of calibration"
 GIVEN = "PyTorch, on your images"
-REPEATED = "same export, unrounded"
 REPEATED_TOLERANCE = {
     "max_rel": 1e-3,
     "snr_db": 40.0,
     "reason": "another release's k-means may end in other tables: 1e-5 was seen; other weights differ by tenths",
 }
+Known = dict[tuple[Borders, tuple[str, ...]], Expected]  # by the borders of an artifact and the names of its outputs
+
 # Of an int8 file on images of another kind than it was calibrated on.
 OTHER_IMAGES_TOLERANCE = {
     "max_rel": 5e-1,
@@ -54,7 +61,9 @@ def expect(
     borders: Borders,
     description: str = PYTORCH,
 ) -> Expected:
-    """Runs PyTorch on the images as an artifact with these borders sees them.
+    """Runs PyTorch, in float64, on the images as an artifact with these borders sees them.
+
+    A module that does not run in float64, as one whose code makes float16 does, is run in float32, and that is said.
 
     Args:
         module: before any rewrite.
@@ -64,20 +73,38 @@ def expect(
         borders: of the artifact.
         description: of PyTorch on these images, where they are no structured ones.
     """
-    return Expected(
-        borders.reference(TorchRunner(module)),
-        borders.images(images),
-        batch,
-        names,
-        exact=lambda: borders.reference(TorchRunner(module, torch.float64)),
-        description=description,
-    )
+
+    def perturbed(unit: float) -> Iterator[tuple[Opener, float]]:
+        yield lambda: borders.reference(TorchRunner(module)), FACTOR
+        for opener in open_perturbed(module, unit):
+            yield partial(_open_with, borders, opener), 1.0
+
+    def run(dtype: torch.dtype, description: str) -> Expected:
+        runner = borders.reference(TorchRunner(module, dtype))
+        return Expected(runner, borders.images(images), batch, names, perturbed, description)
+
+    try:
+        return run(torch.float64, description)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):  # what ATen raises for a dtype that an op lacks
+        return run(torch.float32, f"{description}, in float32")
 
 
-def expect_for_target(prepared: Prepared, ready: ReadyForTarget) -> Expected:
-    """Runs PyTorch on the structured images as the target's artifact sees them."""
-    model, names = prepared.model, [output.name for output in ready.outputs]
-    return expect(model.module, prepared.images, model.input_shape[0], names, borders_of(ready))
+def _open_with(borders: Borders, opener: Opener) -> Runner:
+    return borders.reference(opener())
+
+
+def expect_for_target(prepared: Prepared, ready: ReadyForTarget, known: Known) -> Expected:
+    """Runs PyTorch on the structured images as the target's artifact sees them.
+
+    Args:
+        prepared: the model.
+        ready: what the target is given.
+        known: what was run for other targets of the same model, which is not run again; takes what is.
+    """
+    model, names, borders = prepared.model, tuple(output.name for output in ready.outputs), borders_of(ready)
+    if (borders, names) not in known:
+        known[borders, names] = expect(model.module, prepared.images, model.input_shape[0], names, borders)
+    return known[borders, names]
 
 
 def expect_for_artifact(prepared: Prepared, ready: ReadyForTarget, expected: Expected) -> Expected:
@@ -127,13 +154,15 @@ def compare_artifact(
         own: for the artifact itself, where that is another.
     """
     recipe, borders = plan.recipe, borders_of(ready)
+    rounded = open_rounded(ready.graph, borders, ready.app.keep_fp32)
     for step in artifact.intermediates:
         # One runner tells at which step a difference comes in; what only a Mac runs is asked of the artifact alone.
         openers = borders.openers(runners_for(artifact.target, step.path))[:1]
-        comparison.add(Candidate(step.subject, step.precision, recipe.tolerances[step.precision], openers), expected)
+        tolerance = recipe.tolerances[step.precision]
+        comparison.add(Candidate(step.subject, step.precision, tolerance, openers, rounded), expected)
     tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
     openers = borders.openers(runners_for(artifact.target, artifact.path))
-    comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers), own or expected)
+    comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers, rounded), own or expected)
     paths = {step.precision: step.path for step in artifact.intermediates}
     half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
     if half is None or "fp32" not in paths:
@@ -143,6 +172,12 @@ def compare_artifact(
     else:
         subject = INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED
         compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison, subject=subject)
+
+
+def open_rounded(graph: Graph, borders: Borders, keep: Collection[str] = ()) -> Opener | None:
+    """Returns what opens a graph, with an artifact's borders, as half precision computes it."""
+    (opener,) = borders.openers([lambda: GraphRunner(round_to_half(graph, keep))])
+    return None if isinstance(opener, NotMeasured) else opener
 
 
 def compare_unrounded(

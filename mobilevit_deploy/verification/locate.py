@@ -61,6 +61,20 @@ def locate(
     return found or sides.find_cancellation()
 
 
+def check_operations(made: Reconstructed, file: FileDescription, noted: Provenance | None) -> Divergence | None:
+    """Returns the first operation of a float32 artifact that is wrong from its own inputs; None where each is right.
+
+    Where a model loses so much in float32 that a wrong operation could hide in it, this still tells: no loss of one
+    operation is counted for the next.
+
+    Raises:
+        ArtifactError: see ``locate``; and where the target's runner shows no values.
+    """
+    graph, images = _program(made, file, noted)
+    worst = _worst_batch(file, graph, images)
+    return _set_up(file, noted, graph, _observe(file, worst, "rounded"), worst).find(OWN_DIFFERENCE["fp32"])
+
+
 def _find_below_rounding(
     made: Reconstructed,
     file: FileDescription,

@@ -4,13 +4,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
+from mobilevit_deploy.graph.capture import graph_of
 from mobilevit_deploy.graph.source_lines import root_cause
 from mobilevit_deploy.images.batches import fill_batches
 from mobilevit_deploy.images.user_images import ImageSet, read_images
@@ -22,6 +23,7 @@ from mobilevit_deploy.pipeline.prepare import structured_images
 from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again, reconstruct
 from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.base import Runner
 from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.app_options import AppOptions
@@ -30,19 +32,23 @@ from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
 from mobilevit_deploy.verification.divergence import Divergence
+from mobilevit_deploy.verification.expected import Expected
+from mobilevit_deploy.verification.explain import explain_noise
+from mobilevit_deploy.verification.leg import ARTIFACT, UNROUNDED, Candidate
 from mobilevit_deploy.verification.legs import (
     GIVEN,
     INT8_UNROUNDED,
     OTHER_IMAGES_TOLERANCE,
-    UNROUNDED,
     choose_tolerance,
     compare_repeated,
     compare_unrounded,
     expect,
     measure_given,
+    open_rounded,
 )
 from mobilevit_deploy.verification.locate import locate
-from mobilevit_deploy.verification.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport
+from mobilevit_deploy.verification.parity import Comparison, ParityReport
+from mobilevit_deploy.verification.precision_loss import why_accepted
 
 Progress = Callable[[str], None]
 
@@ -131,15 +137,20 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     progress(f"comparing {file.path.name} with PyTorch")
     given = _read_given(request, model, noted)
     own = given if precision == "int8" else None
-    comparison, expected = _compare(file, noted, recipe, precision, model, borders, own)
-    made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and both below may need it
-    if request.tight:
+    made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and all below may need it
+    comparison, expected = _compare(file, noted, recipe, precision, model, borders, own, made)
+    if precision == "fp32":
+        explain_noise(made, file, noted, comparison, {ARTIFACT: file.path})
+    allowed = noted is not None and noted.allow_precision_loss
+    accepted = why_accepted(trained=model.weights.trained, allowed=allowed)
+    # What half precision costs is accepted of a conversion that is proved, and that takes the export's own legs.
+    if request.tight or (accepted and noted and any(leg.lossy for leg in comparison.legs)):
         progress("converting the model again in float32")
         _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
-    parity = comparison.report()
+    parity = comparison.report(accepted)
     accuracy = _measure(given, file, model, borders, progress)
     divergence = None
-    if request.locate and parity.status == "failed":
+    if request.locate and (parity.status == "failed" or parity.precision_loss):
         progress("comparing every intermediate value")
         try:
             divergence = locate(made(), file, noted, recipe, precision)
@@ -198,6 +209,7 @@ def _compare(
     model: LoadedModel,
     borders: Borders,
     own: ImageSet | None,
+    made: Callable[[], Reconstructed],
 ) -> tuple[Comparison, Expected]:
     """Compares at every size that the artifact takes; returns what was expected at the first.
 
@@ -207,7 +219,7 @@ def _compare(
     if own is None and noted and noted.calibration and noted.calibration.source != STRUCTURED:
         tolerance = tolerance.model_copy(update=OTHER_IMAGES_TOLERANCE)
     comparison, first = Comparison(), None
-    for entry in file.entries:
+    for i, entry in enumerate(file.entries):
         sized = replace(model, input_shape=entry.shape)
         names = [output.name for output in file.outputs]
         try:
@@ -222,9 +234,16 @@ def _compare(
         if own is not None:
             images = fill_batches(own.images[:HELD_OUT_IMAGES], entry.shape[0])
             expected = expect(sized.module, images, entry.shape[0], names, borders, GIVEN)
-        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers), expected)
+        rounded = None if i else partial(_open_rounded, made, borders, noted)  # made for the first size
+        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers, rounded), expected)
     assert first is not None  # a description has at least one entry
     return comparison, first
+
+
+def _open_rounded(made: Callable[[], Reconstructed], borders: Borders, noted: Provenance | None) -> Runner:
+    opener = open_rounded(graph_of(made().program), borders, noted.keep_fp32 if noted else ())
+    assert opener is not None  # what is opened here needs no other machine
+    return opener()
 
 
 def _compare_tightly(

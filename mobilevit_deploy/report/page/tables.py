@@ -8,7 +8,7 @@ from typing import Literal
 
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
-from mobilevit_deploy.report.records import ExportRecord, LatencyRecord, Leg, Settings
+from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
 from mobilevit_deploy.report.table import milliseconds, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]
@@ -213,7 +213,9 @@ def _leg(leg: Leg) -> tuple[str, ...]:
     relative = [f"{value:.0e}" if value is not None else "" for value in (leg.max_rel, leg.tolerance.max_rel)]
     if leg.snr_db is None and leg.max_rel == 0:
         decibels[0] = "equal"  # an infinite SNR, which JSON lacks
-    agreement = f"{leg.top1_agreement:.0%}" if leg.top1_agreement is not None else ""
+    shares = [decision.agreement for decision in leg.decisions]
+    shares += [leg.top1_agreement] if leg.top1_agreement is not None else []
+    agreement = f"{min(shares):.0%}" if shares else ""
     run_by = " ".join([leg.runner, *map(str, leg.settings.values())])
     samples = str(leg.samples) if leg.samples is not None else ""
     return leg.subject, leg.reference, run_by, leg.precision, samples, *relative, *decibels, agreement
@@ -222,7 +224,31 @@ def _leg(leg: Leg) -> tuple[str, ...]:
 def _verdict(leg: Leg) -> Cell:
     if leg.passed is None:
         return Cell("unknown", "doubt")
+    if leg.passed and leg.allowance:
+        return Cell(f"passed: {leg.allowance}", "doubt")
     return Cell("passed", "good") if leg.passed else Cell("failed", "bad")
+
+
+def rounding(record: ExportRecord) -> Table | None:
+    """Returns where float32 loses digits, what half precision costs, and what could not be compared for it."""
+    if record.parity is None:
+        return None
+    rows: list[Row] = []
+    if place := record.parity.ill_conditioned:
+        where = f"{place.module or 'the model itself'}, {place.op}" + (f", {place.line}" if place.line else "")
+        rows.append(("ill-conditioned: float32 loses most here", where, _before_after(place)))
+    if loss := record.parity.precision_loss:
+        left = "" if loss.snr_db is None else f"{loss.snr_db:.0f} dB"
+        rows.append(("conversion exact; half precision costs", loss.accepted or "not accepted", left))
+    unsure = max((decision.unsure for leg in record.parity.legs for decision in leg.decisions), default=0)
+    if unsure:
+        rows.append(("decisions that rounding alone turns", "left out", f"{unsure:.2%} of the places"))
+    return _table("What rounding costs", ("what", "where, or why", "how much"), rows, "") if rows else None
+
+
+def _before_after(place: IllConditioned) -> str:
+    figures = [f"{value:.0f} dB" for value in (place.snr_before_db, place.snr_after_db) if value is not None]
+    return " to ".join(figures)
 
 
 def rewrites(record: ExportRecord) -> Table | None:

@@ -19,8 +19,10 @@ from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Array, Runner
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.coreml.evaluator import Inputs, MilRunner
+from mobilevit_deploy.verification.expected import Expected
+from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import compare_unrounded, expect
-from mobilevit_deploy.verification.parity import ARTIFACT, Candidate, Comparison, Expected, ParityReport, compare
+from mobilevit_deploy.verification.parity import Comparison, ParityReport, compare
 
 Verdict = Literal["passed", "failed", "unreadable"]
 

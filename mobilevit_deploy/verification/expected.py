@@ -1,0 +1,73 @@
+"""What an artifact should compute: the reference's outputs, and how sure the reference is of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from mobilevit_deploy.runners.base import Array, Opener, Runner, Values
+from mobilevit_deploy.verification.noise import farthest
+
+PYTORCH = "PyTorch"
+LARGEST_WHOLE = 2.0**24  # beyond it every float32 is a whole number
+
+Runs = Iterable[tuple[Opener, float]]
+
+
+class Expected:
+    """What PyTorch computes, before any rewrite; or what a step does that was compared with it.
+
+    Attributes:
+        reference: what computed them.
+        images: (N, C, H, W); N is a multiple of the batch.
+        batch: the artifact's batch size.
+        names: of the outputs.
+        outputs: each (N, ...).
+        whole: of each output, whether it consists of whole numbers or truth values.
+    """
+
+    def __init__(
+        self,
+        reference: Runner,
+        images: Array,
+        batch: int,
+        names: Sequence[str],
+        perturbed: Callable[[float], Runs] | None = None,
+        description: str = PYTORCH,
+    ) -> None:
+        """Runs the reference.
+
+        Args:
+            reference: PyTorch in float64.
+            images: see above.
+            batch: see above.
+            names: see above.
+            perturbed: opens what the reference may come to by roundings of a size, and says by how much each counts.
+            description: of the reference, where it is another.
+        """
+        self.reference = description
+        self.images, self.batch, self.names = images, batch, tuple(names)
+        self.outputs = run_all(reference, images, batch)
+        self.whole = tuple(map(_whole, self.outputs))
+        self._perturbed = perturbed
+        self._far: dict[float, list[Values]] = {}
+
+    def far(self, unit: float) -> list[Values] | None:
+        """Returns how far roundings of a size move each place of the outputs; None where that is not known."""
+        if self._perturbed is None:
+            return None
+        if unit not in self._far:
+            runs = ((run_all(opener(), self.images, self.batch), factor) for opener, factor in self._perturbed(unit))
+            self._far[unit] = farthest(self.outputs, runs)
+        return self._far[unit]
+
+
+def _whole(output: Values) -> bool:
+    """Tells whether an output is whole numbers or truth values, which are decided and not computed."""
+    return bool(np.abs(output).max(initial=0) <= LARGEST_WHOLE and (output == np.rint(output)).all())
+
+
+def run_all(runner: Runner, images: Array, batch: int) -> list[Values]:
+    """Returns each output over all images, (N, ...)."""
+    parts = [runner.run(images[i : i + batch]) for i in range(0, len(images), batch)]
+    # Booleans become numbers, and an output without axes gets one.
+    return [np.concatenate(list(map(np.atleast_1d, output))).astype(np.float64) for output in zip(*parts, strict=True)]

@@ -1,0 +1,163 @@
+"""One comparison: a runner's outputs beside the reference's, judged by a tolerance and by the reference's own noise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from mobilevit_deploy.catalog.recipe import Precision, Tolerance
+from mobilevit_deploy.runners.base import IN_HALF, SUMS, NotMeasured, Opener, Runner, Values
+from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
+from mobilevit_deploy.verification.differences import Agreement, OutputDifference, judge_all, judge_decisions
+from mobilevit_deploy.verification.expected import Expected, run_all
+from mobilevit_deploy.verification.noise import Noise, of_decisions, of_numbers, widen
+
+# Images for a runner that sums in half precision: on a CPU without that its matrix products take half a minute
+# (lightvit_tiny in Core AI's runtime: 27 s), and what is sought is overflow.
+HALF_SUMS_SAMPLES = 2
+
+Allowance = Literal["noise", "precision"]
+
+ARTIFACT = "artifact"  # the subject of the legs that decide
+# Subjects of the legs that prove a conversion to half precision, for they round nothing.
+UNROUNDED = "half precision, unrounded"
+REPEATED = "same export, unrounded"
+NEAREST = 1e-6  # of the largest output, what right float32 files come to: a tolerance below it is meant as it stands
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One runner against the reference; ``reasons`` say what failed, ``size`` is (height, width) in pixels.
+
+    Attributes:
+        subject: what was compared.
+        reference: with what.
+        runner: that computed it.
+        settings: of the runner.
+        precision: of the subject.
+        size: see above.
+        samples: how many images.
+        outputs: those that are numbers.
+        decisions: those that are whole numbers or truth values.
+        tolerance: what was allowed.
+        reasons: see above.
+        beyond: why it is not within the recipe's own tolerance, where it passes all the same.
+        allowance: why it does: it is no farther than PyTorch's own float32 comes, or half precision may cost so much.
+        own_loss: what PyTorch loses when it rounds as the artifact does.
+        lossy: whether half precision's rounding may be all that is the matter: every value is there, and is a number.
+    """
+
+    subject: str
+    reference: str
+    runner: str
+    settings: Mapping[str, str]
+    precision: Precision
+    size: tuple[int, int]
+    samples: int
+    outputs: tuple[OutputDifference, ...]
+    tolerance: Tolerance
+    reasons: tuple[str, ...]
+    decisions: tuple[Agreement, ...] = ()
+    beyond: tuple[str, ...] = ()
+    allowance: Allowance | None = None
+    own_loss: tuple[OutputDifference, ...] = ()
+    lossy: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Tells whether every output is within the tolerance."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that should compute what PyTorch computed, and what opens it, one runner after the other.
+
+    ``subject`` says what it is: a step on the way, or the artifact. ``rounded`` opens PyTorch in its own arithmetic.
+    """
+
+    subject: str
+    precision: Precision
+    tolerance: Tolerance
+    openers: Sequence[Opener | NotMeasured]
+    rounded: Opener | None = None
+
+
+def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
+    """Runs the images through an opened candidate, and judges what comes out."""
+    tolerance, images, kept = candidate.tolerance, expected.images, slice(None)
+    if runner.settings.get(SUMS) == IN_HALF:
+        tolerance = tolerance.half_sums or tolerance
+        kept = slice(-max(HALF_SUMS_SAMPLES, expected.batch), None)
+        images = images[kept]
+    found = run_all(runner, images, expected.batch)
+    height, width = expected.images.shape[2:]
+    leg = Leg(
+        candidate.subject,
+        expected.reference,
+        runner.name,
+        runner.settings,
+        candidate.precision,
+        (height, width),
+        len(images),
+        (),
+        tolerance,
+        (),
+    )
+    leg = _compare_numbers(leg, expected, found, kept)
+    leg = _compare_decisions(leg, expected, found, kept)
+    if not leg.reasons or leg.precision != "fp16":
+        return leg
+    complete = len(leg.outputs) + len(leg.decisions) == len(expected.names)
+    lossy = complete and all(np.isfinite(output).all() for output in found)
+    if not lossy or candidate.rounded is None:
+        return replace(leg, lossy=lossy)
+    rounded = run_all(candidate.rounded(), images, expected.batch)
+    return replace(leg, lossy=True, own_loss=_compare_numbers(leg, expected, rounded, kept).outputs)
+
+
+def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:
+    """Returns the leg with the outputs that are numbers; where they are too far, by the noise of the reference."""
+    if len(found) != len(expected.outputs):
+        return replace(leg, reasons=(f"{len(found)} outputs instead of {len(expected.outputs)}",))
+    chosen = [i for i, whole in enumerate(expected.whole) if not whole]
+    names = [expected.names[i] for i in chosen]
+    before, after = [expected.outputs[i][kept] for i in chosen], [found[i] for i in chosen]
+    differences, reasons = judge_all(names, before, after, leg.tolerance)
+    strict = replace(leg, outputs=tuple(differences), reasons=tuple(reasons))
+    if not reasons or leg.precision not in ("fp32", "fp16") or leg.tolerance.max_rel < NEAREST:
+        return strict
+    far = expected.far(_unit(leg.precision))
+    if far is None:
+        return strict
+    noise = [of_numbers(far[i][kept], output, leg.tolerance) for i, output in zip(chosen, before, strict=True)]
+    # Half precision is held to its tolerance where the reference is sure; what it costs beyond that is no noise.
+    exact = leg.precision == "fp32"
+    differences, reasons = judge_all(names, before, after, leg.tolerance, noise, as_far_as_noise=exact)
+    widest = leg.tolerance
+    for output, own in zip(before, noise, strict=True):
+        widest = widen(widest, output, own) if exact else widest
+    if widest is leg.tolerance and not any(own.unsure for own in noise):
+        return strict
+    judged = replace(leg, outputs=tuple(differences), tolerance=widest, reasons=tuple(reasons))
+    return judged if reasons else replace(judged, beyond=strict.reasons, allowance="noise")
+
+
+def _compare_decisions(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:
+    """Returns the leg with the outputs that are whole numbers, where the reference is sure of them."""
+    decisions, reasons = [], list(leg.reasons)
+    for i, (name, before, after) in enumerate(zip(expected.names, expected.outputs, found, strict=False)):
+        if not expected.whole[i]:
+            continue
+        far = expected.far(_unit(leg.precision)) if np.ptp(before) else None
+        noise = of_decisions(np.zeros_like(before) if far is None else far[i])
+        agreement, why = judge_decisions(name, before[kept], after, leg.tolerance, Noise(noise.sure[kept]))
+        decisions.append(agreement)
+        reasons += why
+    return replace(leg, decisions=tuple(decisions), reasons=tuple(reasons))
+
+
+def _unit(precision: Precision) -> float:
+    """Returns what one rounding moves a value by."""
+    return FLOAT32_UNIT if precision == "fp32" else HALF_UNIT
