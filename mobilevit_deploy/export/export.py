@@ -186,8 +186,12 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
             made = cache(lambda: Reconstructed(prepared, recapture(ready.graph, prepared.example)))
             file = describe_file(artifact.path)
-            files = {step.subject: step.path for step in artifact.intermediates} | {ARTIFACT: artifact.path}
-            explain_noise(made, file, provenance.parse(file.metadata, file.path.name), comparison, files)
+            files = {step.subject: step.path for step in artifact.intermediates if step.precision == "fp32"}
+            if plan.precision == "fp32":
+                files[ARTIFACT] = artifact.path
+            half = next((step.path for step in artifact.intermediates if step.precision == "fp16"), None)
+            noted = provenance.parse(file.metadata, file.path.name)
+            explain_noise(made, file, noted, comparison, files, half)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
     parity = comparison.report(why_accepted(trained=model.weights.trained, allowed=plan.allow_precision_loss))
     return ExportReport(

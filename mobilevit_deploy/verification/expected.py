@@ -33,6 +33,7 @@ class Expected:
         names: Sequence[str],
         perturbed: Callable[[float], Runs] | None = None,
         description: str = PYTORCH,
+        noise_of: "Expected | None" = None,
     ) -> None:
         """Runs the reference.
 
@@ -43,16 +44,19 @@ class Expected:
             names: see above.
             perturbed: opens what the reference may come to by roundings of a size, and says by how much each counts.
             description: of the reference, where it is another.
+            noise_of: what is moved by rounding as these outputs are, in place of ``perturbed``.
         """
         self.reference = description
         self.images, self.batch, self.names = images, batch, tuple(names)
         self.outputs = run_all(reference, images, batch)
         self.whole = tuple(map(_whole, self.outputs))
-        self._perturbed = perturbed
+        self._perturbed, self._noise_of = perturbed, noise_of
         self._far: dict[float, list[Values]] = {}
 
     def far(self, unit: float) -> list[Values] | None:
         """Returns how far roundings of a size move each place of the outputs; None where that is not known."""
+        if self._noise_of is not None:
+            return self._noise_of.far(unit)
         if self._perturbed is None:
             return None
         if unit not in self._far:

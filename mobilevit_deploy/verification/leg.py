@@ -17,11 +17,12 @@ from mobilevit_deploy.verification.noise import Noise, of_decisions, of_numbers,
 # (lightvit_tiny in Core AI's runtime: 27 s), and what is sought is overflow.
 HALF_SUMS_SAMPLES = 2
 
-Allowance = Literal["noise", "precision"]
+Allowance = Literal["noise", "decisions", "precision"]
 
 ARTIFACT = "artifact"  # the subject of the legs that decide
 # Subjects of the legs that prove a conversion to half precision, for they round nothing.
 UNROUNDED = "half precision, unrounded"
+INT8_UNROUNDED = "int8, unrounded"
 REPEATED = "same export, unrounded"
 NEAREST = 1e-6  # of the largest output, what right float32 files come to: a tolerance below it is meant as it stands
 
@@ -43,7 +44,8 @@ class Leg:
         tolerance: what was allowed.
         reasons: see above.
         beyond: why it is not within the recipe's own tolerance, where it passes all the same.
-        allowance: why it does: it is no farther than PyTorch's own float32 comes, or half precision may cost so much.
+        allowance: why it does: it is no farther than PyTorch's own float32 comes; it is farther only where PyTorch's
+            own decisions turn; or half precision may cost so much.
         own_loss: what PyTorch loses when it rounds as the artifact does.
         lossy: whether half precision's rounding may be all that is the matter: every value is there, and is a number.
     """
@@ -141,7 +143,9 @@ def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept
     if widest is leg.tolerance and not any(own.unsure for own in noise):
         return strict
     judged = replace(leg, outputs=tuple(differences), tolerance=widest, reasons=tuple(reasons))
-    return judged if reasons else replace(judged, beyond=strict.reasons, allowance="noise")
+    if reasons:
+        return judged
+    return replace(judged, beyond=strict.reasons, allowance="decisions" if widest is leg.tolerance else "noise")
 
 
 def _compare_decisions(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:

@@ -30,12 +30,11 @@ from mobilevit_deploy.targets.registry import runners_for, unrounded
 from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
 from mobilevit_deploy.verification.expected import PYTORCH, Expected
 from mobilevit_deploy.verification.half_range import warn_of_overflow
-from mobilevit_deploy.verification.leg import ARTIFACT, REPEATED, UNROUNDED, Candidate
+from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, REPEATED, UNROUNDED, Candidate
 from mobilevit_deploy.verification.noise import FACTOR
 from mobilevit_deploy.verification.noise import perturbed as open_perturbed
 from mobilevit_deploy.verification.parity import Comparison
 
-INT8_UNROUNDED = "int8, unrounded"
 HELD_OUT = "PyTorch, on images held out of calibration"
 GIVEN = "PyTorch, on your images"
 REPEATED_TOLERANCE = {
@@ -249,7 +248,8 @@ def _compare_pair(
         return
     first, second = able
     try:
-        reference = Expected(first(), expected.images, expected.batch, expected.names, description=description)
+        images, batch, names = expected.images, expected.batch, expected.names
+        reference = Expected(first(), images, batch, names, description=description, noise_of=expected)
     except ArtifactError:
         return  # the runner lacks an op, which the legs before this one say
     comparison.add(Candidate(subject, "fp32", tolerance, [second]), reference)

@@ -83,15 +83,39 @@ def _find_below_rounding(
     graph: Graph,
     batch: Array,
 ) -> Divergence | None:
-    """Returns the fault that half precision's or int8's rounding hides, by taking the rounding out of both sides.
-
-    The other side is a float32 conversion with its constants rounded, and not PyTorch: a converter folds numbers of the
-    graph into weights, and then rounds once what PyTorch's side would round twice.
-    """
+    """Returns the fault that half precision's or int8's rounding hides, by taking the rounding out of both sides."""
     with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
         path = Path(folder) / f"float32{file.path.suffix}"
         convert_again(made, noted, file, recipe, path, precision="fp32")
-        values = observe_values(file.target, path, None, batch, "rounded constants", file.path)
+        return _compare_unrounded(path, file, noted, graph, batch)
+
+
+def check_unrounded(
+    made: Reconstructed, file: FileDescription, noted: Provenance | None, float32: Path
+) -> Divergence | None:
+    """Returns the first value of a half-precision artifact that is another one than a float32 conversion's.
+
+    Args:
+        made: see ``locate``.
+        file: see ``locate``.
+        noted: see ``locate``.
+        float32: a conversion of the same graph.
+
+    Raises:
+        ArtifactError: see ``locate``.
+    """
+    graph, images = _program(made, file, noted)
+    return _compare_unrounded(float32, file, noted, graph, images[: file.entries[0].shape[0]])
+
+
+def _compare_unrounded(
+    float32: Path, file: FileDescription, noted: Provenance | None, graph: Graph, batch: Array
+) -> Divergence | None:
+    """Sets values beside those of a float32 conversion with its constants rounded, and not beside PyTorch's.
+
+    A converter folds numbers of the graph into weights, and then rounds once what PyTorch's side would round twice.
+    """
+    values = observe_values(file.target, float32, None, batch, "rounded constants", file.path)
     right = {_plain(item.name): item.value for item in values}
     observed = _observe(file, batch, "unrounded")
     sides = _set_up(file, noted, _round_weights(graph), observed, batch)

@@ -111,6 +111,12 @@ def _conclude(legs: Sequence[Leg], not_run: Sequence[NotRun], constant: bool) ->
     if not any(leg.subject == ARTIFACT for leg in legs):
         reason = next((leg.reason for leg in not_run if leg.subject == ARTIFACT), "no runner here opens the artifact")
         return ParityReport("not_measured", reason, *found)
+    own = [leg for leg in legs if leg.subject == ARTIFACT]
+    shares = [output.unsure for leg in own for output in leg.outputs]
+    shares += [decision.unsure for leg in own for decision in leg.decisions]
+    if min(shares, default=0.0) == 1:
+        reason = "rounding alone turns every decision of PyTorch's own: there was nothing to compare"
+        return ParityReport("not_measured", reason, *found)
     if constant:
         reason = "the model's outputs do not depend on the image: they agree, which proves little"
         return ParityReport("not_measured", reason, *found)

@@ -34,10 +34,9 @@ from mobilevit_deploy.verification.accuracy import Accuracy, classify
 from mobilevit_deploy.verification.divergence import Divergence
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.explain import explain_noise
-from mobilevit_deploy.verification.leg import ARTIFACT, UNROUNDED, Candidate
+from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Candidate
 from mobilevit_deploy.verification.legs import (
     GIVEN,
-    INT8_UNROUNDED,
     OTHER_IMAGES_TOLERANCE,
     choose_tolerance,
     compare_repeated,
@@ -49,6 +48,8 @@ from mobilevit_deploy.verification.legs import (
 from mobilevit_deploy.verification.locate import locate
 from mobilevit_deploy.verification.parity import Comparison, ParityReport
 from mobilevit_deploy.verification.precision_loss import why_accepted
+
+FLOAT32_CONVERSION = "float32 conversion"
 
 Progress = Callable[[str], None]
 
@@ -261,11 +262,12 @@ def _compare_tightly(
         path = Path(folder) / f"float32{file.path.suffix}"
         convert_again(made, noted, file, recipe, path, precision="fp32")
         openers = borders.openers(runners_for(file.target, path))[:1]
-        comparison.add(Candidate("float32 conversion", "fp32", recipe.tolerances["fp32"], openers), expected)
+        comparison.add(Candidate(FLOAT32_CONVERSION, "fp32", recipe.tolerances["fp32"], openers), expected)
         function = file.entries[0].function
         if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
             subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
             compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
+            explain_noise(lambda: made, file, noted, comparison, {FLOAT32_CONVERSION: path})
         else:
             again = Path(folder) / f"again{file.path.suffix}"
             convert_again(made, noted, file, recipe, again, precision=precision)

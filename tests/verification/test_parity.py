@@ -224,7 +224,7 @@ def test_numbers_that_hang_on_a_decision_are_compared_where_that_is_sure(turned:
     reference = chosen(0)
     report = judge_all([lambda: chosen(turned)], reference=reference, perturbed=unsure)
     assert report.status == "passed"
-    assert report.legs[0].allowance == ("noise" if turned else None)
+    assert report.legs[0].allowance == ("decisions" if turned else None)
     assert report.legs[0].outputs[0].unsure == (3 / 80 if turned else 0)
     assert report.legs[0].tolerance.max_rel == TOLERANCE.max_rel, "a decision is no noise of the others"
     wrong = judge_all([lambda: chosen(4)], reference=reference, perturbed=unsure)

@@ -1,0 +1,135 @@
+"""What rounding alone does: PyTorch moved by a few roundings, and which places of its outputs that leaves sure."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mobilevit_deploy.catalog.recipe import Tolerance
+from mobilevit_deploy.images.test_images import make_samples
+from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.runners.reference import FLOAT32_UNIT, PerturbedRunner, TorchRunner
+from mobilevit_deploy.verification.legs import expect
+from mobilevit_deploy.verification.noise import FACTOR, JUMP, farthest, of_decisions, of_numbers, widen
+
+IMAGES = make_samples(2, 3, 16, 16)
+TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
+AMPLITUDE = FACTOR * FLOAT32_UNIT
+
+
+class Of(nn.Module):
+    """Computes a function of the image and of a convolution of it."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.conv(x))
+
+
+def moved(module: nn.Module, amplitude: float = AMPLITUDE, seed: int = 0) -> Values:
+    (right,), (other,) = (
+        TorchRunner(module, torch.float64).run(IMAGES),
+        PerturbedRunner(module, seed, amplitude).run(IMAGES),
+    )
+    distance: Values = np.abs(other - right).astype(np.float64)
+    return distance
+
+
+def test_weights_pixels_and_made_numbers_are_moved_and_the_module_is_left_alone() -> None:
+    module = Of(lambda x, y: y).eval()
+    before = module.conv.weight.clone()
+    assert 0 < moved(module).max() < 1e-5
+    assert (module.conv.weight == before).all()
+    assert 0 < moved(Of(lambda x, y: x)).max() <= (AMPLITUDE + FLOAT32_UNIT) * np.abs(IMAGES).max() * 1.01
+    assert 0 < moved(Of(lambda x, y: torch.linspace(0, 1, 7))).max() <= 1.3 * AMPLITUDE
+
+
+def test_whole_numbers_stay_for_code_takes_them_for_indices() -> None:
+    assert moved(Of(lambda x, y: torch.arange(9.0) / 1)).max() == 0
+    assert moved(Of(lambda x, y: torch.arange(9, dtype=torch.float32).long())).max() == 0
+
+
+def test_equal_pixels_part() -> None:
+    flat = np.full_like(IMAGES, 0.5)
+    (values,) = PerturbedRunner(Of(lambda x, y: x), 0, AMPLITUDE).run(flat)
+    assert len(np.unique(values)) >= 5, "float32 has few numbers that near"
+
+
+def test_the_same_seed_moves_the_same_and_the_other_sign_the_other_way() -> None:
+    module = Of(lambda x, y: x)
+    run = [PerturbedRunner(module, 0, sign * 2.0**-12).run(IMAGES)[0] - IMAGES for sign in (1, 1, -1)]
+    assert (run[0] == run[1]).all()
+    assert np.abs(run[0] + run[2]).max() < 2.0**-20
+
+
+def test_float64_is_float64_where_code_names_float32() -> None:
+    """Or the reference would have float32's noise in it."""
+
+    def names(_: Tensor, y: Tensor) -> Tensor:
+        return y.float().to(torch.float32) * torch.full((1,), 0.1, dtype=torch.float32) + 0.1 * y
+
+    (found,) = TorchRunner(Of(names), torch.float64).run(IMAGES)
+    (right,) = TorchRunner(Of(lambda x, y: y * 0.1 + 0.1 * y), torch.float64).run(IMAGES)
+    assert found.dtype == np.float64
+    assert np.abs(found - right).max() < 1e-15
+
+
+def test_what_does_not_run_in_float64_is_run_in_float32_and_that_is_said() -> None:
+    def half(_: Tensor, y: Tensor) -> Tensor:
+        return y @ torch.ones(14, 2, dtype=torch.float16).type("torch.FloatTensor")
+
+    expected = expect(Of(half), IMAGES, 1, ["features"], Borders())
+    assert expected.reference == "PyTorch, in float32"
+    assert expect(Of(lambda x, y: y), IMAGES, 1, ["features"], Borders()).reference == "PyTorch"
+
+
+def test_one_lucky_run_gives_no_floor_of_nothing() -> None:
+    """A bias of zeros but one number: PyTorch's own float32 is right to the last digit, an artifact need not be."""
+    module = Of(lambda x, y: 1e-8 * y.mean((2, 3)) + 0.3)
+    expected = expect(module, IMAGES, 1, ["logits"], Borders())
+    (far,) = expected.far(FLOAT32_UNIT) or []
+    own = np.abs(TorchRunner(module).run(IMAGES)[0] - expected.outputs[0]).max()
+    assert far.max() >= FACTOR * own
+
+
+def test_a_place_that_jumps_is_no_noise_of_the_others() -> None:
+    expected = np.linspace(1, 2, 1000).reshape(2, 500)
+    far = np.full_like(expected, 1e-6)
+    far[0, 0] = 0.5
+    noise = of_numbers(far, expected, TOLERANCE)
+    assert (noise.unsure, noise.floor) == (1, 1e-6)
+    assert widen(TOLERANCE, expected, noise) is TOLERANCE
+    loud = of_numbers(far * 1e4, expected, TOLERANCE)
+    assert loud.unsure == 1
+    assert loud.floor == pytest.approx(1e-2)
+    wide = widen(TOLERANCE, expected, loud)
+    assert wide.max_rel == pytest.approx(5e-3)
+    assert "float32" in wide.reason
+
+
+@given(st.floats(1e-12, 1e3), st.integers(0, 100))
+def test_no_more_than_half_of_what_is_there_is_ever_left_out(scale: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    expected = random.standard_normal((4, 25))
+    far = scale * np.exp(4 * random.standard_normal((4, 25)))
+    noise = of_numbers(far, expected, TOLERANCE)
+    assert noise.unsure <= expected.size / 2
+    assert noise.floor <= max(1e-5 * np.abs(expected).max(), JUMP * np.median(far))
+
+
+def test_runs_that_come_to_no_number_leave_nothing_sure() -> None:
+    expected = np.ones((2, 3))
+    (far,) = farthest([expected], [([np.full((2, 3), np.nan)], 1.0)])
+    assert np.isinf(far).all()
+    assert of_decisions(far).unsure == 6
+    (far,) = farthest([expected], [([expected], 4.0), ([expected + 1], 1.0), ([expected - 2], 0.25)])
+    assert (far == 1).all()
