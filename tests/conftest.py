@@ -34,7 +34,7 @@ from tests.golden.fill import fill_tensor, make_input
 from tests.support import times, torchlib
 from tests.support.warm_worker import warm
 
-pytest_plugins = ["tests.support.hostile", "tests.support.faults"]
+pytest_plugins = ["tests.support.hostile", "tests.support.faults", "tests.support.stand_ins"]
 
 GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"

@@ -4,6 +4,7 @@
 target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -91,7 +92,14 @@ def model(name: str) -> ModelCard:
     """Returns a model card; raises CatalogError with the nearest name when there is none."""
     if name.endswith(".py"):
         raise CatalogError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
-    return _find(models(), name, "model", "give one of these, or path/to/file.py:function for a model of your own")
+    return _find(models(), name, "model", "give one of these, path/to/file.py:function, or timm:NAME")
+
+
+def sources() -> tuple[str, ...]:
+    """Returns what a MODEL of a library may begin with, as in ``timm:NAME``; no library is looked for."""
+    folder = Path(__file__).parents[1] / "loading" / "sources"
+    own = (path.stem for path in folder.glob("*.py") if path.stem.isidentifier() and not path.stem.startswith("_"))
+    return tuple(sorted({*own, *plugins.plugins(plugins.MODELS)}))
 
 
 def is_reconstruction(name: str) -> bool:
@@ -101,15 +109,20 @@ def is_reconstruction(name: str) -> bool:
 
 
 def is_own_code(reference: str) -> bool:
-    """Tells whether a MODEL argument names a function of the user's own, ``file.py:function``, and no card."""
+    """Tells whether a MODEL argument names no card: ``file.py:function``, or ``source:name``."""
     return ":" in reference
 
 
 def artifact_name(reference: str) -> str:
-    """Returns a model's name in artifacts; of own code, file and function, or one where they are the same."""
+    """Returns a model's name in artifacts; of own code, file and function, or one where they are the same.
+
+    Of ``hf:path/to/folder`` it is the folder's own name: no artifact tells where it lay.
+    """
     if not is_own_code(reference):
         return reference
     place, _, function = reference.rpartition(":")
+    if "/" in function or function == ".":
+        function = Path(os.path.abspath(function)).name  # noqa: PTH100 - resolve() would follow a link to another name
     stem = Path(place).stem if place.endswith(".py") else place.rsplit(".", 1)[-1]
     return re.sub(r"\W", "_", function if stem == function else f"{stem}_{function}")
 

@@ -43,12 +43,34 @@ class Preprocessing(Card):
         std: likewise.
         interpolation: of the resizing.
         description: what is resized and cropped.
+        crop: the share of the resized image that is kept, in its centre; None for the families' own rule, by the size.
+        warp: both sides are resized to what the model takes, whatever the image's shape.
+        color: the order of the channels that the model takes.
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: Literal["bicubic", "bilinear"]
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
     description: str
+    crop: float | None = Field(default=None, gt=0, le=1)
+    warp: bool = False
+    color: Literal["RGB", "BGR"] = "RGB"
+
+
+class LibraryCard(Card):
+    """What a library says of a model that it built; its part of what a family's card says of the catalog's.
+
+    Attributes:
+        library: name and version, such as ``timm 1.0.31``.
+        input_size: channels, height and width in pixels, where ``--input-size`` says no other.
+        preprocessing: of images.
+        classes: their names in order, each once; empty where the library has none for this model.
+    """
+
+    library: str
+    input_size: tuple[int, int, int] | None = None
+    preprocessing: Preprocessing | None = None
+    classes: tuple[str, ...] = ()
 
 
 class CheckpointRule(Card):

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -98,12 +98,14 @@ class Check(Part):
     """One export, with the options of ``mvd export``, and its limits.
 
     Attributes:
-        model: a name, or ``net.py:build``.
+        model: a name, ``net.py:build``, or a library's, such as ``timm:NAME``.
         to: the target.
         name: what reports call the check; model and target where it is left out.
         checkpoint: trained weights.
         weights: which of a checkpoint's.
         num_classes: where the checkpoint does not say.
+        pretrained: take a library's own weights, which it downloads.
+        model_args: for the function or library that builds the model, by name.
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
         batch: images per run.
         task: logits, or the maps that a detector needs.
@@ -120,6 +122,8 @@ class Check(Part):
     checkpoint: Path | None = None
     weights: WeightsChoice = "auto"
     num_classes: int | None = None
+    pretrained: bool = False
+    model_args: Mapping[str, Any] = {}
     input_size: tuple[int, ...] | None = None
     batch: int = Field(default=1, ge=1)
     task: Task = "classify"
@@ -156,6 +160,8 @@ class Check(Part):
             weights=self.weights,
             num_classes=self.num_classes,
             size=self.input_size,
+            pretrained=self.pretrained,
+            arguments=self.model_args,
             batch=self.batch,
         )
         return ExportRequest(

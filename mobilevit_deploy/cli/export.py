@@ -19,10 +19,12 @@ from mobilevit_deploy.cli.options import (
     Json,
     MaxImages,
     Model,
+    ModelArg,
     NumClasses,
     Opset,
     Out,
     PrecisionName,
+    Pretrained,
     RequireTrained,
     Sensitivity,
     TargetName,
@@ -30,6 +32,7 @@ from mobilevit_deploy.cli.options import (
     TaskName,
     Weights,
     WeightsName,
+    parse_arguments,
     parse_channels,
     parse_size,
     parse_sizes,
@@ -42,6 +45,8 @@ def export(
     to: Annotated[list[TargetName], typer.Option("--to", help="Target format; may be given more than once.")],
     checkpoint: Checkpoint = None,
     weights: Weights = WeightsName.AUTO,
+    pretrained: Pretrained = False,
+    model_arg: ModelArg = None,
     num_classes: NumClasses = None,
     input_size: InputSize = None,
     batch: Batch = 1,
@@ -63,7 +68,10 @@ def export(
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="S,S,S", help="Likewise.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One class a line: Core ML returns label and probabilities.")
+        Path | None,
+        typer.Option(
+            metavar="FILE|card", help="One class a line: Core ML returns label and probabilities. card: the library's."
+        ),
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
@@ -96,7 +104,7 @@ def export(
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
-    others = parse_sizes(sizes)
+    others, arguments = parse_sizes(sizes), parse_arguments(model_arg)
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.export.cache import default_folder
@@ -117,6 +125,8 @@ def export(
                 size=size,
                 batch=batch,
                 require_trained=require_trained,
+                pretrained=pretrained,
+                arguments=arguments,
             ),
             targets=tuple(item.value for item in to),
             recipe=recipe,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, TargetName, TaskName, parse_size
+from mobilevit_deploy.cli.options import Json, ModelArg, NumClasses, TargetName, TaskName, parse_arguments, parse_size
 
 
 def inspect(
@@ -17,12 +17,14 @@ def inspect(
     device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
     input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
+    num_classes: NumClasses = None,
+    model_arg: ModelArg = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Look at the graph as captured.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when there is any finding.")] = False,
     json: Json = False,
 ) -> None:
     """Show the ops before and after rewriting, and what a target or device will dislike, with sources."""
-    size = parse_size(input_size)
+    size, arguments = parse_size(input_size), parse_arguments(model_arg)
     with console.progress() as progress:
         from mobilevit_deploy.catalog import catalog
         from mobilevit_deploy.catalog.formats import formats, installed_targets
@@ -39,7 +41,8 @@ def inspect(
 
             default = catalog.device(device).targets if device else installed_targets()
             wanted = [item.value for item in to] if to else default
-            request = ExportRequest(ModelRequest(model, task.value, size=size), tuple(wanted), rewrite=not no_rewrite)
+            asked = ModelRequest(model, task.value, num_classes=num_classes, size=size, arguments=arguments)
+            request = ExportRequest(asked, tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export
                 inspections = inspect_model(request, progress)
     if json:

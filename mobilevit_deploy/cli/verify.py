@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages, WeightsName
+from mobilevit_deploy.cli.options import (
+    DEFAULT_IMAGES,
+    Images,
+    Json,
+    MaxImages,
+    ModelArg,
+    Pretrained,
+    WeightsName,
+    parse_arguments,
+)
 
 
 def verify(
@@ -22,6 +31,8 @@ def verify(
     weights: Annotated[
         WeightsName | None, typer.Option(help="Of the checkpoint. Default: what it was made of.")
     ] = None,
+    pretrained: Pretrained = False,
+    model_arg: ModelArg = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Whose tolerances hold. Default: that of the export.")
     ] = None,
@@ -39,6 +50,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare what lies on disk with PyTorch, without exporting anything."""
+    arguments = parse_arguments(model_arg)
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.report.verify import verify_summary
@@ -50,6 +62,8 @@ def verify(
             model=model,
             checkpoint=checkpoint,
             weights=weights.value if weights else None,
+            pretrained=pretrained,
+            arguments=arguments,
             recipe=recipe,
             images=images,
             largest_count=max_images,

@@ -2,7 +2,8 @@
 
 An export is the same when everything that it is computed from is: the request, the content of every file that it
 names, the model's card, the recipes, the versions of all tools, and this package's own source. What code of the user's
-or of another package takes part in is not kept, for that code may import anything.
+or of another package takes part in is not kept, for that code may import anything; of a library that has a source here
+its version says what it is, but not what it downloads.
 """
 
 import hashlib
@@ -20,9 +21,12 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.loading.model import WeightsOrigin
+from mobilevit_deploy.loading.source import Source, find_source, source_packages
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.cache_folder import cache_folder
+from mobilevit_deploy.system.environment import installed_version
 from mobilevit_deploy.system.hashing import measure_files, sha256_of
 from mobilevit_deploy.system.publish import staging
 
@@ -36,13 +40,16 @@ def default_folder() -> Path:
 
 
 def key_of(request: ExportRequest) -> str | None:
-    """Returns what names an export by all that it is computed from; None for code of the user's or of other packages.
+    """Returns what names an export by all that it is computed from; None where that cannot be told.
+
+    So it is for code of the user's or of other packages, and for weights that a library downloads.
 
     Raises:
         MvdError: there is no such model or recipe.
     """
     name = request.model.name
-    if catalog.is_own_code(name):
+    source = find_source(name) if catalog.is_own_code(name) else None
+    if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
     asked = {key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")}
     recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
@@ -54,13 +61,20 @@ def key_of(request: ExportRequest) -> str | None:
         return None
     content = {
         "request": asked,
-        "card": catalog.model(name).model_dump(mode="json"),
+        "card": _library_of(source, name) if source else catalog.model(name).model_dump(mode="json"),
         "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
         "versions": dict(tool_versions()),
         "source": _source(),
     }
     text = json.dumps(content, sort_keys=True, default=_by_content)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _library_of(source: Source, name: str) -> list[str | None]:
+    """Returns what a library's model is made from: versions, also of libraries below it, and a folder's content."""
+    path = Path(name.partition(":")[2])
+    versions = [installed_version(package) for package in source_packages()]
+    return [source.package, *versions, measure_files(path)[0] if path.is_dir() else None]
 
 
 def find(folder: Path, key: str, work: Path, checkpoint: Path | None) -> "list[ExportReport] | None":
@@ -85,8 +99,11 @@ def find(folder: Path, key: str, work: Path, checkpoint: Path | None) -> "list[E
         for item in work.iterdir():
             shutil.rmtree(item) if item.is_dir() else item.unlink()
         return None
-    path = str(checkpoint) if checkpoint else None
-    return [replace(report, cached=True, weights=replace(report.weights, path=path)) for report in reports]
+    return [replace(report, cached=True, weights=_moved(report.weights, checkpoint)) for report in reports]
+
+
+def _moved(weights: WeightsOrigin, checkpoint: Path | None) -> WeightsOrigin:
+    return replace(weights, path=str(checkpoint)) if checkpoint else weights
 
 
 def keep(folder: Path, key: str, reports: Sequence[ExportReport], work: Path) -> None:

@@ -213,7 +213,12 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
         accuracy=accuracy,
         seconds=clock.seconds,
         tool_versions=tool_versions(),
-        warnings=(*warnings, *artifact.warnings, *_warn_of_loss(parity, plan, trained=model.weights.trained)),
+        warnings=(
+            *model.notes,
+            *warnings,
+            *artifact.warnings,
+            *_warn_of_loss(parity, plan, trained=model.weights.trained),
+        ),
     )
 
 

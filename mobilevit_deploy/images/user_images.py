@@ -19,7 +19,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 # Of the content, whatever the name: Pillow knows formats that run other programs, such as PostScript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # The families' evaluation at 224 px resizes the short side to 256 and crops the centre.
-RESIZE_FOR_CROP = 256 / 224
+CROP = 224 / 256
 WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
 LARGEST_ARRAY = 4 * 2**30  # bytes, uncompressed; a small .npz may claim to hold more than the memory does
 LARGEST_IMAGE = 100_000_000  # pixels; more is a decompression bomb, or nothing that a phone took
@@ -136,24 +136,31 @@ def _open(file: Path, size: tuple[int, int, int], preparation: Preprocessing) ->
 
 
 def _resize(image: Image.Image, size: Sequence[int], preparation: Preprocessing) -> Image.Image:
-    """Resizes the short side and crops the centre, or from 384 px on warps, as the families' own evaluation does."""
+    """Resizes, to the image's own shape or not, and crops the centre, as the model's own evaluation does.
+
+    Where a card does not say how much is kept, it is a family's: its authors crop below 384 px, and warp from there on.
+    """
     height, width = size
-    kernel = Image.Resampling.BICUBIC if preparation.interpolation == "bicubic" else Image.Resampling.BILINEAR
-    if min(height, width) >= WARP_FROM:
-        return image.resize((width, height), kernel)
-    scale = RESIZE_FOR_CROP * max(height / image.height, width / image.width)
-    larger = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    kernel = Image.Resampling[preparation.interpolation.upper()]
+    crop, warp = preparation.crop, preparation.warp
+    if crop is None:
+        crop, warp = (1.0, True) if min(height, width) >= WARP_FROM else (CROP, False)
+    across, down = width / image.width, height / image.height
+    if not warp:
+        across = down = max(across, down)
+    larger = (max(width, round(image.width * across / crop)), max(height, round(image.height * down / crop)))
     image = image.resize(larger, kernel)
     left, top = round((larger[0] - width) / 2), round((larger[1] - height) / 2)
     return image.crop((left, top, left + width, top + height))
 
 
 def _normalise(pixels: npt.NDArray[np.uint8], preparation: Preprocessing) -> Floats:
-    """Returns (..., C, H, W) pixels of 0 to 255 as float32, normalised."""
+    """Returns (..., C, H, W) pixels of 0 to 255, RGB or gray, as float32, normalised, in the model's own order."""
     count = pixels.shape[-3]
     mean = np.array(preparation.mean[:count], dtype=np.float64).reshape(-1, 1, 1)
     std = np.array(preparation.std[:count], dtype=np.float64).reshape(-1, 1, 1)
-    return ((pixels / 255 - mean) / std).astype(np.float32)
+    normalised: Floats = ((pixels / 255 - mean) / std).astype(np.float32)
+    return normalised[..., ::-1, :, :].copy() if preparation.color == "BGR" and count == 3 else normalised
 
 
 def _known(preprocessing: Preprocessing | None, what: str) -> Preprocessing:

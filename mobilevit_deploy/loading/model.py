@@ -1,12 +1,13 @@
 """From a MODEL argument to an ``nn.Module`` with weights that are accounted for.
 
 A MODEL is a card of the catalog, a function of the user's own (``file.py:function``, ``package.module:function``), or a
-name that a source of models knows which another package adds (``source:name``).
+name that a source of models knows (``timm:mobilevit_s``), see ``source``.
 """
 
 import importlib
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -14,10 +15,12 @@ import torch
 from torch import nn
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.model_card import ModelCard, Preprocessing, Task
+from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, fit_weights
+from mobilevit_deploy.loading.plain_module import TensorOutputs, unwrap
+from mobilevit_deploy.loading.source import FromLibrary, digest_of
 from mobilevit_deploy.loading.user_code import SEED, build_from_code
 
 DEFAULT_SIZE = 224
@@ -27,7 +30,8 @@ DEFAULT_SIZE = 224
 class ModelRequest:
     """What a user asked for; ``None`` leaves the choice to the card or the checkpoint.
 
-    ``size`` is (height, width) or (channels, height, width), in pixels.
+    ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
+    or of a library's model; ``pretrained`` takes the library's own weights, which may download them.
     """
 
     name: str
@@ -38,22 +42,32 @@ class ModelRequest:
     size: tuple[int, ...] | None = None
     batch: int = 1
     require_trained: bool = False
+    pretrained: bool = False
+    arguments: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WeightsOrigin:
-    """Where the weights came from; ``trained`` only when a checkpoint was given."""
+    """Where the weights came from; ``trained`` only when a checkpoint was given, or a library gave its own.
+
+    ``library`` tells which ones those are; then ``sha256`` is of the state dict, and ``path`` of the folder, if any.
+    """
 
     trained: bool
     path: str | None = None
     sha256: str | None = None
     key: str | None = None
     not_loaded: tuple[str, ...] = ()
+    library: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W)."""
+    """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W).
+
+    ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
+    and ``outputs`` leaves out what of the outputs is no tensor.
+    """
 
     name: str
     task: Task
@@ -61,52 +75,95 @@ class LoadedModel:
     input_shape: tuple[int, int, int, int]
     weights: WeightsOrigin
     card: ModelCard | None
+    library: LibraryCard | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    outputs: TensorOutputs | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Returns what of the model's outputs is left out, after it was run."""
+        left_out = self.outputs.left_out if self.outputs else ()
+        return (f"left out of the outputs: {'; '.join(left_out)}",) if left_out else ()
 
     @property
     def preprocessing(self) -> Preprocessing | None:
         """Returns the card's preprocessing; a model of the user's own has none that mvd knows."""
-        return self.card.family.preprocessing if self.card else None
+        if self.card:
+            return self.card.family.preprocessing
+        return self.library.preprocessing if self.library else None
 
 
 def load_model(request: ModelRequest) -> LoadedModel:
-    """Builds a model, from the catalog or from the user's own code, and loads its checkpoint.
+    """Builds a model, from the catalog, a library or the user's own code, and loads its checkpoint.
 
     Raises:
         CatalogError: no such model or task, or a size that it cannot take.
         CheckpointError: see ``read_checkpoint`` and ``fit_weights``.
-        ModelCodeError: the user's code failed.
+        ModelCodeError: the user's code, or a library's, failed.
         UsageError: options that do not go with this model, or --require-trained without a checkpoint.
     """
-    own_code = catalog.is_own_code(request.name)
-    card = None if own_code else catalog.model(request.name)
-    if request.weights != "auto" and request.checkpoint is None:
-        raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
-    if card and request.task not in card.family.tasks:
-        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
-    shape = _input_shape(request, card)
-    if request.require_trained and request.checkpoint is None:
-        raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
-    if own_code and request.num_classes is not None:
-        raise UsageError("--num-classes is for the catalog's models", f"set it in {request.name}")
+    card = None if catalog.is_own_code(request.name) else catalog.model(request.name)
+    _check_options(request, card)
+    if card:
+        shape = _input_shape(request, card)
     checkpoint = read_checkpoint(request.checkpoint, request.weights) if request.checkpoint else None
-    module = _from_catalog(card, request, checkpoint) if card else build_from_code(request.name)
-    module = module.float().cpu().eval()
-    not_loaded: tuple[str, ...] = ()
+    built = _from_catalog(card, request, checkpoint) if card else _from_code(request)
+    library = built if isinstance(built, FromLibrary) else None
+    module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
+    if not card:
+        shape = _input_shape(request, library.card if library else None)
+    weights = WeightsOrigin(trained=False)
     if checkpoint:
-        not_loaded = _fit(module, card, request, checkpoint)
+        takes = (library and library.takes_checkpoint) or module
+        weights = _origin(checkpoint, _fit(takes, card, request, checkpoint))
+    elif library and library.weights:
+        weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
+    if request.require_trained and not weights.trained:
+        raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
     return LoadedModel(
         name=catalog.artifact_name(request.name),
         task=request.task,
         module=module,
         input_shape=shape,
-        weights=_origin(checkpoint, not_loaded),
+        weights=weights,
         card=card,
+        library=library.card if library else None,
+        arguments=request.arguments,
+        outputs=None if card else TensorOutputs.of(module),
     )
 
 
-def _origin(checkpoint: Checkpoint | None, not_loaded: tuple[str, ...]) -> WeightsOrigin:
-    if checkpoint is None:
-        return WeightsOrigin(trained=False)
+def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
+    if request.weights != "auto" and request.checkpoint is None:
+        raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
+    if request.pretrained and request.checkpoint:
+        raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
+    if card is None:
+        return
+    if request.task not in card.family.tasks:
+        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
+    if request.pretrained:
+        raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
+    if request.arguments:
+        names = ", ".join(request.arguments)
+        raise UsageError(f"--model-arg {names}, but {card.name} is described by its card", "leave it out")
+    if request.require_trained and request.checkpoint is None:  # before anything is built
+        raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+
+
+def _from_code(request: ModelRequest) -> nn.Module | FromLibrary:
+    arguments = dict(request.arguments)
+    if request.num_classes is not None:
+        arguments["num_classes"] = request.num_classes
+    pretrained = True if request.pretrained else False if request.checkpoint else None
+    built = build_from_code(request.name, arguments, pretrained=pretrained)
+    if request.pretrained and isinstance(built, nn.Module):  # of a source that another package adds
+        library, _, name = request.name.partition(":")
+        return FromLibrary(built, LibraryCard(library=library), weights=f"{library}, {name}")
+    return built
+
+
+def _origin(checkpoint: Checkpoint, not_loaded: tuple[str, ...]) -> WeightsOrigin:
     return WeightsOrigin(
         trained=True,
         path=str(checkpoint.path),
@@ -116,11 +173,15 @@ def _origin(checkpoint: Checkpoint | None, not_loaded: tuple[str, ...]) -> Weigh
     )
 
 
-def _input_shape(request: ModelRequest, card: ModelCard | None) -> tuple[int, int, int, int]:
-    default = card.family.input.default_size if card else DEFAULT_SIZE
-    size = request.size or (default, default)
-    channels, height, width = size if len(size) == 3 else (3, *size)
-    if card:
+def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) -> tuple[int, int, int, int]:
+    size: tuple[int, ...]
+    if isinstance(card, ModelCard):
+        default = (3, card.family.input.default_size, card.family.input.default_size)
+    else:
+        default = (card and card.input_size) or (3, DEFAULT_SIZE, DEFAULT_SIZE)
+    size = request.size or default
+    channels, height, width = size if len(size) == 3 else (default[0], *size)
+    if isinstance(card, ModelCard):
         if channels != 3:
             raise CatalogError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
         card.family.input.check(card.name, request.task, height, width)

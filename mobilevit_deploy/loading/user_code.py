@@ -1,12 +1,12 @@
-"""Models from code of the user's own, and from sources that other packages add: it is run, by design."""
+"""Models from code of the user's own, and from sources by name: it is run, by design."""
 
 import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -14,38 +14,67 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mobilevit_deploy.errors import ModelCodeError
-from mobilevit_deploy.system import plugins
+from mobilevit_deploy.errors import ModelCodeError, MvdError, UsageError
+from mobilevit_deploy.loading.source import FromLibrary, Source, check_arguments, find_source, offline, takes
 
 SEED = 0  # of random weights, so that two exports of a model have the same
 
 
-def build_from_code(reference: str) -> nn.Module:
+def build_from_code(
+    reference: str, arguments: Mapping[str, object] | None = None, *, pretrained: bool | None = None
+) -> nn.Module | FromLibrary:
     """Returns the model of ``file.py:function``, ``package.module:function`` or ``source:name``, in training mode.
+
+    Args:
+        reference: the MODEL argument.
+        arguments: of the function, by name; none that the user did not ask for.
+        pretrained: whether a source gives the weights that it knows, which may download them; False where a checkpoint
+            follows.
 
     Raises:
         ModelCodeError: the code cannot be imported, fails, or returns something else.
-        MvdError: a source that another package adds cannot be imported.
+        UsageError: the function takes no such argument.
+        MvdError: a source, or the library behind it, cannot be imported, or does not know the name.
     """
-    place, _, function = reference.rpartition(":")
-    source = plugins.plugins(plugins.MODELS).get(place)
-    builder = partial(plugins.load(source), function) if source else _find_builder(_import(place), place, function)
-    with torch.random.fork_rng(devices=[]):
+    given = dict(arguments or {})
+    source = find_source(reference)
+    if source:
+        builder = source.build
+        if pretrained or (pretrained is False and takes(builder, "pretrained")):
+            given["pretrained"] = pretrained
+    elif pretrained:
+        raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
+    else:
+        place, _, function = reference.rpartition(":")
+        builder = _find_builder(_import(place), place, function)
+    check_arguments(builder, reference, given)
+    with torch.random.fork_rng(devices=[]), offline() if source and not pretrained else nullcontext():
         torch.manual_seed(SEED)
         try:
-            module = builder()
+            built = builder(**given)
+        except MvdError:
+            raise
         except (Exception, SystemExit) as error:
             raise ModelCodeError(
                 f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
-                f"{source.value} is given {function!r} and must return an nn.Module"
-                if source
-                else "it is called without arguments and must return an nn.Module",
+                _tell_call(source, reference, given),
             ) from error
+    module = built.module if isinstance(built, FromLibrary) else built
     if not isinstance(module, nn.Module):
         raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
     if any(tensor.is_meta for tensor in module.state_dict().values()):
         raise ModelCodeError(f"{reference} returned a module without values (meta tensors)", "build it on the CPU")
-    return module
+    return cast("nn.Module | FromLibrary", built)
+
+
+def _tell_call(source: Source | None, reference: str, given: Mapping[str, object]) -> str:
+    """Returns how the function was called, for a message."""
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    if source:
+        name = repr(reference.partition(":")[2])
+        return f"{source.home} is given {', '.join(filter(None, [name, arguments]))} and must return an nn.Module"
+    called = f"with {arguments}" if arguments else "without arguments"
+    return f"it is called {called} and must return an nn.Module; --model-arg KEY=VALUE gives others"
 
 
 def _import(place: str) -> ModuleType:
@@ -76,10 +105,10 @@ def _import(place: str) -> ModuleType:
     return module
 
 
-def _find_builder(module: ModuleType, place: str, function: str) -> Callable[[], Any]:
+def _find_builder(module: ModuleType, place: str, function: str) -> Callable[..., Any]:
     builder = getattr(module, function, None)
     if callable(builder):
-        return cast("Callable[[], Any]", builder)
+        return cast("Callable[..., Any]", builder)
     own = [
         name
         for name, value in vars(module).items()

@@ -1,13 +1,14 @@
 """Finding the model, the weights and the recipe that an artifact on disk was exported with."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
 from mobilevit_deploy.loading.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
-from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
@@ -36,6 +37,8 @@ def model_request(
     model: str | None,
     checkpoint: Path | None,
     weights: WeightsChoice | None,
+    pretrained: bool = False,
+    arguments: Mapping[str, object] | None = None,
 ) -> tuple[ModelRequest, list[str]]:
     """Returns what to load as the reference, and warnings for the user.
 
@@ -45,6 +48,8 @@ def model_request(
         model: as given; None takes the card that the artifact names.
         checkpoint: as given; None looks for the one that the artifact names.
         weights: as given; None takes what the artifact took.
+        pretrained: whether a library gives its own weights; as given, for that may download them.
+        arguments: of the model, as given.
 
     Raises:
         ArtifactError: nobody says which model it is.
@@ -54,7 +59,7 @@ def model_request(
     name = model or _named_model(file, noted)
     if noted and catalog.artifact_name(name) != noted.model:
         warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
-    if checkpoint is None and noted and noted.trained:
+    if checkpoint is None and noted and noted.trained and not noted.pretrained and not pretrained:
         checkpoint = _find_checkpoint(file, noted)
     elif checkpoint and noted and noted.weights_sha256 not in (None, _sha256_if_there(checkpoint)):
         warnings.append(
@@ -72,8 +77,20 @@ def model_request(
         num_classes=classes,
         size=tuple(size),
         batch=batch,
+        pretrained=pretrained,
+        arguments=arguments or {},
     )
     return request, warnings
+
+
+def check_library_weights(file: FileDescription, noted: Provenance | None, model: LoadedModel) -> list[str]:
+    """Returns warnings about weights of a library; raises CheckpointError where the file has them and the model not."""
+    if noted is None or not noted.pretrained or model.weights.sha256 == noted.weights_sha256:
+        return []
+    made_of = f"{file.path.name} was made from the weights of {noted.weights[:80]}"
+    if not model.weights.trained:
+        raise CheckpointError(f"{made_of}, and {model.name} has random ones here", "add --pretrained")
+    return [f"{made_of} (SHA-256 {str(noted.weights_sha256)[:12]}...), and is compared with other ones"]
 
 
 def _named_model(file: FileDescription, noted: Provenance | None) -> str:
@@ -83,9 +100,13 @@ def _named_model(file: FileDescription, noted: Provenance | None) -> str:
             "add --model NAME or --model path/to/file.py:function, and --checkpoint FILE",
         )
     if noted.own_code or noted.model not in catalog.models():
+        what, hint = "code of your own", "add --model path/to/file.py:function"
+        if noted.library:
+            what = f"a model of {noted.library[:80]}"
+            hint = "add --model as in the export, such as --model timm:NAME, with its --model-arg and --pretrained"
         raise ArtifactError(
-            f"{file.path.name} was made from code of your own ({noted.model}), and mvd runs no code that a file names",
-            "add --model path/to/file.py:function",
+            f"{file.path.name} was made from {what} ({noted.model}), and mvd runs no code that a file names",
+            hint,
         )
     return noted.model
 

@@ -25,6 +25,7 @@ from mobilevit_deploy.rewrites.proof import describe
 from mobilevit_deploy.rewrites.rewrite import RewriteResult, TakenBack, rewrite_graph
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.targets.app_options import (
+    CARD_LABELS,
     AppInterface,
     AppOptions,
     Compression,
@@ -151,7 +152,7 @@ def plan_target(request: TargetRequest) -> Plan:
     compression = choose_compression(recipe, precision, app.prune, floor)
     if compression:
         check_installed(compression)
-    labels = read_labels(app.labels) if app.labels else None
+    labels = read_labels(app.labels) if app.labels and str(app.labels) != CARD_LABELS else None
     return Plan(
         recipe,
         precision,
@@ -242,7 +243,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         warnings += (
             f"the model writes to its state ({state}); an exported graph keeps none from one image to the next",
         )
-    app = AppInterface(_image_input(plan, prepared), plan.labels, find_modules(graph, plan.app.keep_fp32))
+    app = AppInterface(_image_input(plan, prepared), _labels(plan, prepared), find_modules(graph, plan.app.keep_fp32))
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:
         bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
@@ -290,9 +291,10 @@ def _warn_of_faults(result: RewriteResult) -> Iterator[str]:
 def check_app(plan: Plan, prepared: Prepared) -> None:
     """Raises UsageError for app options that this model cannot have; before anything is rewritten or converted."""
     _image_input(plan, prepared)
-    if plan.labels and plan.app.labels:
+    labels = _labels(plan, prepared)
+    if labels and plan.app.labels:
         shapes = [output.shape for output in prepared.captured.outputs]
-        check_labels(plan.labels, plan.app.labels, prepared.model.task, shapes)
+        check_labels(labels, plan.app.labels, prepared.model.task, shapes)
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
     default = prepared.model.input_shape[2:]
     for size in plan.app.sizes:
@@ -302,9 +304,22 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
 
 
 def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
-    card = prepared.model.preprocessing
-    mean, std = (card.mean, card.std) if card else (None, None)
-    return choose_image_input(plan.app, prepared.model.input_shape, mean, std) if plan.app.image_input else None
+    if not plan.app.image_input:
+        return None
+    return choose_image_input(plan.app, prepared.model.input_shape, prepared.model.preprocessing)
+
+
+def _labels(plan: Plan, prepared: Prepared) -> tuple[str, ...] | None:
+    """Returns the classes' names, from the user's file or from the library's card; raises UsageError for none there."""
+    if plan.app.labels is None or plan.labels:
+        return plan.labels
+    library = prepared.model.library
+    if library is None or not library.classes:
+        raise UsageError(
+            f"--labels {CARD_LABELS}, but nobody named the classes of {prepared.model.name}",
+            "give --labels FILE, one class a line",
+        )
+    return library.classes
 
 
 def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:

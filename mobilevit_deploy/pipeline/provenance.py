@@ -44,9 +44,11 @@ class Provenance(BaseModel):
     Attributes:
         model: name of the card, or of the user's own function.
         own_code: the model is no card's, so its code has to be named again.
-        weights: file name of the checkpoint.
-        weights_sha256: of that file; None when untrained.
+        weights: file name of the checkpoint, or which ones of a library.
+        weights_sha256: of that file, or of the state dict that the library gave; None when untrained.
         weights_key: the entry of it that the weights were taken from.
+        library: that built the model, and its version; None for another one.
+        pretrained: the weights are that library's own.
         recipe: by name.
         target_version: the opset, or the iOS floor; None for a target without versions.
         rewritten: False for ``--no-rewrite``.
@@ -67,6 +69,8 @@ class Provenance(BaseModel):
     weights: str
     weights_sha256: str | None = None
     weights_key: str | None = None
+    library: str | None = None
+    pretrained: bool = False
     recipe: str
     target_version: int | None = None
     precision: Precision
@@ -88,6 +92,7 @@ STRUCTURED = (
     "rewritten",
     "own_code",
     "trained",
+    "pretrained",
     "target_version",
     "allow_precision_loss",
 )  # JSON; the rest is plain text
@@ -125,9 +130,12 @@ def describe(
         "own_code": model.card is None,
         "task": model.task,
         "trained": weights.trained,
-        "weights": Path(weights.path).name if weights.path else "no checkpoint given",
+        "weights": weights.library or (Path(weights.path).name if weights.path else "no checkpoint given"),
         "weights_sha256": weights.sha256,
         "weights_key": weights.key,
+        "library": model.library.library if model.library else None,
+        "pretrained": True if weights.library else None,
+        "model_arguments": dict(model.arguments) or None,
         "recipe": recipe.name,
         "target_version": version,
         "precision": precision,
@@ -146,9 +154,10 @@ def describe(
         entries["calibration"] = {"source": name, "images": len(calibration.images)}
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
+    if model.preprocessing:
+        layout = f"NCHW, {model.preprocessing.color}, values in [0, 1], then (value - mean) / std"
+        entries["preprocessing"] = {"layout": layout, **model.preprocessing.model_dump(exclude_defaults=True)}
     if family:
-        layout = "NCHW, RGB, values in [0, 1], then (value - mean) / std"
-        entries["preprocessing"] = {"layout": layout, **family.preprocessing.model_dump()}
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction
     return {f"{PREFIX}{key}": _to_text(value) for key, value in entries.items() if value not in (None, "")}

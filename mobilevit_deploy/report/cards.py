@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mobilevit_deploy.catalog.model_card import InputRule, ModelCard
 
 
-def models_table(cards: Sequence[ModelCard]) -> RenderableType:
-    """Returns the catalog."""
+def models_table(cards: Sequence[ModelCard], sources: Sequence[str]) -> RenderableType:
+    """Returns the catalog, and what else a MODEL may be."""
     numbers = ("parameters", "MACs")
     table = make_table("model", *numbers, "published top-1", "tasks", numbers=numbers)
     for card in cards:
@@ -28,9 +28,10 @@ def models_table(cards: Sequence[ModelCard]) -> RenderableType:
             ", ".join(card.family.tasks),
         )
     reconstructions = [card.name for card in cards if card.family.reconstruction]
-    if not reconstructions:
-        return table
-    return Group(table, Text(f"{' and '.join(reconstructions)}: reconstruction from the paper, not the authors' code"))
+    lines = [f"{' and '.join(reconstructions)}: reconstruction from the paper, not the authors' code"]
+    others = ", ".join(f"{source}:{'FOLDER' if source == 'hf' else 'NAME'}" for source in sources)
+    lines = [*(lines if reconstructions else []), f"also: {others}, path/to/file.py:function"]
+    return Group(table, *map(Text, lines))
 
 
 def _published(card: ModelCard, between: str = ", ") -> str:

@@ -57,7 +57,8 @@ def _weights_line(report: ExportReport) -> RenderableType:
     shape = "x".join(map(str, report.input.shape))
     head = f"{report.model}{kind}, {report.task}, input {shape}, "
     if weights.trained:
-        return Text(f"{head}weights: {weights.path}{f', {weights.key}' if weights.key else ''}")
+        origin = weights.library or f"{weights.path}{f', {weights.key}' if weights.key else ''}"
+        return Text(f"{head}weights: {origin}")
     return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE)", style="yellow")
 
 

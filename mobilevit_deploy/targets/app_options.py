@@ -14,6 +14,7 @@ from mobilevit_deploy.graph.graph import Graph, module_path
 from mobilevit_deploy.system.text_files import read_limited
 
 Channels = Literal["rgb", "bgr"]
+CARD_LABELS = "card"  # what --labels takes in place of a file: the names that a library has for its model's classes
 
 LARGEST_LABELS_FILE = 4 * 2**20  # bytes; ImageNet-21K's names, with all their synonyms, take one
 
@@ -27,7 +28,7 @@ class AppOptions:
         channels: the order of the channels that the model was trained on.
         mean: per channel, of values in [0, 1], in the model's order; None leaves it to the model's card.
         std: likewise.
-        labels: a text file, one class a line.
+        labels: a text file, one class a line; or the word for a library's own names.
         keep_fp32: patterns of module paths that stay in float32.
         prune: share of the weights to set to zero.
         sizes: other image sizes, (height, width), that the package takes as well.
@@ -122,16 +123,13 @@ class Compression:
     prune: float | None
 
 
-def choose_image_input(
-    options: AppOptions, shape: Sequence[int], card_mean: Sequence[float] | None, card_std: Sequence[float] | None
-) -> ImageInput:
+def choose_image_input(options: AppOptions, shape: Sequence[int], card: Preprocessing | None) -> ImageInput:
     """Makes every choice about an image input.
 
     Args:
         options: as the user gave them.
         shape: of the model's input, (B, C, H, W).
-        card_mean: the card's, in the order RGB; None for a model without a card.
-        card_std: likewise.
+        card: the card's, with mean and std in the order RGB; None for a model without a card.
 
     Raises:
         UsageError: an input that is no single image, or a mean and std that are unknown or of another length.
@@ -143,16 +141,16 @@ def choose_image_input(
         raise UsageError(f"--image-input for {count} channels", "an image has 3 channels, or 1 for gray")
     if count == 1 and options.channels:
         raise UsageError("--color for a gray image", "leave it out")
-    bgr = options.channels == "bgr"
+    bgr = (options.channels or (card.color.lower() if card else "rgb")) == "bgr"
     mean, std = options.mean, options.std
     if mean is None or std is None:
-        if card_mean is None or card_std is None:
+        if card is None:
             raise UsageError(
                 "--image-input, but nobody said how this model's images are normalised",
                 "add --mean and --std as in training, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
             )
         step = -1 if bgr else 1
-        mean, std = tuple(card_mean)[::step], tuple(card_std)[::step]
+        mean, std = card.mean[::step], card.std[::step]
     if not len(mean) == len(std) == count:
         raise UsageError(f"--mean has {len(mean)} values and --std {len(std)}, the image {count} channels")
     return ImageInput("GRAYSCALE" if count == 1 else "BGR" if bgr else "RGB", tuple(mean), tuple(std))

@@ -23,6 +23,7 @@ def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
         "sha256": weights.sha256,
         "key": weights.key,
         "not_loaded": list(weights.not_loaded),
+        "library": weights.library,
     }
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.checkpoint import WeightsChoice
 from mobilevit_deploy.loading.model import LoadedModel, WeightsOrigin, load_model
 from mobilevit_deploy.pipeline import provenance
-from mobilevit_deploy.pipeline.origin import find_recipe, model_request
+from mobilevit_deploy.pipeline.origin import check_library_weights, find_recipe, model_request
 from mobilevit_deploy.pipeline.prepare import structured_images
 from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again, reconstruct
@@ -63,6 +63,8 @@ class VerifyRequest:
         model: of the catalog, or ``file.py:function``.
         checkpoint: with the weights.
         weights: of that checkpoint.
+        pretrained: take the library's own weights, which may download them.
+        arguments: of the model, by name.
         recipe: whose tolerances hold.
         images: the user's own, at most ``largest_count`` of them, see ``read_images``.
         tight: hold the file to float32's tolerance, by converting the model again.
@@ -73,6 +75,8 @@ class VerifyRequest:
     model: str | None = None
     checkpoint: Path | None = None
     weights: WeightsChoice | None = None
+    pretrained: bool = False
+    arguments: Mapping[str, object] = field(default_factory=dict)
     recipe: str | None = None
     images: Path | None = None
     largest_count: int | None = None
@@ -125,9 +129,16 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     recipe = find_recipe(file, noted, request.recipe)
     progress(f"loading {request.model or (noted.model if noted else 'the model')}")
     wanted, warnings = model_request(
-        file, noted, model=request.model, checkpoint=request.checkpoint, weights=request.weights
+        file,
+        noted,
+        model=request.model,
+        checkpoint=request.checkpoint,
+        weights=request.weights,
+        pretrained=request.pretrained,
+        arguments=request.arguments,
     )
     model = load_model(wanted)
+    warnings += check_library_weights(file, noted, model)
     borders = _borders(file, noted)
     precision = noted.precision if noted else "fp16" if file.half else "fp32"
     _check_app(file, noted)

@@ -54,7 +54,9 @@ def test_json_is_one_document_and_the_report_on_disk_is_the_same(mvd: Mvd) -> No
         "schema", "model", "task", "weights", "input", "outputs", "target", "precision", "path", "sha256", "bytes",
         "ops", "ops_before", "rewrites", "parity", "seconds", "tool_versions",
     } <= set(report)  # fmt: skip
-    assert report["weights"] == {"trained": False, "path": None, "sha256": None, "key": None, "not_loaded": []}
+    assert report["weights"] == {
+        "trained": False, "path": None, "sha256": None, "key": None, "not_loaded": [], "library": None,
+    }  # fmt: skip
     assert {"name", "applied", "refused", "max_abs_difference"} <= set(report["rewrites"][0])
     leg = report["parity"]["legs"][0]
     assert {

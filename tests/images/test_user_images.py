@@ -53,6 +53,28 @@ def test_short_side_is_resized_and_the_centre_cropped() -> None:
     assert warped[:, -1].min() == 255
 
 
+def test_a_card_says_what_is_kept_and_in_which_order(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 64:] = 255
+    half = CARD.model_copy(update={"crop": 0.5, "interpolation": "nearest"})
+    # Of 64 rows half are kept, so at 32 px nothing is resized, and of 128 columns the middle 32 remain.
+    np.testing.assert_array_equal(user_images._resize(Image.fromarray(pixels), (32, 32), half), pixels[16:48, 48:80])
+    whole = np.asarray(user_images._resize(Image.fromarray(pixels), (32, 32), half.model_copy(update={"crop": 1.0})))
+    np.testing.assert_array_equal(whole, pixels[::2, 32:96:2])
+    warped = half.model_copy(update={"crop": 1.0, "warp": True})
+    squeezed = np.asarray(user_images._resize(Image.fromarray(pixels), (32, 32), warped))
+    np.testing.assert_array_equal(squeezed[0, :, 0], [0] * 16 + [255] * 16)
+    large = half.model_copy(update={"crop": 1.0})  # above 384 px, where a family warps, it is still not warped
+    assert np.asarray(user_images._resize(Image.fromarray(pixels), (400, 400), large))[0, 0, 0] == 0
+    save(tmp_path / "a.png", (255, 0, 51))
+    bgr = CARD.model_copy(update={"color": "BGR", "crop": 1.0})
+    found = read_images(tmp_path, SIZE, bgr).images[0, :, 16, 16]
+    expected = ((np.array([1, 0, 0.2]) - np.array(CARD.mean)) / np.array(CARD.std))[::-1]  # mean and std are of RGB
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    gray = read_images(tmp_path, (1, 32, 32), bgr).images
+    assert gray.shape == (1, 1, 32, 32)
+
+
 def test_orientation_of_a_phones_picture(tmp_path: Path) -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:32] = 255  # the upper half as stored

@@ -163,8 +163,8 @@ def test_code_that_does_not_work(reference: str, message: str) -> None:
         load_model(ModelRequest(reference))
 
 
-def test_classes_are_not_for_code_of_the_users_own() -> None:
-    with pytest.raises(UsageError, match="--num-classes is for the catalog's models"):
+def test_classes_are_for_code_that_takes_them() -> None:
+    with pytest.raises(UsageError, match=r"--num-classes, but .*:build takes no num_classes"):
         load_model(ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", num_classes=3))
 
 

@@ -1,0 +1,96 @@
+"""From what code returns to a plain module: wrappers taken off, and outputs that are tensors only."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+# What a graph has no output for, and no app misses.
+LEFT_OUT = (bool, int, float, str, bytes, type(None))
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """Takes off ``DataParallel`` and ``torch.compile``, of the model and of its parts; neither changes a result.
+
+    Parts keep their names, so that a checkpoint of the model fits as before.
+    """
+    while (inner := _wrapped(module)) is not None:
+        module = inner
+    if isinstance(module, torch.jit.ScriptModule):
+        return module
+    module._compiled_call_impl = None  # what module.compile() sets
+    for name, part in module.named_children():
+        plain = unwrap(part)
+        if plain is not part:
+            setattr(module, name, plain)
+    return module
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner: nn.Module = module.module
+        return inner
+    return module._modules.get("_orig_mod")  # of torch.compile, which importing its class would load
+
+
+class TensorOutputs:
+    """A forward hook that leaves out what is no tensor, and gives the fields of any dataclass as a dictionary.
+
+    Attributes:
+        left_out: what the last run left out, such as ``loss, which is None``.
+    """
+
+    def __init__(self) -> None:
+        self.left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "TensorOutputs":
+        """Adds it to a module and returns it; to one of TorchScript, which has its own types, it adds nothing."""
+        hook = cls()
+        if not isinstance(module, torch.jit.ScriptModule):
+            module.register_forward_hook(hook)
+        return hook
+
+    def __call__(self, _module: nn.Module, _inputs: object, outputs: object) -> object:
+        """Returns the tensors with their names; None, which changes nothing, where there is nothing to leave out."""
+        leaves = pytree.tree_leaves(outputs)
+        if all(isinstance(leaf, Tensor) for leaf in leaves):
+            return None
+        left_out: list[str] = []
+        kept = _tensors(outputs, "", left_out)
+        if not pytree.tree_leaves(kept):  # no tensor at all is for capturing to say
+            return None
+        self.left_out = tuple(left_out)
+        return kept
+
+
+def _tensors(value: object, path: str, left_out: list[str]) -> Any:
+    """Returns nested tuples and dictionaries of tensors, and of what nobody knows, which capturing refuses."""
+    if isinstance(value, LEFT_OUT):
+        left_out.append(f"{path or 'the output'}, which is {value if value is None else type(value).__name__}")
+        return ()
+    named = dict(_fields(value))
+    if named:
+        kept = {key: _tensors(item, f"{path}.{key}" if path else key, left_out) for key, item in named.items()}
+        return {key: item for key, item in kept.items() if not _is_empty(item)}
+    if isinstance(value, list | tuple):
+        items = [_tensors(item, f"{path}[{i}]" if path else f"output {i}", left_out) for i, item in enumerate(value)]
+        return tuple(item for item in items if not _is_empty(item))
+    return value
+
+
+def _fields(value: object) -> Iterator[tuple[str, object]]:
+    """Yields what a dictionary, a named tuple or a dataclass holds, with its names."""
+    if isinstance(value, Mapping):
+        yield from ((str(key), item) for key, item in value.items())
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        yield from zip(value._fields, value, strict=True)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, tuple | dict) and not value
