@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import FakeQuantizeBase
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -19,6 +20,7 @@ from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.plain import plain_graph
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
 from mobilevit_deploy.graph.strides import on_any_strides
+from mobilevit_deploy.graph.torchscript import to_plain_module
 
 INPUT_NAME = "input"
 
@@ -31,7 +33,7 @@ ADVICE = (
         "the line decides or sizes something by the image's values: compute both sides and choose with torch.where, "
         "use a fixed size (torch.topk with a constant k), or take the line out of forward",
     ),
-    (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module and not a TorchScript one"),
+    (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module that the TorchScript one was made from"),
     (r"quantiz|__obj_flatten__", "give the float model: mvd quantises after the export"),
 )
 
@@ -64,15 +66,34 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
     Raises:
         CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced.
     """
+    _refuse_fake_quantization(module)
     outputs = _run_once(module, sample, task)
     try:
         with torch.no_grad(), quiet_torch():
-            program = torch.export.export(module, (sample.clone(),), strict=False)
+            program = _program_of(module, sample)
     except Exception as error:
         reason = f"{_reason(error)}{_where(failing_line(error))}"
         raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
     _check_sizes(program)
+    _check_operations(program)
     return Captured(graph_of(program), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+
+
+def _program_of(module: nn.Module, sample: Tensor) -> ExportedProgram:
+    if isinstance(module, torch.jit.ScriptModule):  # no tracer sees its code
+        module = to_plain_module(module, sample)
+    return torch.export.export(module, (sample.clone(),), strict=False)
+
+
+def _refuse_fake_quantization(module: nn.Module) -> None:
+    """Raises CaptureError for a model of quantisation-aware training: its rounding is another model than float's."""
+    found = [name for name, part in module.named_modules() if isinstance(part, FakeQuantizeBase)]
+    if found:
+        raise CaptureError(
+            f"the model rounds values as int8 would, for quantisation-aware training: {len(found)} modules, the first "
+            f"is {found[0]!r}. mvd writes int8 by ranges that it measures on images, and carries over none of these",
+            "put nn.Identity() in the place of each FakeQuantize before it is returned; mvd quantize makes int8 of it",
+        )
 
 
 def graph_of(program: ExportedProgram) -> Graph:
@@ -98,6 +119,16 @@ def _check_sizes(program: ExportedProgram) -> None:
             raise CaptureError(
                 f"the size of an output depends on the image's values{_where(line)}",
                 "return a fixed number of values, with torch.where or torch.topk with a constant k",
+            )
+
+
+def _check_operations(program: ExportedProgram) -> None:
+    """Raises CaptureError for rounding as in int8 that is written as calls, not as modules."""
+    for node in program.graph.nodes:
+        if "fake_quantize" in str(node.target):
+            raise CaptureError(
+                f"the model rounds values as int8 would{_where(user_line(node.meta.get('stack_trace') or ''))}",
+                "give the float model: mvd quantize makes int8 of it",
             )
 
 

@@ -124,3 +124,17 @@ def test_a_model_that_writes_into_its_input_leaves_the_image_alone() -> None:
     for _ in range(2):
         assert torch.allclose(captured.graph.run(image)[0], expected)
     assert torch.equal(image, torch.ones(1, 3, 8, 8))
+
+
+class FakeQuantized(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fake_quantize_per_tensor_affine(x, 0.1, 0, -128, 127)
+
+
+def test_models_of_quantisation_aware_training_are_refused_with_the_reason() -> None:
+    rounding = torch.ao.quantization.FakeQuantize()  # type: ignore[no-untyped-call]
+    with pytest.raises(CaptureError, match=r"quantisation-aware training: 1 modules, the first is '1'") as caught:
+        capture_model(nn.Sequential(nn.Conv2d(3, 4, 3), rounding), 1, 3, 8, 8)
+    assert "nn.Identity()" in str(caught.value.hint)
+    with pytest.raises(CaptureError, match=r"rounds values as int8 would \(line \d+ of .*test_capture\.py\)"):
+        capture_model(FakeQuantized(), 1, 3, 8, 8)
