@@ -12,7 +12,7 @@ from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.loading.checkpoint import WeightsChoice
-from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.loading.model import Layout, ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
 
@@ -107,6 +107,7 @@ class Check(Part):
         pretrained: take a library's own weights, which it downloads.
         model_args: for the function or library that builds the model, by name.
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
+        layout: of what the model takes, ``nchw`` or ``nhwc``.
         batch: images per run.
         task: logits, or the maps that a detector needs.
         recipe: another than the target's own.
@@ -125,6 +126,7 @@ class Check(Part):
     pretrained: bool = False
     model_args: Mapping[str, Any] = {}
     input_size: tuple[int, ...] | None = None
+    layout: Layout = "nchw"
     batch: int = Field(default=1, ge=1)
     task: Task = "classify"
     recipe: str | None = None
@@ -162,6 +164,7 @@ class Check(Part):
             size=self.input_size,
             pretrained=self.pretrained,
             arguments=self.model_args,
+            layout=self.layout,
             batch=self.batch,
         )
         return ExportRequest(

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Json, ModelArg, NumClasses, TargetName, TaskName, parse_arguments, parse_size
+from mobilevit_deploy.cli.options import (
+    Json,
+    Layout,
+    LayoutName,
+    ModelArg,
+    NumClasses,
+    TargetName,
+    TaskName,
+    parse_arguments,
+    parse_size,
+)
 
 
 def inspect(
@@ -17,6 +27,7 @@ def inspect(
     device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
     input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
+    layout: Layout = LayoutName.NCHW,
     num_classes: NumClasses = None,
     model_arg: ModelArg = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Look at the graph as captured.")] = False,
@@ -41,7 +52,9 @@ def inspect(
 
             default = catalog.device(device).targets if device else installed_targets()
             wanted = [item.value for item in to] if to else default
-            asked = ModelRequest(model, task.value, num_classes=num_classes, size=size, arguments=arguments)
+            asked = ModelRequest(
+                model, task.value, num_classes=num_classes, size=size, arguments=arguments, layout=layout.value
+            )
             request = ExportRequest(asked, tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export
                 inspections = inspect_model(request, progress)

@@ -49,6 +49,13 @@ class PrecisionName(StrEnum):
     W4 = "w4"
 
 
+class LayoutName(StrEnum):
+    """The order of the axes of what a model takes: batch, channels, height, width."""
+
+    NCHW = "nchw"
+    NHWC = "nhwc"
+
+
 class ColorName(StrEnum):
     """The order of the channels that a model was trained on."""
 
@@ -77,6 +84,7 @@ NumClasses = Annotated[int | None, typer.Option(min=1, help="Default: what the c
 InputSize = Annotated[
     str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
 ]
+Layout = Annotated[LayoutName, typer.Option(help="Of what the model takes, and its file.")]
 Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
 Task = Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")]
 Opset = Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")]

@@ -1,12 +1,13 @@
-"""What an app feeds and reads: normalisation in front of a graph, and softmax behind it."""
+"""What an app feeds and reads: normalisation or another order of axes in front of a graph, and softmax behind it."""
 
 from collections.abc import Sequence
 
 import torch
 
-from mobilevit_deploy.graph.graph import Graph, shape
+from mobilevit_deploy.graph.graph import Graph, arguments, is_call, shape
 
 ATEN = torch.ops.aten
+TO_CHANNELS_LAST, TO_CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 
 def normalize_pixels(graph: Graph, mean: Sequence[float], std: Sequence[float]) -> Graph:
@@ -36,6 +37,27 @@ def normalize_pixels(graph: Graph, mean: Sequence[float], std: Sequence[float]) 
         normalised = edited.call(ATEN.sub.Tensor, scaled, offset, like=pixels)
     for reader in readers:
         reader.replace_input_with(pixels, normalised)
+    return edited
+
+
+def take_channels_last(graph: Graph) -> Graph:
+    """Returns a graph whose input is (B, H, W, C); what the graph turned that way itself, it now reads as it comes.
+
+    Args:
+        graph: with one input (B, C, H, W).
+    """
+    edited = graph.copy()
+    image = next(node for node in edited.nodes if node.op == "placeholder")
+    readers = list(image.users)
+    image.meta["val"] = image.meta["val"].permute(TO_CHANNELS_LAST).contiguous()
+    with edited.before(image.next):
+        turned = edited.call(ATEN.permute.default, image, TO_CHANNELS_FIRST, like=image)
+    for reader in readers:
+        if is_call(reader, ATEN.permute) and [axis % 4 for axis in arguments(reader)["dims"]] == TO_CHANNELS_LAST:
+            edited.replace(reader, image)
+        else:
+            reader.replace_input_with(image, turned)
+    edited.remove_unread(turned)
     return edited
 
 

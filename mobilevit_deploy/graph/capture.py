@@ -140,7 +140,8 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
         reason = f"{_reason(error)}{_where(failing_line(error))}"
         raise CaptureError(
             f"the model does not run on an input of shape {tuple(sample.shape)}: {reason}",
-            "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another",
+            "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another, and "
+            "--layout nhwc is for (N, H, W, C)",
         ) from error
     leaves = pytree.tree_flatten_with_path(result)[0]
     if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -19,11 +19,12 @@ from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preproce
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, fit_weights
-from mobilevit_deploy.loading.plain_module import TensorOutputs, unwrap
+from mobilevit_deploy.loading.plain_module import TensorOutputs, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
 from mobilevit_deploy.loading.user_code import SEED, build_from_code
 
 DEFAULT_SIZE = 224
+Layout = Literal["nchw", "nhwc"]  # of what a model takes
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class ModelRequest:
     """What a user asked for; ``None`` leaves the choice to the card or the checkpoint.
 
     ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
-    or of a library's model; ``pretrained`` takes the library's own weights, which may download them.
+    or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is that
+    of the images which the model takes, and its file.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelRequest:
     require_trained: bool = False
     pretrained: bool = False
     arguments: Mapping[str, object] = field(default_factory=dict)
+    layout: Layout = "nchw"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class WeightsOrigin:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W).
+    """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W), also for ``layout`` nhwc.
 
     ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
     and ``outputs`` leaves out what of the outputs is no tensor.
@@ -78,6 +81,7 @@ class LoadedModel:
     library: LibraryCard | None = None
     arguments: Mapping[str, object] = field(default_factory=dict)
     outputs: TensorOutputs | None = None
+    layout: Layout = "nchw"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,6 +116,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
     if not card:
         shape = _input_shape(request, library.card if library else None)
+    if request.layout == "nhwc":
+        take_channels_first(module)
     weights = WeightsOrigin(trained=False)
     if checkpoint:
         takes = (library and library.takes_checkpoint) or module
@@ -130,6 +136,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         library=library.card if library else None,
         arguments=request.arguments,
         outputs=None if card else TensorOutputs.of(module),
+        layout=request.layout,
     )
 
 
@@ -142,6 +149,8 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         return
     if request.task not in card.family.tasks:
         raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
+    if request.layout != "nchw":
+        raise UsageError(f"--layout {request.layout}, but {card.name} takes (N, C, H, W)", "leave it out")
     if request.pretrained:
         raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
     if request.arguments:

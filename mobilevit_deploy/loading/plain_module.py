@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from mobilevit_deploy.errors import UsageError
+
 # What a graph has no output for, and no app misses.
 LEFT_OUT = (bool, int, float, str, bytes, type(None))
 
@@ -33,7 +35,23 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         inner: nn.Module = module.module
         return inner
-    return module._modules.get("_orig_mod")  # of torch.compile, which importing its class would load
+    compiled = getattr(module, "_orig_mod", None)  # of torch.compile, which importing its class would load
+    return compiled if isinstance(compiled, nn.Module) else None
+
+
+def take_channels_first(module: nn.Module) -> None:
+    """Lets a module that takes (N, H, W, C) take (N, C, H, W), as everything here does; its artifact turns it back.
+
+    Raises:
+        UsageError: it is a TorchScript module, whose converter sees no hook.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UsageError("--layout nhwc for a TorchScript module", "give the plain Python module")
+    module.register_forward_pre_hook(_to_channels_last)
+
+
+def _to_channels_last(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (inputs[0].permute(0, 2, 3, 1).contiguous(), *inputs[1:])
 
 
 class TensorOutputs:

@@ -18,6 +18,7 @@ from mobilevit_deploy.pipeline.prepare import (
     ReadyForTarget,
     borders_of,
     choose_quantization,
+    input_of,
     prepare,
     ready_for_target,
     resize_model,
@@ -49,7 +50,7 @@ def _convert_sizes(
 ) -> Artifact:
     with shared_histories():
         if not plan.app.sizes:
-            program = recapture(ready.graph, prepared.example)
+            program = recapture(ready.graph, input_of(ready, prepared)[1])
             return _convert(plan, prepared, ready, program, path, intermediates)
         try:
             program = _flexible_program(plan, prepared, ready)
@@ -67,10 +68,11 @@ def _convert(
     intermediates: Path | None,
     sizes: tuple[tuple[int, int], ...] = (),
 ) -> Artifact:
+    spec, sample = input_of(ready, prepared)
     request = ConversionRequest(
         program=program,
-        sample=prepared.example,
-        input=prepared.captured.input,
+        sample=sample,
+        input=spec,
         outputs=ready.outputs,
         precision=plan.precision,
         version=plan.version,
@@ -78,7 +80,7 @@ def _convert(
         path=path,
         app=ready.app,
         compression=plan.compression,
-        quantization=choose_quantization(plan, prepared),
+        quantization=choose_quantization(plan, prepared, ready),
         sizes=sizes,
         intermediates=intermediates,
     )
@@ -94,7 +96,7 @@ def _metadata(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> dict[str
         ready.results,
         ready.app,
         plan.compression,
-        choose_quantization(plan, prepared),
+        choose_quantization(plan, prepared, ready),
         allow_precision_loss=plan.allow_precision_loss,
     )
 

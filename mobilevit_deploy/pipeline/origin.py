@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
@@ -79,8 +80,25 @@ def model_request(
         batch=batch,
         pretrained=pretrained,
         arguments=arguments or {},
+        layout=noted.layout if noted else "nchw",
     )
     return request, warnings
+
+
+def with_channels_first(file: FileDescription, noted: Provenance | None) -> FileDescription:
+    """Returns a description whose entries are (B, C, H, W), as everything is here that compares."""
+    if not takes_channels_last(file, noted):
+        return file
+    entries = []
+    for entry in file.entries:
+        batch, height, width, channels = entry.shape
+        entries.append(replace(entry, shape=(batch, channels, height, width)))
+    return replace(file, entries=tuple(entries))
+
+
+def takes_channels_last(file: FileDescription, noted: Provenance | None) -> bool:
+    """Tells whether an artifact's array is (B, H, W, C)."""
+    return noted is not None and noted.layout == "nhwc" and not file.image
 
 
 def check_library_weights(file: FileDescription, noted: Provenance | None, model: LoadedModel) -> list[str]:

@@ -12,7 +12,7 @@ from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import UsageError
-from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels
+from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.images import test_images
@@ -117,7 +117,7 @@ class ReadyForTarget:
 
     Attributes:
         rewritten: the graph after the recipe's rewrites.
-        graph: the same with the app's borders, normalisation and softmax.
+        graph: the same with the app's borders, normalisation, softmax, and the order of axes that the model takes.
         app: what an app sees.
         outputs: of ``graph``.
         results: what each rewrite did; None where none was asked for.
@@ -130,6 +130,7 @@ class ReadyForTarget:
     outputs: tuple[TensorSpec, ...]
     results: tuple[RewriteResult, ...] | None = None
     warnings: tuple[str, ...] = ()
+    channels_last: bool = False
 
 
 def plan_target(request: TargetRequest) -> Plan:
@@ -213,14 +214,17 @@ def _read_calibration(
     return divide(found.images, str(path))
 
 
-def choose_quantization(plan: Plan, prepared: Prepared) -> Quantization | None:
+def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> Quantization | None:
     """Returns how the graph becomes int8, by the family's rule or the recipe's; None for another precision."""
     family = prepared.model.card.family if prepared.model.card else None
     rule = (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
     rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
-    return Quantization(rule, prepared.calibration, plan.sensitivity)
+    calibration = prepared.calibration
+    if ready.channels_last:
+        calibration = replace(calibration, images=borders_of(ready).fed(calibration.images))
+    return Quantization(rule, calibration, plan.sensitivity)
 
 
 def structured_images(model: LoadedModel) -> test_images.Images:
@@ -247,10 +251,18 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:
         bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
+    channels_last = takes_channels_last(prepared.model, image=app.image is not None)
+    if channels_last:
+        bordered = take_channels_last(bordered)
     if app.labels:
         bordered = append_softmax(bordered)
         outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
-    return ReadyForTarget(graph, bordered, app, outputs, results, warnings)
+    return ReadyForTarget(graph, bordered, app, outputs, results, warnings, channels_last)
+
+
+def takes_channels_last(model: LoadedModel, *, image: bool) -> bool:
+    """Tells whether an artifact's array is (B, H, W, C); an image has no order of axes that an app sees."""
+    return model.layout == "nhwc" and not image
 
 
 def rewrite_captured(
@@ -296,6 +308,8 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
         shapes = [output.shape for output in prepared.captured.outputs]
         check_labels(labels, plan.app.labels, prepared.model.task, shapes)
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
+    if plan.app.sizes and prepared.model.layout == "nhwc":
+        raise UsageError("--sizes with --layout nhwc", "export each size by itself")
     default = prepared.model.input_shape[2:]
     for size in plan.app.sizes:
         resize_model(prepared.model, size)
@@ -331,4 +345,10 @@ def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
 
 def borders_of(ready: ReadyForTarget) -> Borders:
     """Returns the borders that an app asked for."""
-    return Borders(ready.app.image, ready.app.labels is not None)
+    return Borders(ready.app.image, ready.app.labels is not None, ready.channels_last)
+
+
+def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Tensor]:
+    """Returns the artifact's input, and one batch as it takes it."""
+    batch = borders_of(ready).fed(prepared.example.numpy()) if ready.channels_last else prepared.example.numpy()
+    return replace(prepared.captured.input, shape=batch.shape), torch.from_numpy(batch)

@@ -12,7 +12,7 @@ from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.targets.app_options import AppInterface, Compression
@@ -49,6 +49,7 @@ class Provenance(BaseModel):
         weights_key: the entry of it that the weights were taken from.
         library: that built the model, and its version; None for another one.
         pretrained: the weights are that library's own.
+        layout: of the array that the model takes.
         recipe: by name.
         target_version: the opset, or the iOS floor; None for a target without versions.
         rewritten: False for ``--no-rewrite``.
@@ -71,6 +72,7 @@ class Provenance(BaseModel):
     weights_key: str | None = None
     library: str | None = None
     pretrained: bool = False
+    layout: Layout = "nchw"
     recipe: str
     target_version: int | None = None
     precision: Precision
@@ -135,6 +137,7 @@ def describe(
         "weights_key": weights.key,
         "library": model.library.library if model.library else None,
         "pretrained": True if weights.library else None,
+        "layout": model.layout if model.layout != "nchw" else None,
         "model_arguments": dict(model.arguments) or None,
         "recipe": recipe.name,
         "target_version": version,
@@ -155,7 +158,7 @@ def describe(
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if model.preprocessing:
-        layout = f"NCHW, {model.preprocessing.color}, values in [0, 1], then (value - mean) / std"
+        layout = f"{model.layout.upper()}, {model.preprocessing.color}, values in [0, 1], then (value - mean) / std"
         entries["preprocessing"] = {"layout": layout, **model.preprocessing.model_dump(exclude_defaults=True)}
     if family:
         entries["source"] = f"{family.title}; {family.paper}"

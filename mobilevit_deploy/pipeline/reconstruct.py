@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
-from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels
+from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare, rewrite_captured
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
@@ -19,10 +21,11 @@ from mobilevit_deploy.targets.registry import target as find_target
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """The captured model, and the program that the converter was given, with the app's borders."""
+    """The captured model, and the program that the converter was given, with the app's borders; an input of that."""
 
     prepared: Prepared
     program: ExportedProgram
+    sample: Tensor
 
 
 def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe, model: LoadedModel) -> Reconstructed:
@@ -34,7 +37,10 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
     if file.probabilities:
         graph = append_softmax(graph)
-    return Reconstructed(prepared, recapture(graph, prepared.example))
+    sample = prepared.example
+    if takes_channels_last(file, noted):
+        graph, sample = take_channels_last(graph), sample.permute(0, 2, 3, 1).contiguous()
+    return Reconstructed(prepared, recapture(graph, sample), sample)
 
 
 def convert_again(
@@ -78,8 +84,8 @@ def convert_again(
     )
     request = ConversionRequest(
         program=made.program,
-        sample=made.prepared.example,
-        input=replace(captured.input, shape=file.entries[0].shape),
+        sample=made.sample,
+        input=replace(captured.input, shape=tuple(made.sample.shape)),
         outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),
         precision=precision,
         version=version,

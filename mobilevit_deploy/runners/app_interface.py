@@ -28,10 +28,12 @@ class Borders:
     Attributes:
         image: set when it takes pixel values 0 to 255.
         probabilities: whether it returns those, (B, classes), in place of the logits.
+        channels_last: whether its array is (B, H, W, C).
     """
 
     image: Normalisation | None = None
     probabilities: bool = False
+    channels_last: bool = False
 
     def images(self, images: Array) -> Array:
         """Returns normalised images, (N, C, H, W), such as 8-bit pixels give, if the artifact takes pixels."""
@@ -43,7 +45,8 @@ class Borders:
 
     def fed(self, images: Array) -> Array:
         """Returns normalised images as the artifact itself takes them."""
-        return images if self.image is None else to_pixels(images, self.image)
+        pixels = images if self.image is None else to_pixels(images, self.image)
+        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if self.channels_last else pixels
 
     def fed_reference(self, runner: Runner) -> Runner:
         """Returns PyTorch with the artifact's own inputs and outputs."""
@@ -56,28 +59,24 @@ class Borders:
 
     def openers(self, openers: Sequence[Opener | NotMeasured]) -> list[Opener | NotMeasured]:
         """Returns what opens the artifact with PyTorch's inputs."""
-        image = self.image
-        if image is None:
+        if self.image is None and not self.channels_last:
             return list(openers)
-        return [
-            opener if isinstance(opener, NotMeasured) else partial(_open_for_pixels, opener, image)
-            for opener in openers
-        ]
+        return [opener if isinstance(opener, NotMeasured) else partial(_open_fed, opener, self) for opener in openers]
 
 
-def _open_for_pixels(opener: Opener, image: Normalisation) -> Runner:
-    return PixelRunner(opener(), image)
+def _open_fed(opener: Opener, borders: Borders) -> Runner:
+    return FedRunner(opener(), borders)
 
 
-class PixelRunner:
-    """Feeds an artifact that takes pixel values with what normalised images were before."""
+class FedRunner:
+    """Feeds an artifact with what it takes in place of normalised images, (B, C, H, W)."""
 
-    def __init__(self, runner: Runner, image: Normalisation) -> None:
+    def __init__(self, runner: Runner, borders: Borders) -> None:
         self.name, self.settings = runner.name, runner.settings
-        self._runner, self._image = runner, image
+        self._runner, self._borders = runner, borders
 
     def run(self, batch: Array) -> Sequence[Array]:
-        return self._runner.run(to_pixels(batch, self._image))
+        return self._runner.run(self._borders.fed(batch))
 
 
 class NormalisingRunner:

@@ -17,6 +17,7 @@ from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import graph_of, quiet_torch
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again
 from mobilevit_deploy.runners.app_interface import to_pixels
@@ -161,6 +162,8 @@ def _program(made: Reconstructed, file: FileDescription, noted: Provenance | Non
     images = made.prepared.images
     if file.image and noted and noted.image:
         images = to_pixels(images, noted.image)
+    if takes_channels_last(file, noted):
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     with quiet_torch():
         return graph_of(made.program.run_decompositions({})), images
 

@@ -18,7 +18,13 @@ from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.checkpoint import WeightsChoice
 from mobilevit_deploy.loading.model import LoadedModel, WeightsOrigin, load_model
 from mobilevit_deploy.pipeline import provenance
-from mobilevit_deploy.pipeline.origin import check_library_weights, find_recipe, model_request
+from mobilevit_deploy.pipeline.origin import (
+    check_library_weights,
+    find_recipe,
+    model_request,
+    takes_channels_last,
+    with_channels_first,
+)
 from mobilevit_deploy.pipeline.prepare import structured_images
 from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again, reconstruct
@@ -126,6 +132,7 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     start = time.perf_counter()
     file = describe_file(request.artifact)
     noted = provenance.parse(file.metadata, file.path.name)
+    file = with_channels_first(file, noted)
     recipe = find_recipe(file, noted, request.recipe)
     progress(f"loading {request.model or (noted.model if noted else 'the model')}")
     wanted, warnings = model_request(
@@ -210,7 +217,7 @@ def _borders(file: FileDescription, noted: Provenance | None) -> Borders:
             f"{file.path.name} takes an image, and does not say how its model's images are normalised",
             "verify a package that mvd exported, or one that takes an array",
         )
-    return Borders(image if file.image else None, file.probabilities)
+    return Borders(image if file.image else None, file.probabilities, takes_channels_last(file, noted))
 
 
 def _compare(

@@ -111,3 +111,11 @@ def test_wrappers_are_taken_off_and_names_stay() -> None:
     compiled = nn.Sequential(nn.Conv2d(3, 2, 3))
     compiled.compile()
     assert unwrap(compiled)._compiled_call_impl is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_torchscript_module_is_left_as_it_is() -> None:
+    module = torch.jit.script(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()).eval())
+    assert unwrap(module) is module
+    assert TensorOutputs.of(module).left_out == ()
+    assert next(unwrap(nn.Sequential(module)).children()) is module

@@ -1,9 +1,11 @@
-"""Normalisation and softmax in the graph are what they stand for, to the digits of float64."""
+"""Normalisation, softmax and another order of axes in the graph are what they stand for, to the digits of float64."""
 
+import pytest
 import torch
 from torch import nn
 
-from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels
+from mobilevit_deploy.graph import app_interface
+from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import recapture
 from tests.conftest import capture_model
 
@@ -51,3 +53,37 @@ def test_softmax_behind_the_logits() -> None:
     torch.testing.assert_close(edited.run(image)[0], graph.run(image)[0].softmax(-1))
     program = recapture(edited, image)
     torch.testing.assert_close(program.module()(image), graph.run(image)[0].softmax(-1))
+
+
+class ChannelsLast(nn.Module):
+    """Turns its image itself, as a model that takes (N, H, W, C) does; ``axes`` say how."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        turned = x.permute(self.axes)
+        return turned.sin(), x * 2
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (0, -2, -1, -3), (0, 3, 2, 1), (0, 1, 3, 2)])
+def test_an_image_with_its_channels_last(axes: tuple[int, ...]) -> None:
+    graph = capture_model(ChannelsLast(*axes), 2, 3, 4, 5).graph
+    image = torch.randn(2, 3, 4, 5)
+    edited = take_channels_last(graph)
+    for found, expected in zip(edited.run(image.permute(0, 2, 3, 1).contiguous()), graph.run(image), strict=True):
+        assert torch.equal(found, expected)
+    cancels = [axis % 4 for axis in axes] == [0, 2, 3, 1]
+    assert edited.histogram()["permute"] == (1 if cancels else 2), "what is turned back and forth is not turned"
+    placeholder = next(node for node in graph.nodes if node.op == "placeholder")
+    assert placeholder.meta["val"].shape == (2, 3, 4, 5), "the graph that was given is left as it was"
+    recapture(edited, image.permute(0, 2, 3, 1).contiguous())
+
+
+def test_only_what_cancels_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = capture_model(ChannelsLast(0, 3, 2, 1), 1, 4, 4, 4).graph
+    image = torch.randn(1, 4, 4, 4)
+    monkeypatch.setattr(app_interface, "TO_CHANNELS_LAST", [0, 3, 2, 1])  # takes another turn for the one that cancels
+    wrong = take_channels_last(graph).run(image.permute(0, 2, 3, 1).contiguous())
+    assert not torch.equal(wrong[0], graph.run(image)[0])
