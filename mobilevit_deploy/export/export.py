@@ -185,7 +185,8 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
             compare_artifact(plan, ready, artifact, expected, comparison, own)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
-            made = cache(lambda: Reconstructed(prepared, recapture(ready.graph, prepared.example)))
+            _, sample = input_of(ready, prepared)
+            made = cache(lambda: Reconstructed(prepared, recapture(ready.graph, sample), sample))
             file = describe_file(artifact.path)
             files = {step.subject: step.path for step in artifact.intermediates if step.precision == "fp32"}
             if plan.precision == "fp32":

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.source_lines import user_line
-from mobilevit_deploy.rewrites.rewrite import default_dtype
 from mobilevit_deploy.runners.base import Array
 
 BATCHES = 3

@@ -16,8 +16,8 @@ from torch.fx import Node
 
 from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.source_lines import user_line
-from mobilevit_deploy.rewrites.rewrite import default_dtype
 from mobilevit_deploy.runners.base import Array, Observed, difference
 from mobilevit_deploy.verification.half_range import FP16_LARGEST
 from mobilevit_deploy.verification.noise import FACTOR

@@ -16,8 +16,10 @@ from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepar
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Values
 from mobilevit_deploy.targets.onnx.runner import OnnxRuntimeRunner, open_all
+from mobilevit_deploy.verification.expected import Expected, run_all
+from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import expect
-from mobilevit_deploy.verification.parity import ARTIFACT, Candidate, Expected, compare, run_all
+from mobilevit_deploy.verification.parity import compare
 from tests.support.mutations.judge import CHANGED
 from tests.support.mutations.onnx_kinds import edits
 
