@@ -70,6 +70,8 @@ def build_from_code(
 def _tell_call(source: Source | None, reference: str, given: Mapping[str, object]) -> str:
     """Returns how the function was called, for a message."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    if given.get("pretrained"):
+        return "its weights are downloaded by the library: is there a network? --checkpoint FILE needs none"
     if source:
         name = repr(reference.partition(":")[2])
         return f"{source.home} is given {', '.join(filter(None, [name, arguments]))} and must return an nn.Module"

@@ -105,6 +105,14 @@ class TestTimm:
         with pytest.raises(UsageError, match="--pretrained and --checkpoint are both weights"):
             load("timm:tiny_net", checkpoint=tmp_path / "own.pth", pretrained=True)
 
+    def test_a_download_that_fails(self, stand_ins: Path) -> None:
+        init = stand_ins / "timm" / "__init__.py"
+        failing = "    if pretrained:\n        raise OSError('name or service not known')\n    module = TinyNet("
+        init.write_text(init.read_text().replace("    module = TinyNet(", failing))
+        with pytest.raises(ModelCodeError, match="OSError: name or service not known") as caught:
+            load("timm:tiny_net", pretrained=True)
+        assert "is there a network?" in str(caught.value.hint)
+
     def test_what_has_an_option_is_no_argument(self) -> None:
         with pytest.raises(UsageError) as caught:
             load("timm:tiny_net", arguments={"checkpoint_path": "x.pth"})

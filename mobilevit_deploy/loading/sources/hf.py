@@ -80,7 +80,9 @@ def build(
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
     if not path.is_file():
-        raise CatalogError(missing, "save_pretrained(FOLDER) of transformers writes one")
+        raise CatalogError(
+            missing, "save_pretrained(FOLDER) writes one, hf download NAME --local-dir FOLDER fetches one"
+        )
     try:
         content = json.loads(read_limited(path, LARGEST_JSON, "is it the file that transformers wrote?"))
     except (ValueError, RecursionError) as error:
