@@ -17,6 +17,7 @@ from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
+from mobilevit_deploy.pipeline.origin import with_channels_first
 from mobilevit_deploy.pipeline.prepare import (
     Plan,
     Prepared,
@@ -80,6 +81,11 @@ def _advise(failed: Sequence[ExportReport]) -> str:
     if any("NaN or infinite" in reason for reason in reasons):
         return (
             "values left the range of half precision: --keep-fp32 MODULE keeps a module in float32, or --precision fp32"
+        )
+    if any(leg.optimizers for report in failed for leg in report.parity.legs):
+        return (
+            "the file is right, and its runtime makes another graph of it: please report the model, so that it is "
+            "written otherwise"
         )
     if any(result.applied for report in failed for result in report.rewrites):
         return "--no-rewrite tells whether a rewrite is the cause"
@@ -193,7 +199,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
                 files[ARTIFACT] = artifact.path
             half = next((step.path for step in artifact.intermediates if step.precision == "fp16"), None)
             noted = provenance.parse(file.metadata, file.path.name)
-            explain_noise(made, file, noted, comparison, files, half)
+            explain_noise(made, with_channels_first(file, noted), noted, comparison, files, half)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
     parity = comparison.report(why_accepted(trained=model.weights.trained, allowed=plan.allow_precision_loss))
     return ExportReport(

@@ -88,4 +88,5 @@ def _leg(leg: Leg) -> dict[str, Any]:
         "allowance": leg.allowance,
         "beyond_tolerance": list(leg.beyond),
         "own_loss": [vars(output) for output in leg.own_loss],
+        "optimizers": list(leg.optimizers),
     }

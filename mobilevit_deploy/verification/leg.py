@@ -12,6 +12,7 @@ from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
 from mobilevit_deploy.verification.differences import Agreement, OutputDifference, judge_all, judge_decisions
 from mobilevit_deploy.verification.expected import Expected, run_all
 from mobilevit_deploy.verification.noise import Noise, of_decisions, of_numbers, widen
+from mobilevit_deploy.verification.optimizers import Optimizations
 
 # Images for a runner that sums in half precision: on a CPU without that its matrix products take half a minute
 # (lightvit_tiny in Core AI's runtime: 27 s), and what is sought is overflow.
@@ -48,6 +49,7 @@ class Leg:
             own decisions turn; or half precision may cost so much.
         own_loss: what PyTorch loses when it rounds as the artifact does.
         lossy: whether half precision's rounding may be all that is the matter: every value is there, and is a number.
+        optimizers: of the runtime, which change the result: with these switched off the leg passes.
     """
 
     subject: str
@@ -65,6 +67,7 @@ class Leg:
     allowance: Allowance | None = None
     own_loss: tuple[OutputDifference, ...] = ()
     lossy: bool = False
+    optimizers: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -76,7 +79,8 @@ class Leg:
 class Candidate:
     """Something that should compute what PyTorch computed, and what opens it, one runner after the other.
 
-    ``subject`` says what it is: a step on the way, or the artifact. ``rounded`` opens PyTorch in its own arithmetic.
+    ``subject`` says what it is: a step on the way, or the artifact. ``rounded`` opens PyTorch in its own arithmetic,
+    ``optimizations`` the subject without some of what its runtime does to the graph.
     """
 
     subject: str
@@ -84,6 +88,7 @@ class Candidate:
     tolerance: Tolerance
     openers: Sequence[Opener | NotMeasured]
     rounded: Opener | None = None
+    optimizations: Optimizations | None = None
 
 
 def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:

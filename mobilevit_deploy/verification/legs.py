@@ -26,13 +26,14 @@ from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.runners.rewritten_graph import GraphRunner
 from mobilevit_deploy.runners.rounded_graph import round_to_half
 from mobilevit_deploy.targets.artifact import Artifact
-from mobilevit_deploy.targets.registry import runners_for, unrounded
+from mobilevit_deploy.targets.registry import open_without, optimizers_of, runners_for, unrounded
 from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
 from mobilevit_deploy.verification.expected import PYTORCH, Expected
 from mobilevit_deploy.verification.half_range import warn_of_overflow
 from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, REPEATED, UNROUNDED, Candidate
 from mobilevit_deploy.verification.noise import FACTOR
 from mobilevit_deploy.verification.noise import perturbed as open_perturbed
+from mobilevit_deploy.verification.optimizers import Optimizations
 from mobilevit_deploy.verification.parity import Comparison
 
 HELD_OUT = "PyTorch, on images held out of calibration"
@@ -161,7 +162,9 @@ def compare_artifact(
         comparison.add(Candidate(step.subject, step.precision, tolerance, openers, rounded), expected)
     tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
     openers = borders.openers(runners_for(artifact.target, artifact.path))
-    comparison.add(Candidate(ARTIFACT, plan.precision, tolerance, openers, rounded), own or expected)
+    optimizations = optimizations_of(artifact.target, artifact.path, borders)
+    candidate = Candidate(ARTIFACT, plan.precision, tolerance, openers, rounded, optimizations)
+    comparison.add(candidate, own or expected)
     paths = {step.precision: step.path for step in artifact.intermediates}
     half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
     if half is None or "fp32" not in paths:
@@ -171,6 +174,18 @@ def compare_artifact(
     else:
         subject = INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED
         compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison, subject=subject)
+
+
+def optimizations_of(target: str, path: Path, borders: Borders) -> Optimizations | None:
+    """Returns what an artifact's runtime does to its graph; None where none of it can be switched off by name."""
+    names = optimizers_of(target)
+
+    def without(off: Sequence[str]) -> Opener:
+        (opener,) = borders.openers([open_without(target, path, off)])
+        assert not isinstance(opener, NotMeasured)  # what was given here opens a file on this machine
+        return opener
+
+    return Optimizations(names, without) if names else None
 
 
 def open_rounded(graph: Graph, borders: Borders, keep: Collection[str] = ()) -> Opener | None:

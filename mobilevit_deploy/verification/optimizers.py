@@ -1,8 +1,24 @@
 """Which of a runtime's optimisations changes the result of a file that is right without them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mobilevit_deploy.runners.base import Opener
 
 Passes = Callable[[Sequence[str]], bool]
+
+
+@dataclass(frozen=True)
+class Optimizations:
+    """What a runtime does to a file's graph before it runs it.
+
+    Attributes:
+        names: of its optimisers.
+        without: opens the file with some of them switched off.
+    """
+
+    names: Sequence[str]
+    without: Callable[[Sequence[str]], Opener]
 
 
 def find_optimizers(names: Sequence[str], passes: Passes) -> tuple[str, ...]:

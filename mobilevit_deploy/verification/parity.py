@@ -15,6 +15,7 @@ from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.verification.conditioning import IllConditioned
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate, Leg, run_leg
+from mobilevit_deploy.verification.optimizers import find_optimizers
 from mobilevit_deploy.verification.precision_loss import PrecisionLoss, accept_loss
 
 Status = Literal["passed", "failed", "not_measured"]
@@ -66,6 +67,7 @@ class Comparison:
 
     def add(self, candidate: Candidate, expected: Expected) -> None:
         """Runs the images through everything that opens the candidate."""
+        first = len(self._legs)
         self._constant |= all(np.ptp(output, axis=0).max(initial=0) == 0 for output in expected.outputs)
         for opener in candidate.openers:
             if isinstance(opener, NotMeasured):
@@ -75,6 +77,7 @@ class Comparison:
                 self._legs.append(run_leg(opener(), candidate, expected))
             except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
                 self._not_run.append(NotRun(candidate.subject, "", {}, error.message))
+        self._legs[first:] = _name_optimizers(self._legs[first:], candidate, expected)
 
     def add_leg(self, leg: Leg) -> None:
         """Adds a leg that was run elsewhere."""
@@ -93,6 +96,25 @@ class Comparison:
         found, loss = accept_loss(self._legs, accepted)
         report = _conclude(found, self._not_run, self._constant)
         return replace(report, ill_conditioned=self.ill_conditioned, precision_loss=loss)
+
+
+def _name_optimizers(legs: Sequence[Leg], candidate: Candidate, expected: Expected) -> list[Leg]:
+    """Returns the legs; where one passes and another fails, with the optimisers that the failing one is wrong by."""
+    optimizations = candidate.optimizations
+    if optimizations is None or not any(leg.passed for leg in legs):
+        return list(legs)
+
+    def passes(off: Sequence[str]) -> bool:
+        return run_leg(optimizations.without(off)(), candidate, expected).passed
+
+    found = []
+    for leg in legs:
+        names = () if leg.passed else find_optimizers(optimizations.names, passes)
+        if names:
+            why = f"{leg.reasons[0]}: {' and '.join(names)} of the runtime's own optimisations change the result"
+            leg = replace(leg, reasons=(why, *leg.reasons[1:]), optimizers=names)
+        found.append(leg)
+    return found
 
 
 def compare(expected: Expected, candidates: Sequence[Candidate]) -> ParityReport:

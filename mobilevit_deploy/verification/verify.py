@@ -50,6 +50,7 @@ from mobilevit_deploy.verification.legs import (
     expect,
     measure_given,
     open_rounded,
+    optimizations_of,
 )
 from mobilevit_deploy.verification.locate import locate
 from mobilevit_deploy.verification.parity import Comparison, ParityReport
@@ -254,7 +255,8 @@ def _compare(
             images = fill_batches(own.images[:HELD_OUT_IMAGES], entry.shape[0])
             expected = expect(sized.module, images, entry.shape[0], names, borders, GIVEN)
         rounded = None if i else partial(_open_rounded, made, borders, noted)  # made for the first size
-        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers, rounded), expected)
+        optimizations = optimizations_of(file.target, file.path, borders)
+        comparison.add(Candidate(ARTIFACT, precision, tolerance, openers, rounded, optimizations), expected)
     assert first is not None  # a description has at least one entry
     return comparison, first
 

@@ -1,19 +1,24 @@
 """ONNX Runtime's own faults: each is there where it is said to be, and a file written here does not meet it."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from typer.testing import Result
 
+from mobilevit_deploy.targets.onnx import convert
 from mobilevit_deploy.targets.onnx.faults import FAULTS, Fault, avoid_faults
 
 SHAPE = (1, 2, 8, 9)
 RELEASE = onnxruntime.__version__.rpartition(".")[0]
 
 Make = Callable[[], onnx.ModelProto]
+Mvd = Callable[..., Result]
 
 
 def padded_pool(value: str | None = "zero", mode: str = "constant") -> onnx.ModelProto:
@@ -83,3 +88,45 @@ class TestPadFusion:
         model = padded_pool()
         model.graph.node[1].op_type = "AveragePool"
         assert avoid_faults(model) == {}
+
+
+NET = """
+import torch
+from torch import nn
+from torch.nn.functional import max_pool2d, pad
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return max_pool2d(pad(self.conv(x) - 5, (1, 1, 1, 1)), 3, 2)
+
+
+def build():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+class TestExport:
+    def export(self, mvd: Mvd, tmp_path: Path) -> tuple[int, str, str]:
+        (tmp_path / "net.py").write_text(NET)
+        net = f"{tmp_path / 'net.py'}:build"
+        done = mvd("export", net, "--input-size", 16, "--to", "onnx", "--out", tmp_path / "out", "--json")
+        return done.exit_code, done.stdout, done.stderr
+
+    def test_the_file_is_right_as_an_app_runs_it(self, mvd: Mvd, tmp_path: Path) -> None:
+        code, output, errors = self.export(mvd, tmp_path)
+        assert code == 0, errors
+        assert all(leg["passed"] for leg in json.loads(output)["artifacts"][0]["parity"]["legs"])
+
+    def test_an_unknown_fault_is_named(self, mvd: Mvd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the table left aside it is one: the export is refused, and says by which optimiser."""
+        monkeypatch.setattr(convert, "avoid_faults", lambda _model: {})
+        code, _, errors = self.export(mvd, tmp_path)
+        assert code == 3
+        assert "Pad_Fusion of the runtime's own optimisations change" in errors.replace("\n     ", " ")
+        assert "the file is right" in errors
