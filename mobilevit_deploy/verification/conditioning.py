@@ -50,7 +50,7 @@ def find_loss(graph: Graph, images: Array, batch: int) -> IllConditioned | None:
         batches.append(np.roll(batches[0], 1, axis=0))
     try:
         ratios = _measure(graph, batches)
-    except (RuntimeError, NotImplementedError, TypeError):  # what ATen raises for a dtype that an op lacks
+    except Exception:  # of an op that PyTorch ran in the model, and that does not run alone
         return None
     ends = [node for node in graph.graph.output_node().all_input_nodes if node in ratios]
     if not ends:

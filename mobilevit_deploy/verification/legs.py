@@ -85,7 +85,7 @@ def expect(
 
     try:
         return run(torch.float64, description)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):  # what ATen raises for a dtype that an op lacks
+    except Exception:  # of the user's own code, which may look at the dtype; what is wrong besides, float32 raises too
         return run(torch.float32, f"{description}, in float32")
 
 
