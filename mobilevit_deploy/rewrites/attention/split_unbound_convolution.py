@@ -63,13 +63,11 @@ class SplitUnboundConvolution(Rewrite):
                 yield node
 
     def rewrite(self, graph: Graph, node: Node) -> None:
-        if len(shape(arguments(node)["weight"])) == 1:
-            raise Refusal("the layer has one output, and no axis for it")
+        weight, bias = layer_weights(graph, node)
         cuts = _cuts(node)
         if is_call(node, *CONVOLUTIONS) and arguments(node)["groups"] != 1:
             raise Refusal("the convolution is grouped: a part reads only some of the input channels")
         rows = [_rows(node, cut) for cut in cuts]  # (parts, channels of each)
-        weight, bias = layer_weights(graph, node)
         ways = [_way(node, cut) for cut in cuts]
         layers: dict[tuple[int, ...], Node] = {}
         for cut, channels, steps in zip(cuts, rows, ways, strict=True):

@@ -17,7 +17,7 @@ import torch
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, arguments, is_call, readers, shape
-from mobilevit_deploy.rewrites.rewrite import Rewrite
+from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 
 aten = torch.ops.aten
 
@@ -35,6 +35,8 @@ class AddBias(Rewrite):
 
     def rewrite(self, graph: Graph, node: Node) -> None:
         given = arguments(node)
+        if len(shape(given["weight"])) == 1:
+            raise Refusal("the layer has one output, and no axis for it")
         zeros = torch.zeros(shape(node)[-1], dtype=node.meta["val"].dtype)
         with graph.before(node):
             bias = graph.add_weight("bias_of_zeros", zeros)

@@ -62,6 +62,8 @@ def permutation(node: Node) -> list[int]:
     """Returns which axis of its input each axis of a ``permute``, ``transpose`` or ``mT`` is."""
     given = arguments(node)
     axes = list(range(len(shape(node))))
+    if not axes:  # transpose takes a scalar
+        return []
     if is_call(node, aten.permute):
         return [axis % len(axes) for axis in given["dims"]]
     first, second = (given.get(name, axis) % len(axes) for name, axis in (("dim0", -2), ("dim1", -1)))

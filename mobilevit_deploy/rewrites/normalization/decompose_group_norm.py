@@ -42,6 +42,8 @@ class DecomposeGroupNorm(Rewrite):
         x: Node = given["input"]
         if len(shape(x)) != 4:
             raise Refusal("the input is no batch of maps")
+        if 0 in shape(x):
+            raise Refusal("there is nothing to normalise")
         gain_and_offset(graph, node)
         affine_possible(node)
         channels, dtype = shape(x)[1], x.meta["val"].dtype

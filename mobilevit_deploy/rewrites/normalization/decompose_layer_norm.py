@@ -38,6 +38,8 @@ class DecomposeLayerNorm(Rewrite):
         if len(given["normalized_shape"]) != 1:
             raise Refusal("it normalises over more than the last axis")
         x: Node = given["input"]
+        if 0 in shape(x):
+            raise Refusal("there is nothing to normalise")
         channels, dtype = shape(x)[-1], x.meta["val"].dtype
         with graph.before(node):
             row = graph.add_weight("mean_of_channels", torch.full((1, channels), 1 / channels, dtype=dtype))

@@ -67,11 +67,13 @@ def scale_and_shift(graph: Graph, node: Node) -> tuple[Tensor, Tensor]:
 
 
 def layer_weights(graph: Graph, layer: Node) -> tuple[Tensor, Tensor | None]:
-    """Returns weight and bias of a convolution or linear call; raises Refusal when the graph computes them."""
+    """Returns weight and bias of a convolution or linear call; raises Refusal for those that no rewrite can edit."""
     given = arguments(layer)
     weight, bias = graph.weight(given["weight"]), graph.weight(given["bias"])
     if weight is None or (bias is None and given["bias"] is not None):
         raise Refusal("the layer's weights are computed in the graph")
+    if weight.ndim == 1:
+        raise Refusal("the layer has one output, and no axis for it")
     return weight, bias
 
 

@@ -30,7 +30,7 @@ class KeepReducedAxes(Rewrite):
         for node in graph.calls(aten.mean):
             given = arguments(node)
             rank = len(shape(given["self"]))
-            axes = sorted(axis % rank for axis in given.get("dim") or ())
+            axes = sorted(axis % max(rank, 1) for axis in given.get("dim") or ())  # a scalar has the axes 0 and -1
             if rank == 4 and axes == [2, 3] and not given["keepdim"]:
                 yield node
 
