@@ -44,6 +44,7 @@ from mobilevit_deploy.targets.quantization import (
     Quantization,
     divide,
 )
+from mobilevit_deploy.targets.registry import takes_of
 from mobilevit_deploy.targets.registry import target as find_target
 
 PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
@@ -274,7 +275,7 @@ def rewrite_captured(
     """
     original = prepared.captured.graph
     try:
-        rewritten = rewrite_graph(original, chosen_rewrites(recipe), prepared.example)
+        rewritten = rewrite_graph(original, chosen_rewrites(recipe, takes_of(recipe.target)), prepared.example)
     except Exception as error:  # of an op that PyTorch ran, and that runs alone neither in float64 nor in float32
         return original, (), (f"not rewritten: the graph does not run call by call, so no proof: {describe(error)}",)
     warnings = [warning for result in rewritten.results for warning in _warn_of_faults(result)]

@@ -17,13 +17,16 @@ from mobilevit_deploy.rewrites.attention.sort_attention import SortAttention
 from mobilevit_deploy.rewrites.attention.sort_tokens import SortTokens
 from mobilevit_deploy.rewrites.attention.split_unbound_convolution import SplitUnboundConvolution
 from mobilevit_deploy.rewrites.compatibility.add_bias import AddBias
+from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes, takes_all
 from mobilevit_deploy.rewrites.compatibility.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.compatibility.replace_ceil_mode import ReplaceCeilMode
 from mobilevit_deploy.rewrites.compatibility.replace_clamp import ReplaceClamp
+from mobilevit_deploy.rewrites.compatibility.replace_complex import ReplaceComplex
 from mobilevit_deploy.rewrites.compatibility.replace_instance_norm import ReplaceInstanceNorm
 from mobilevit_deploy.rewrites.compatibility.replace_interpolation import ReplaceInterpolation
 from mobilevit_deploy.rewrites.compatibility.replace_log_softmax import ReplaceLogSoftmax
 from mobilevit_deploy.rewrites.compatibility.replace_max_pool3d import ReplaceMaxPool3d
+from mobilevit_deploy.rewrites.compatibility.replace_max_unpool import ReplaceMaxUnpool
 from mobilevit_deploy.rewrites.compatibility.replace_reciprocal import ReplaceReciprocal
 from mobilevit_deploy.rewrites.compatibility.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.compatibility.replace_softplus import ReplaceSoftplus
@@ -58,10 +61,14 @@ from mobilevit_deploy.rewrites.pooling.split_average_pool import SplitAveragePoo
 from mobilevit_deploy.rewrites.rewrite import Rewrite
 from mobilevit_deploy.system import plugins
 
+COMPATIBILITY = "mobilevit_deploy.rewrites.compatibility."  # the folder of what converters lack or get wrong
+
 REWRITES: tuple[Rewrite, ...] = (
-    RemoveIdentities(),  # first: what returns its input stands between ops that the others match
+    ReplaceComplex(),  # first: view_as_complex needs the copies that the next one removes
+    RemoveIdentities(),  # then: what returns its input stands between ops that the others match
     MergeSlices(),  # as above
     FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
+    ReplaceMaxUnpool(),
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseSilu(),
@@ -92,6 +99,8 @@ REWRITES: tuple[Rewrite, ...] = (
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
     DecomposeGroupNorm(),  # likewise
+    # After all that matches whole ops; before what follows, which also writes well what it makes.
+    DecomposeUnsupported(),
     SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
     AddBias(),  # after all that folds into linear layers or merges them
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
@@ -133,8 +142,16 @@ def all_rewrites() -> tuple[Rewrite, ...]:
     return tuple(found)
 
 
-def chosen_rewrites(recipe: Recipe) -> tuple[Rewrite, ...]:
-    """Returns a recipe's rewrites in the order in which they run; raises CatalogError for a name that none has."""
+def chosen_rewrites(recipe: Recipe, takes: Takes = takes_all) -> tuple[Rewrite, ...]:
+    """Returns a recipe's rewrites in the order in which they run.
+
+    Args:
+        recipe: names them.
+        takes: tells whether the target's converter takes a call of ATen.
+
+    Raises:
+        CatalogError: a name that no rewrite has.
+    """
     wanted = {item.name for item in recipe.rewrites}
     every = all_rewrites()
     unknown = wanted - {rewrite.name for rewrite in every}
@@ -143,4 +160,17 @@ def chosen_rewrites(recipe: Recipe) -> tuple[Rewrite, ...]:
             f"recipe {recipe.name} names rewrites that do not exist: {', '.join(sorted(unknown))}",
             f"there are: {', '.join(rewrite.name for rewrite in every)}",
         )
-    return tuple(rewrite for rewrite in every if rewrite.name in wanted)
+    chosen = tuple(rewrite for rewrite in every if rewrite.name in wanted)
+    mend = tuple(rewrite for rewrite in chosen if _mends(rewrite))
+    return tuple(
+        DecomposeUnsupported(takes, mend) if isinstance(rewrite, DecomposeUnsupported) else rewrite
+        for rewrite in chosen
+    )
+
+
+def _mends(rewrite: Rewrite) -> bool:
+    """Tells whether a rewrite also holds for what an op is taken apart to: it removes, computes, or avoids a fault."""
+    if isinstance(rewrite, DecomposeUnsupported):
+        return False
+    kind = type(rewrite).__module__
+    return isinstance(rewrite, RemoveIdentities | FoldConstants) or kind.startswith(COMPATIBILITY)

@@ -2,7 +2,8 @@
 
 What is known of a target without its converter stands in the recipe that has its name (see ``catalog.formats``). Its
 package has ``convert.py`` (``Converter``), ``runner.py`` (``TargetRunner``), and perhaps ``rules.py`` (``RULES``, for
-``mvd inspect``) and the worker that its recipe names. ``docs/add-a-target.md`` goes through one.
+``mvd inspect``), ``lowering.py`` (``takes``, for the rewrite of what it does not take) and the worker that its recipe
+names. ``docs/add-a-target.md`` goes through one.
 """
 
 import importlib
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from mobilevit_deploy.catalog.formats import check_packages, format_of, target_of
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import Takes, takes_all
 from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading
 from mobilevit_deploy.system import plugins
 
@@ -64,6 +66,14 @@ def rules_of(name: str) -> "tuple[Rule, ...]":
         return ()
     rules: tuple[Rule, ...] = _import(name, "rules").RULES
     return rules
+
+
+def takes_of(name: str) -> Takes:
+    """Returns what tells whether a target's converter takes a call of ATen; without a ``lowering.py`` it takes all."""
+    if find_spec(f"{package_of(name)}.lowering") is None:
+        return takes_all
+    takes: Takes = _import(name, "lowering").takes
+    return takes
 
 
 def _import(name: str, part: str) -> ModuleType:

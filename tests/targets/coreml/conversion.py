@@ -15,6 +15,7 @@ from mobilevit_deploy.rewrites.rewrite import rewrite_graph
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml import convert as coreml
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from mobilevit_deploy.targets.coreml.lowering import takes
 from tests.rewrites.conftest import Of, randomise
 
 # Of the largest value: some roundings of float32, and less than what an epsilon of 1e-5 beside 1 costs, 5e-6.
@@ -34,7 +35,7 @@ def error_of(module: nn.Module | Function, folder: Path, rewrite: bool) -> float
     captured = capture(module, x, "classify")
     graph = captured.graph
     if rewrite:
-        graph = rewrite_graph(graph, chosen_rewrites(catalog.recipe("coreml")), x).graph
+        graph = rewrite_graph(graph, chosen_rewrites(catalog.recipe("coreml"), takes), x).graph
     program = recapture(graph, x)
     request = ConversionRequest(program, x, captured.input, captured.outputs, "fp32", 16, {}, folder / "ops.mlpackage")
     found = MilRunner(coreml.convert(request).path).run(x.numpy())

@@ -1,0 +1,12 @@
+"""What PyTorch does not take apart, or with worse operations than there are: functions of tensors, one file a kind."""
+
+from mobilevit_deploy.rewrites.compatibility.definitions import (
+    attention,
+    elementwise,
+    folding,
+    padding,
+    pooling,
+    recurrent,
+)
+
+__all__ = ["attention", "elementwise", "folding", "padding", "pooling", "recurrent"]

@@ -1,0 +1,93 @@
+"""Functions of single values, and of pairs of vectors, by simpler ones."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mobilevit_deploy.rewrites.decomposition import definition
+
+aten = torch.ops.aten
+
+Number = int | float
+
+
+@definition(aten.fmod.Scalar, aten.fmod.Tensor)
+def fmod(x: Tensor, divisor: Tensor | Number) -> Tensor:
+    """Returns what is left of a division that rounds towards zero, with the sign of ``x``."""
+    size = divisor.abs() if isinstance(divisor, Tensor) else abs(divisor)
+    return x.sign() * torch.remainder(x.abs(), size)
+
+
+@definition(aten.expm1.default)
+def expm1(x: Tensor) -> Tensor:
+    """Returns exp(x) - 1; it keeps 16 digits of 1, where PyTorch's keeps them of the result."""
+    return x.exp() - 1
+
+
+@definition(aten.log1p.default)
+def log1p(x: Tensor) -> Tensor:
+    """Returns log(1 + x), likewise."""
+    return (x + 1).log()
+
+
+@definition(aten.log2.default)
+def log2(x: Tensor) -> Tensor:
+    """Returns the logarithm to base 2."""
+    return x.log() * (1 / math.log(2))
+
+
+@definition(aten.log10.default)
+def log10(x: Tensor) -> Tensor:
+    """Returns the logarithm to base 10."""
+    return x.log() * (1 / math.log(10))
+
+
+@definition(aten.trunc.default)
+def trunc(x: Tensor) -> Tensor:
+    """Returns the integer towards zero."""
+    return x.sign() * x.abs().floor()
+
+
+@definition(aten.atan2.default)
+def atan2(y: Tensor, x: Tensor) -> Tensor:
+    """Returns the angle of (x, y) in [-pi, pi]."""
+    straight = torch.where(x == 0, torch.ones_like(x), x)
+    angle = torch.where(x == 0, y.sign() * (math.pi / 2), (y / straight).atan())
+    half_turn = torch.where(y < 0, -math.pi, math.pi)
+    return torch.where(x < 0, angle + half_turn, angle)
+
+
+@definition(aten.log_sigmoid.default, aten.log_sigmoid_forward.default)
+def log_sigmoid(x: Tensor) -> Tensor:
+    """Returns log(1 / (1 + exp(-x))), which overflows nowhere."""
+    return x.clamp(max=0) - (1 + (-x.abs()).exp()).log()
+
+
+@definition(aten.hypot.default)
+def hypot(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the length of (x, y)."""
+    return (x * x + y * y).sqrt()
+
+
+@definition(aten.bilinear.default)
+def bilinear(first: Tensor, second: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Returns first^T W_k second for each of the K matrices: (..., K)."""
+    count, rows, columns = weight.shape
+    products = first @ weight.permute(1, 0, 2).reshape(rows, count * columns)
+    each = products.reshape(*products.shape[:-1], count, columns)
+    result = (each * second.unsqueeze(-2)).sum(-1)
+    return result if bias is None else result + bias
+
+
+@definition(aten.cdist.default, aten._cdist_forward.default)
+def cdist(first: Tensor, second: Tensor, p: float = 2.0, compute_mode: int | None = None) -> Tensor:
+    """Returns the distances of (..., P, M) to (..., R, M): (..., P, R)."""
+    difference = (first.unsqueeze(-2) - second.unsqueeze(-3)).abs()
+    if p == math.inf:
+        return difference.amax(-1)
+    if p == 1:
+        return difference.sum(-1)
+    if p == 2:
+        return (difference * difference).sum(-1).sqrt()
+    raise NotImplementedError(f"cdist with p = {p}")

@@ -1,0 +1,29 @@
+"""Padding with the other end of an axis."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mobilevit_deploy.rewrites.decomposition import definition
+
+aten = torch.ops.aten
+
+
+@definition(aten.pad.default, aten._pad_circular.default)
+def pad(x: Tensor, widths: Sequence[int], mode: str = "circular", value: float | None = None) -> Tensor:
+    """Returns a tensor with ``widths`` more values before and after its last axes, the last axis first."""
+    if mode != "circular":
+        raise NotImplementedError(f"{mode} padding")
+    for i in range(len(widths) // 2):
+        axis = x.dim() - 1 - i
+        before, after = widths[2 * i : 2 * i + 2]
+        size = x.shape[axis]
+        x = F.pad(x, [0, 0] * i + [min(before, 0), min(after, 0)]) if min(before, after) < 0 else x
+        parts = [x.narrow(axis, x.shape[axis] - before, before)] if before > 0 else []
+        parts += [x, *([x.narrow(axis, 0, after)] if after > 0 else [])]
+        if max(before, after) > size:
+            raise NotImplementedError("circular padding that is wider than the tensor")
+        x = torch.cat(parts, axis) if len(parts) > 1 else x
+    return x

@@ -1,0 +1,92 @@
+"""Which ATen calls coremltools takes: those of its registry, in the forms that it converts coming from torch.export."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call
+from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
+from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+
+aten = torch.ops.aten
+
+
+def takes(node: Node) -> bool:
+    """Tells whether coremltools takes a call of ATen."""
+    if has_complex(node):
+        return False
+    if _registered(node):
+        return True
+    # A composite op that returns a view is always taken apart when the program is made functional; no other is.
+    returns_view = any(result.alias_info is not None for result in _schema(node).returns)
+    return returns_view and takes_parts(node, _registered, {})
+
+
+def _registered(node: Node) -> bool:
+    refused = next((is_refused for packet, is_refused in REFUSED.items() if is_call(node, packet)), None)
+    if refused is not None and refused(node):
+        return False
+    return _registry().get_func(str(node.target.__name__)) is not None  # type: ignore[union-attr]  # an OpOverload
+
+
+def _schema(node: Node) -> Any:
+    assert isinstance(node.target, torch._ops.OpOverload), node  # callers ask of ATen calls
+    return node.target._schema
+
+
+def _registry() -> Any:
+    with quiet_coreml():
+        # The module of the ops fills the registry.
+        from coremltools.converters.mil.frontend.torch import ops as _ops  # noqa: F401
+        from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    return _TORCH_OPS_REGISTRY
+
+
+def _is_general(node: Node) -> bool:
+    """Tells whether an einsum has an ellipsis, or more than two operands."""
+    given = arguments(node)
+    return "." in given["equation"] or len(given["tensors"]) > 2
+
+
+def _returns_places(node: Node) -> bool:
+    """Tells whether a pool's indices are read."""
+    return any(reader.args[1] == 1 for reader in node.users)
+
+
+def _lacks_arguments(node: Node) -> bool:
+    """Tells whether a call leaves arguments out, which torch.export does with those that are as by default."""
+    return len(node.args) < len(arguments(node))
+
+
+def _overlaps(node: Node) -> bool:
+    """Tells whether windows overlap, or have gaps or margins."""
+    given = arguments(node)
+    steps = zip(given["stride"], given["kernel_size"], strict=True)
+    return any(step < size for step, size in steps) or set(given["dilation"]) != {1} or any(given["padding"])
+
+
+def _has_no_stride(node: Node) -> bool:
+    return not arguments(node)["stride"]
+
+
+def _shares_heads(node: Node) -> bool:
+    return bool(arguments(node)["enable_gqa"])
+
+
+def _is_circular(node: Node) -> bool:
+    return bool(arguments(node)["mode"] == "circular")
+
+
+# Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
+REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.einsum: _is_general,
+    aten.col2im: _overlaps,
+    **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
+    **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
+    aten.max_pool2d_with_indices: _returns_places,
+    aten.pad: _is_circular,
+    aten.scaled_dot_product_attention: _shares_heads,
+}

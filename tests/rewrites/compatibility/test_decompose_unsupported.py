@@ -1,0 +1,206 @@
+"""Each definition, and PyTorch's own decompositions, beside the op itself in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.rewrites import decomposition
+from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes
+from mobilevit_deploy.rewrites.constants.fold_constants import FoldConstants
+from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
+from tests.rewrites.conftest import Apply, Of
+
+aten = torch.ops.aten
+PROPERTY = settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def lacking(*names: str) -> DecomposeUnsupported:
+    """Returns the rewrite for a target that takes all but these ops."""
+    return DecomposeUnsupported(lambda node: op_name(node) not in names, [RemoveIdentities(), FoldConstants()])
+
+
+def check(apply: Apply, function: Callable[..., Any], op: str, *shape: int, **modules: nn.Module) -> Graph:
+    """Rewrites a function that uses one op of a name, and returns the graph without it."""
+    result, rewritten = apply(Of(function, **modules), lacking(op), *shape)
+    assert result.applied, result.refused
+    assert result.refused == ()
+    assert op not in rewritten.graph.histogram()
+    return rewritten.graph
+
+
+@pytest.mark.parametrize(
+    ("op", "function"),
+    [
+        ("addcmul", lambda m, x: torch.addcmul(x, x, x + 1, value=0.5)),
+        ("addcdiv", lambda m, x: torch.addcdiv(x, x, x.abs() + 1, value=0.5)),
+        ("celu", lambda m, x: F.celu(x, 0.7)),
+        ("fmod", lambda m, x: torch.fmod(x, -0.7) + torch.fmod(x, x.abs() + 0.3)),
+        ("expm1", lambda m, x: torch.expm1(x)),
+        ("log1p", lambda m, x: torch.log1p(x.abs())),
+        ("log2", lambda m, x: torch.log2(x.abs() + 1)),
+        ("log10", lambda m, x: torch.log10(x.abs() + 1)),
+        ("trunc", lambda m, x: torch.trunc(3 * x)),
+        ("atan2", lambda m, x: torch.atan2(x.relu(), (-x).relu().flip(1)) + torch.atan2(x, x.flip(2))),
+        ("log_sigmoid", lambda m, x: F.logsigmoid(100 * x)),
+        ("cosine_similarity", lambda m, x: F.cosine_similarity(x, x.flip(1), 1)),
+        ("einsum", lambda m, x: torch.einsum("...chw,...cxy->...hwxy", x, x)),
+        ("hypot", lambda m, x: torch.hypot(x, x.flip(1))),
+        ("bilinear", lambda m, x: F.bilinear(x, x.flip(1), torch.arange(50.0).view(2, 5, 5).sin(), torch.ones(2))),
+        ("mish", lambda m, x: F.mish(x)),
+    ],
+)
+def test_elementwise_and_products(apply: Apply, op: str, function: Callable[..., Any]) -> None:
+    check(apply, function, op, 1, 3, 4, 5)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, float("inf")])
+def test_distances(apply: Apply, p: float) -> None:
+    check(apply, lambda m, x: torch.cdist(x[:, 0], x[:, 1, :3], p), "cdist", 2, 2, 5, 4)
+
+
+@given(data=st.data())
+@PROPERTY
+def test_windows_cut_out_and_added_up(apply: Apply, data: st.DataObject) -> None:
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    kernel, stride, dilation = (data.draw(pair) for _ in range(3))
+    padding = data.draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+
+    def cut_and_add(_: nn.Module, x: Tensor) -> Tensor:
+        windows = F.unfold(x, kernel, dilation, padding, stride)
+        return F.fold(windows * 2, (7, 8), kernel, dilation, padding, stride)
+
+    result, rewritten = apply(Of(cut_and_add), lacking("im2col", "col2im"), 2, 3, 7, 8)
+    assert len(result.applied) == 2
+    assert {"conv2d", "conv_transpose2d"} <= set(rewritten.graph.histogram())
+    assert not {"index", "index_put", "_unsafe_index_put"} & set(rewritten.graph.histogram())
+
+
+@given(size=st.integers(1, 8), step=st.integers(1, 9), axis=st.integers(-2, -1))
+@PROPERTY
+def test_windows_along_an_axis(apply: Apply, size: int, step: int, axis: int) -> None:
+    check(apply, lambda m, x: x.unfold(axis, size, step), "unfold", 1, 2, 9, 8)
+
+
+@given(widths=st.lists(st.integers(0, 4), min_size=4, max_size=4).filter(any))
+@PROPERTY
+def test_circular_padding(apply: Apply, widths: list[int]) -> None:
+    check(apply, lambda m, x: F.pad(x, widths, mode="circular"), "pad", 1, 2, 4, 5)
+
+
+@given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)))
+@PROPERTY
+def test_adaptive_max_pools(apply: Apply, size: tuple[int, int]) -> None:
+    check(apply, lambda m, x: F.adaptive_max_pool2d(x, size), "adaptive_max_pool2d", 1, 2, 6, 9)
+
+
+@pytest.mark.parametrize("pool", ["max_pool1d", "max_pool2d"])
+def test_a_pool_without_a_stride(apply: Apply, pool: str) -> None:
+    def has_stride(node: Any) -> bool:
+        return op_name(node) != pool or len(node.args) > 2
+
+    function = getattr(F, pool)
+    result, _ = apply(Of(lambda m, x: function(x[0], 2)), DecomposeUnsupported(has_stride), 1, 2, 6, 6)
+    assert len(result.applied) == 1
+
+
+RECURRENT = {
+    "lstm": nn.LSTM(4, 3, 2, batch_first=True, bidirectional=True),
+    "gru": nn.GRU(4, 3, 2, bidirectional=True),
+    "rnn_tanh": nn.RNN(4, 3, bias=False),
+    "rnn_relu": nn.RNN(4, 3, nonlinearity="relu", batch_first=True),
+}
+
+
+@pytest.mark.parametrize("op", RECURRENT)
+def test_recurrent_layers(apply: Apply, op: str) -> None:
+    graph = check(apply, lambda m, x: m.layer(x[0]), op, 1, 5, 6, 4, layer=RECURRENT[op].eval())
+    assert not {"index", "index_put", "select_scatter"} & set(graph.histogram())
+
+
+@given(data=st.data())
+@PROPERTY
+def test_attention_of_any_rank(apply: Apply, data: st.DataObject) -> None:
+    rank = data.draw(st.integers(2, 6).filter(lambda found: found != 4), label="rank")
+    lead = (2, 1, 3, 2)[: rank - 2]
+    shared = rank > 2 and data.draw(st.booleans(), label="grouped")
+    causal = data.draw(st.booleans(), label="causal")
+    scale = data.draw(st.sampled_from([None, 0.3]), label="scale")
+    mask = None if causal else data.draw(st.sampled_from([None, "bool", "float"]), label="mask")
+    broad = data.draw(st.booleans(), label="a mask for each head")
+
+    def attend(_: nn.Module, x: Tensor) -> Tensor:
+        query = x[0, 0].expand(*lead, 4, 6)
+        heads = query.repeat_interleave(2, -3) * torch.arange(1, 2 * lead[-1] + 1)[:, None, None] if shared else query
+        allowed = torch.ones((*lead, 4, 4) if broad else (4, 4)).tril()
+        given = {None: None, "bool": allowed.bool(), "float": allowed * 3}[mask]
+        if shared and broad and given is not None:
+            given = given.repeat_interleave(2, -3)
+        return F.scaled_dot_product_attention(
+            heads, query * 2, query + 1, given, is_causal=causal, scale=scale, enable_gqa=shared
+        )
+
+    def rank_4(node: Any) -> bool:
+        return op_name(node) != "scaled_dot_product_attention" or (
+            node.meta["val"].dim() == 4 and not node.kwargs.get("enable_gqa")
+        )
+
+    result, rewritten = apply(Of(attend), DecomposeUnsupported(rank_4), 1, 1, 4, 6)
+    assert len(result.applied) == 1, result.refused
+    assert rewritten.graph.histogram()["scaled_dot_product_attention"] == 1
+    check(apply, attend, "scaled_dot_product_attention", 1, 1, 4, 6)
+
+
+def test_takes_only_what_is_lacking_and_keeps_its_place(apply: Apply) -> None:
+    celu = nn.CELU()
+    result, rewritten = apply(Of(lambda m, x: m.first(x) + torch.mul(x, 2), first=celu), lacking("celu"), 1, 2, 3, 3)
+    assert result.applied == ("first",)
+    names = [(op_name(node), module_path(node)) for node in rewritten.graph.nodes if op_name(node)]
+    assert ("mul", "") in names
+    assert ("where", "first") in names
+
+
+def test_refuses_with_a_reason(apply: Apply) -> None:
+    result, _ = apply(Of(lambda m, x: x.exp()), lacking("exp"), 1, 2, 3, 3)
+    assert "nothing smaller than exp" in result.refused[0].reason
+
+
+def test_refuses_an_op_that_cannot_be_taken_apart_to_the_end(apply: Apply) -> None:
+    takes: Takes = lambda node: op_name(node) not in ("celu", "where")  # noqa: E731
+    result, rewritten = apply(Of(lambda m, x: F.celu(x)), DecomposeUnsupported(takes), 1, 2, 3, 3)
+    assert result.applied == ()
+    assert rewritten.graph.histogram() == {"celu": 1}
+
+
+@pytest.mark.parametrize(
+    ("op", "module", "wrong"),
+    [
+        (aten.fmod.Scalar, Of(lambda m, x: torch.fmod(x, 0.3)), torch.remainder),
+        (
+            aten.unfold.default,
+            Of(lambda m, x: x.unfold(2, 2, 1)),
+            lambda x, axis, size, step: torch.stack([x[:, :, 1:], x[:, :, :-1]], -1),
+        ),
+        (
+            aten.scaled_dot_product_attention.default,
+            Of(lambda m, x: F.scaled_dot_product_attention(x, x, x)),
+            lambda q, k, v: torch.softmax(q @ k.transpose(-2, -1), -1) @ v,
+        ),
+    ],
+)
+def test_a_wrong_version_is_caught(
+    apply: Apply, monkeypatch: pytest.MonkeyPatch, op: Any, module: nn.Module, wrong: Callable[..., Any]
+) -> None:
+    name = op._schema.name.removeprefix("aten::")
+    monkeypatch.setitem(decomposition._DEFINITIONS, op, wrong)
+    result, _ = apply(module, lacking(name), 1, 2, 4, 4)
+    assert result.applied == ()
+    assert "not proved" in result.refused[0].reason

@@ -1,0 +1,52 @@
+"""Which calls coremltools takes: its registry, and the forms that it refuses, held to its converter."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.rewrites.order import chosen_rewrites
+from mobilevit_deploy.targets.coreml.lowering import takes
+from tests.conftest import capture_model
+from tests.rewrites.conftest import Of
+from tests.targets.coreml.conversion import LIMIT, Function, error_of
+
+REFUSED: dict[str, Function] = {
+    "addcmul": lambda x: torch.addcmul(x, x, x),
+    "celu": F.celu,
+    "fft_fft": lambda x: torch.fft.fft(x).real,
+    "col2im": lambda x: F.fold(F.unfold(x, 3, padding=1), (8, 9), 3, padding=1),
+    "cosine_similarity": lambda x: F.cosine_similarity(x, x.flip(2)),
+    "einsum": lambda x: torch.einsum("...ij,...kj->...ik", x, x),
+    "max_pool2d": lambda x: F.max_pool2d(x, 2),
+    "pad": lambda x: F.pad(x, (1, 2, 0, 1), mode="circular"),
+    "unfold": lambda x: x.unfold(2, 3, 2),
+    "hypot": lambda x: torch.hypot(x, x + 1),
+    "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, 2:], enable_gqa=True),
+}
+
+
+@pytest.mark.parametrize("op", REFUSED)
+def test_what_is_not_taken_is_refused_and_converts_when_it_is_taken_apart(op: str, tmp_path: Path) -> None:
+    nodes = capture_model(Of(lambda m, x: REFUSED[op](x)), 1, 4, 8, 9).graph.nodes
+    assert op in {op_name(node) for node in nodes if op_name(node) and not takes(node)}
+    with pytest.raises(ConversionError):
+        error_of(REFUSED[op], tmp_path, rewrite=False)
+    assert error_of(REFUSED[op], tmp_path, rewrite=True) < LIMIT
+
+
+def test_what_models_of_the_catalog_call_is_taken() -> None:
+    def model(_: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        y = F.silu(F.conv2d(x, torch.ones(4, 4, 3, 3), padding=1)).add_(x[:, :, 1:, 1:].mean())
+        return F.linear(F.gelu(y.flatten(2)).transpose(1, 2), torch.ones(3, 4)).softmax(-1)
+
+    captured = capture_model(Of(model), 1, 4, 8, 8)
+    assert [op_name(node) for node in captured.graph.nodes if op_name(node) and not takes(node)] == []
+
+
+def test_the_recipe_has_what_takes_the_rest_apart() -> None:
+    assert "decompose_unsupported" in {rewrite.name for rewrite in chosen_rewrites(catalog.recipe("coreml"), takes)}

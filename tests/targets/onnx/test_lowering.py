@@ -1,0 +1,43 @@
+"""Which calls the ONNX exporter takes: its registry, what it takes apart to that, and the forms that it refuses."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.targets.onnx.lowering import takes
+from tests.conftest import capture_model
+from tests.rewrites.conftest import Of
+
+
+def refused(module: nn.Module) -> list[str]:
+    return [
+        op_name(node) for node in capture_model(module, 1, 4, 8, 8).graph.nodes if op_name(node) and not takes(node)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("op", "module"),
+    [
+        ("adaptive_max_pool2d", Of(lambda m, x: F.adaptive_max_pool2d(x, 3))),
+        ("adaptive_max_pool1d", Of(lambda m, x: F.adaptive_max_pool1d(x[0], 3))),
+        ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x[0], x[0], x[0]))),
+        ("hypot", Of(lambda m, x: torch.hypot(x, x))),
+    ],
+)
+def test_not_taken(op: str, module: nn.Module) -> None:
+    assert refused(module) == [op]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Of(lambda m, x: F.scaled_dot_product_attention(x, x, x)),
+        Of(lambda m, x: F.celu(torch.addcmul(x, x, x))),  # its own decompositions
+        Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 3).eval()),
+        Of(lambda m, x: m.layer(x).flatten(1), layer=nn.Conv2d(4, 3, 2)),
+    ],
+)
+def test_taken(module: nn.Module) -> None:
+    assert refused(module) == []
