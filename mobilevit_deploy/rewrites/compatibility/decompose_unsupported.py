@@ -6,7 +6,8 @@
 
 What a converter takes is asked of the converter itself, by ``lowering.py`` of the target's package. What it does not
 take is replaced by PyTorch's own decomposition, or by a definition of ``definitions/`` where PyTorch has none or a
-worse one. What comes out is taken apart again, until the converter takes all of it, and mended by the recipe's other rewrites.
+worse one. What comes out is taken apart again, until the converter takes all of it, and is mended by those rewrites of
+the recipe that remove, compute, or avoid a fault.
 """
 
 from collections.abc import Callable, Iterable, Sequence
