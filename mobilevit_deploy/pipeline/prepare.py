@@ -1,6 +1,5 @@
 """The steps from a model to what a target is given, which exporting, inspecting and verifying share."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from mobilevit_deploy.images.batches import Classes
 from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.rewrites.order import chosen_rewrites
-from mobilevit_deploy.rewrites.proof import describe
-from mobilevit_deploy.rewrites.rewrite import RewriteResult, TakenBack, rewrite_graph
+from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.targets.app_options import (
     CARD_LABELS,
@@ -44,7 +43,6 @@ from mobilevit_deploy.targets.quantization import (
     Quantization,
     divide,
 )
-from mobilevit_deploy.targets.registry import takes_of
 from mobilevit_deploy.targets.registry import target as find_target
 
 PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
@@ -242,7 +240,11 @@ def structured_images(model: LoadedModel) -> test_images.Images:
 def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     """Applies the recipe's rewrites, then the app's borders."""
     captured = prepared.captured.graph
-    graph, results, warnings = rewrite_captured(plan.recipe, prepared) if plan.rewrite else (captured, None, ())
+    graph, results = captured, None
+    warnings: tuple[str, ...] = ()
+    if plan.rewrite:
+        rewritten, warnings = rewrite_captured(plan.recipe, captured, prepared.example)
+        graph, results = rewritten.graph, rewritten.results
     if captured.unkept:
         state = ", ".join(captured.unkept)
         warnings += (
@@ -264,41 +266,6 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
 def takes_channels_last(model: LoadedModel, *, image: bool) -> bool:
     """Tells whether an artifact's array is (B, H, W, C); an image has no order of axes that an app sees."""
     return model.layout == "nhwc" and not image
-
-
-def rewrite_captured(
-    recipe: Recipe, prepared: Prepared
-) -> tuple[Graph, tuple[RewriteResult, ...] | None, tuple[str, ...]]:
-    """Applies the rewrites, with a warning for each that was taken back somewhere.
-
-    A graph that does not run call by call cannot be rewritten at all; it stays as captured, with a warning.
-    """
-    original = prepared.captured.graph
-    try:
-        rewritten = rewrite_graph(original, chosen_rewrites(recipe, takes_of(recipe.target)), prepared.example)
-    except Exception as error:  # of an op that PyTorch ran, and that runs alone neither in float64 nor in float32
-        return original, (), (f"not rewritten: the graph does not run call by call, so no proof: {describe(error)}",)
-    warnings = [warning for result in rewritten.results for warning in _warn_of_faults(result)]
-    if rewritten.in_float32:
-        warnings.append(
-            f"{', '.join(rewritten.in_float32)}: without a float64 kernel in PyTorch; in the proofs of the rewrites it "
-            "ran in float32, to whose precision alone it is proved"
-        )
-    return rewritten.graph, rewritten.results, tuple(warnings)
-
-
-def _warn_of_faults(result: RewriteResult) -> Iterator[str]:
-    """Yields a warning for each reason for which a rewrite was taken back, with the places."""
-    places: dict[str, list[str]] = {}
-    for refused in result.refused:
-        if isinstance(refused, TakenBack):
-            places.setdefault(refused.reason, []).append(refused.at)
-    for reason, at in places.items():
-        more = f" and {len(at) - 1} places more" if len(at) > 1 else ""
-        yield (
-            f"{result.name} was taken back at {at[0]}{more}: {reason}; all else is rewritten. "
-            "This is a fault of the rewrite: please report it with the model"
-        )
 
 
 def check_app(plan: Plan, prepared: Prepared) -> None:

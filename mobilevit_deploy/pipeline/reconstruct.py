@@ -11,8 +11,9 @@ from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixel
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.pipeline.origin import takes_channels_last
-from mobilevit_deploy.pipeline.prepare import Prepared, prepare, rewrite_captured
+from mobilevit_deploy.pipeline.prepare import Prepared, prepare
 from mobilevit_deploy.pipeline.provenance import Provenance
+from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest, FileDescription
 from mobilevit_deploy.targets.compression import Floor, check_installed, choose_compression
@@ -32,7 +33,9 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
     """Captures and rewrites a model as its export did; raises CaptureError."""
     prepared = prepare(model)
     rewrites = noted is None or noted.rewritten
-    graph = rewrite_captured(recipe, prepared)[0] if rewrites else prepared.captured.graph
+    graph = prepared.captured.graph
+    if rewrites:
+        graph = rewrite_captured(recipe, graph, prepared.example)[0].graph
     if file.image and noted and noted.image:
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
     if file.probabilities:

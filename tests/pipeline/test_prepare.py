@@ -12,15 +12,15 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.graph.capture import capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.loading.model import ModelRequest, load_model
-from mobilevit_deploy.pipeline import prepare as prepare_module
+from mobilevit_deploy.pipeline import rewriting
 from mobilevit_deploy.pipeline.prepare import (
     Prepared,
     TargetRequest,
     plan_target,
     prepare,
     ready_for_target,
-    rewrite_captured,
 )
+from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
 from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.rewrite import Rewrite
@@ -45,22 +45,21 @@ def prepared() -> Prepared:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, rewrites: Sequence[Rewrite]) -> None:
-    monkeypatch.setattr(prepare_module, "chosen_rewrites", lambda recipe: rewrites)
+    monkeypatch.setattr(rewriting, "chosen_rewrites", lambda recipe, takes: rewrites)
 
 
 def test_a_rewrite_that_raises_costs_a_warning(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
     use(monkeypatch, [Broken(), FoldBatchNorm()])
-    graph, results, (warning,) = rewrite_captured(RECIPE, prepared)
-    assert results is not None
-    assert [len(result.applied) for result in results] == [0, 3]
-    assert graph.histogram() == {"conv2d": 3}
+    rewritten, (warning,) = rewrite_captured(RECIPE, prepared.captured.graph, prepared.example)
+    assert [len(result.applied) for result in rewritten.results] == [0, 3]
+    assert rewritten.graph.histogram() == {"conv2d": 3}
     assert warning.startswith("fold_batch_norm was taken back at 1 and 2 places more: IndexError: index 4 is out of")
     assert "please report" in warning
 
 
 def test_nothing_is_said_where_all_is_well(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
     use(monkeypatch, [RemoveIdentities(), FoldBatchNorm()])
-    assert rewrite_captured(RECIPE, prepared)[2] == ()
+    assert rewrite_captured(RECIPE, prepared.captured.graph, prepared.example)[1] == ()
 
 
 def test_an_op_without_a_float64_kernel_is_named(monkeypatch: pytest.MonkeyPatch, prepared: Prepared) -> None:
@@ -68,7 +67,7 @@ def test_an_op_without_a_float64_kernel_is_named(monkeypatch: pytest.MonkeyPatch
     with halve_in_float32():
         net = Of(lambda m, x: torch.ops.mvd_test.halve(x))
         captured = capture(net, prepared.example, "features")
-        (warning,) = rewrite_captured(RECIPE, replace(prepared, captured=captured))[2]
+        (warning,) = rewrite_captured(RECIPE, captured.graph, prepared.example)[1]
     assert warning.startswith("mvd_test::halve: without a float64 kernel")
 
 
