@@ -61,6 +61,10 @@ class CaptureError(MvdError):
     """``torch.export`` cannot turn the model into a graph."""
 
 
+class DoesNotRunError(CaptureError):
+    """PyTorch itself does not run the model on the input."""
+
+
 class ConversionError(MvdError):
     """A converter refused the graph."""
 

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.catalog.model_card import Task
-from mobilevit_deploy.errors import CaptureError
+from mobilevit_deploy.errors import CaptureError, DoesNotRunError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.plain import plain_graph
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
@@ -138,7 +138,7 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
             result, again = module(sample.clone()), module(sample.clone())
     except Exception as error:
         reason = f"{_reason(error)}{_where(failing_line(error))}"
-        raise CaptureError(
+        raise DoesNotRunError(
             f"the model does not run on an input of shape {tuple(sample.shape)}: {reason}",
             "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another, and "
             "--layout nhwc is for (N, H, W, C)",

@@ -7,7 +7,7 @@ name that a source of models knows (``timm:mobilevit_s``), see ``source``.
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -69,7 +69,7 @@ class LoadedModel:
     """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W), also for ``layout`` nhwc.
 
     ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
-    and ``outputs`` leaves out what of the outputs is no tensor.
+    and ``outputs`` leaves out what of the outputs is no tensor. ``layout_found`` tells that nobody gave the layout.
     """
 
     name: str
@@ -82,12 +82,16 @@ class LoadedModel:
     arguments: Mapping[str, object] = field(default_factory=dict)
     outputs: TensorOutputs | None = None
     layout: Layout = "nchw"
+    layout_found: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Returns what of the model's outputs is left out, after it was run."""
+        """Returns what of the model's outputs is left out, after it was run, and what was found out by running it."""
         left_out = self.outputs.left_out if self.outputs else ()
-        return (f"left out of the outputs: {'; '.join(left_out)}",) if left_out else ()
+        notes = [f"left out of the outputs: {'; '.join(left_out)}"] if left_out else []
+        if self.layout_found:
+            notes.append("the model takes (N, H, W, C), as it was seen to: --layout nhwc says so")
+        return tuple(notes)
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -138,6 +142,20 @@ def load_model(request: ModelRequest) -> LoadedModel:
         outputs=None if card else TensorOutputs.of(module),
         layout=request.layout,
     )
+
+
+def try_channels_last(model: LoadedModel) -> LoadedModel | None:
+    """Returns a model that does not take (N, C, H, W) as one that takes (N, H, W, C); None where it does neither."""
+    if model.card or model.layout != "nchw" or isinstance(model.module, torch.jit.ScriptModule):
+        return None
+    batch, channels, height, width = model.input_shape
+    try:
+        with torch.no_grad():
+            model.module(torch.zeros(batch, height, width, channels))
+    except Exception:  # of the user's code, which was written for something else
+        return None
+    take_channels_first(model.module)
+    return replace(model, layout="nhwc", layout_found=True)
 
 
 def _check_options(request: ModelRequest, card: ModelCard | None) -> None:

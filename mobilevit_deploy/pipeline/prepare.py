@@ -10,7 +10,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
-from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
@@ -18,7 +18,7 @@ from mobilevit_deploy.images import test_images
 from mobilevit_deploy.images.batches import Classes
 from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
-from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel, try_channels_last
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.rewrites.order import chosen_rewrites
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -200,7 +200,14 @@ def prepare(
     made = structured_images(model)
     batch = model.input_shape[0]
     calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
-    captured = capture(model.module, torch.from_numpy(made[:batch]), model.task)
+    example = torch.from_numpy(made[:batch])
+    try:
+        captured = capture(model.module, example, model.task)
+    except DoesNotRunError:
+        other = try_channels_last(model)
+        if other is None:
+            raise
+        model, captured = other, capture(other.module, example, other.task)
     return Prepared(model, captured, made, given, calibration)
 
 

@@ -60,6 +60,22 @@ def exported(command: Mvd, target: str) -> str:
     return str(report["path"])
 
 
+def test_the_layout_is_found_where_nobody_gives_it(command: Mvd) -> None:
+    done = command(*(part for part in EXPORT if part not in ("--layout", "nhwc")), "--to", "onnx")
+    assert done.exit_code == 0, done.stderr
+    (report,) = json.loads(done.stdout)["artifacts"]
+    assert report["input"]["shape"] == [1, 16, 24, 3]
+    assert any("(N, H, W, C)" in warning for warning in report["warnings"])
+    assert command("verify", str(report["path"]), "--model", "net.py:build").exit_code == 0
+
+
+def test_a_model_that_takes_neither_is_refused_as_it_stands(command: Mvd) -> None:
+    Path("net.py").write_text(NET.replace("assert x.shape[3] == 3", "assert x.shape[3] == 7"))
+    done = command("export", "net.py:build", "--input-size", "16x24", "--to", "onnx")
+    assert done.exit_code == 1
+    assert "(1, 3, 16, 24)" in done.stderr
+
+
 def test_the_file_takes_what_the_model_takes(command: Mvd) -> None:
     path = exported(command, "onnx")
     assert command("verify", path, "--model", "net.py:build").exit_code == 0
