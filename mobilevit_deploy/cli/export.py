@@ -15,6 +15,7 @@ from mobilevit_deploy.cli.options import (
     Checkpoint,
     ColorName,
     Images,
+    Input,
     InputSize,
     Json,
     Layout,
@@ -36,6 +37,7 @@ from mobilevit_deploy.cli.options import (
     WeightsName,
     parse_arguments,
     parse_channels,
+    parse_inputs,
     parse_size,
     parse_sizes,
 )
@@ -52,6 +54,7 @@ def export(
     num_classes: NumClasses = None,
     input_size: InputSize = None,
     layout: Layout = LayoutName.NCHW,
+    input_: Input = None,
     batch: Batch = 1,
     task: Task = TaskName.CLASSIFY,
     recipe: Annotated[
@@ -108,6 +111,7 @@ def export(
     """Export a model, verify what was written, and publish it: everything or nothing."""
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
     others, arguments = parse_sizes(sizes), parse_arguments(model_arg)
+    inputs = parse_inputs(input_)
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.export.cache import default_folder
@@ -127,6 +131,7 @@ def export(
                 num_classes=num_classes,
                 size=size,
                 layout=layout.value,
+                inputs=inputs,
                 batch=batch,
                 require_trained=require_trained,
                 pretrained=pretrained,

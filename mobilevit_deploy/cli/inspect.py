@@ -9,6 +9,7 @@ import typer
 
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
+    Input,
     Json,
     Layout,
     LayoutName,
@@ -17,6 +18,7 @@ from mobilevit_deploy.cli.options import (
     TargetName,
     TaskName,
     parse_arguments,
+    parse_inputs,
     parse_size,
 )
 
@@ -28,6 +30,7 @@ def inspect(
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
     input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
     layout: Layout = LayoutName.NCHW,
+    input_: Input = None,
     num_classes: NumClasses = None,
     model_arg: ModelArg = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Look at the graph as captured.")] = False,
@@ -35,7 +38,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show the ops before and after rewriting, and what a target or device will dislike, with sources."""
-    size, arguments = parse_size(input_size), parse_arguments(model_arg)
+    size, arguments, inputs = parse_size(input_size), parse_arguments(model_arg), parse_inputs(input_)
     with console.progress() as progress:
         from mobilevit_deploy.catalog import catalog
         from mobilevit_deploy.catalog.formats import formats, installed_targets
@@ -51,9 +54,17 @@ def inspect(
             from mobilevit_deploy.pipeline.request import ExportRequest
 
             default = catalog.device(device).targets if device else installed_targets()
+            if inputs:
+                default = [name for name in default if formats()[name].takes_several_inputs]
             wanted = [item.value for item in to] if to else default
             asked = ModelRequest(
-                model, task.value, num_classes=num_classes, size=size, arguments=arguments, layout=layout.value
+                model,
+                task.value,
+                num_classes=num_classes,
+                size=size,
+                arguments=arguments,
+                layout=layout.value,
+                inputs=inputs,
             )
             request = ExportRequest(asked, tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export

@@ -13,6 +13,7 @@ import typer
 
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.target_names import TARGETS
+from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 
 
 class TargetName(StrEnum):
@@ -85,6 +86,14 @@ InputSize = Annotated[
     str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
 ]
 Layout = Annotated[LayoutName, typer.Option(help="Of what the model takes, and its file.")]
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=SIZES[:TYPE]",
+        help="Where forward takes more than one image: each argument, such as ids=1x77:int64[0,1000); repeatable.",
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
 Task = Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")]
 Opset = Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")]
@@ -136,6 +145,16 @@ def parse_size(text: str | None) -> tuple[int, ...] | None:
         return parse_image_size(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def parse_inputs(given: list[str] | None) -> tuple[TensorInput, ...]:
+    """Returns the inputs of a model; a usage error for a text that is none, or a name that is given twice."""
+    try:
+        inputs = tuple(map(parse_input, given or ()))
+        check_inputs(inputs)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--input") from error
+    return inputs
 
 
 def parse_sizes(text: str | None) -> tuple[tuple[int, int], ...]:

@@ -33,6 +33,7 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "reconstruction": report.reconstruction,
         "weights": weights_document(report.weights),
         "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
+        **_inputs(report),
         "entries": [vars(entry) for entry in artifact.entries],
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
         "target": artifact.target,
@@ -57,6 +58,13 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "seconds": dict(report.seconds),
         "tool_versions": dict(report.tool_versions),
     }
+
+
+def _inputs(report: ExportReport) -> dict[str, Any]:
+    """Returns all inputs, where the user named them."""
+    if not report.inputs:
+        return {}
+    return {"inputs": [{"name": item.name, "shape": list(item.shape), "type": item.type} for item in report.inputs]}
 
 
 def _image(image: ImageInput | None) -> dict[str, Any]:

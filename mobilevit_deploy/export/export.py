@@ -208,6 +208,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
         reconstruction=bool(model.card and model.card.family.reconstruction),
         weights=model.weights,
         input=input_of(ready, prepared)[0],
+        inputs=model.inputs,
         outputs=artifact.outputs,
         artifact=artifact,
         recipe=plan.recipe.name,

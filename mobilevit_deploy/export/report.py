@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mobilevit_deploy.catalog.recipe import Precision
+from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -37,3 +38,4 @@ class ExportReport:
     tool_versions: Mapping[str, str | None]
     warnings: tuple[str, ...]
     cached: bool = False
+    inputs: tuple[TensorInput, ...] = ()

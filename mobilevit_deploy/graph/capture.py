@@ -15,12 +15,15 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.catalog.tensor_input import TYPES, TensorInput
 from mobilevit_deploy.errors import CaptureError, DoesNotRunError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.plain import plain_graph
+from mobilevit_deploy.graph.sample import Sample, copies_of, tensors_of
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
 from mobilevit_deploy.graph.strides import on_any_strides
 from mobilevit_deploy.graph.torchscript import to_plain_module
+from mobilevit_deploy.loading.plain_module import arguments_of
 
 INPUT_NAME = "input"
 
@@ -55,19 +58,21 @@ class Captured:
     outputs: tuple[TensorSpec, ...]
 
 
-def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
-    """Traces a model for one input shape.
+def capture(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[TensorInput] = ()) -> Captured:
+    """Traces a model for one shape of each input.
 
     Args:
         module: in evaluation mode.
-        sample: (B, C, H, W) float32.
+        sample: (B, C, H, W) float32, or a tensor for each input.
         task: names the outputs that have no name of their own.
+        inputs: where the user named them.
 
     Raises:
-        CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced.
+        CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced;
+            or an input changes nothing.
     """
     _refuse_fake_quantization(module)
-    outputs = _run_once(module, sample, task)
+    outputs = _run_once(module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,))
     try:
         with torch.no_grad(), quiet_torch():
             program = _program_of(module, sample)
@@ -76,13 +81,28 @@ def capture(module: nn.Module, sample: Tensor, task: Task) -> Captured:
         raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
     _check_sizes(program)
     _check_operations(program)
-    return Captured(graph_of(program), TensorSpec(INPUT_NAME, tuple(sample.shape)), outputs)
+    graph = graph_of(program)
+    if not inputs:
+        return Captured(graph, TensorSpec(INPUT_NAME, tuple(tensors_of(sample)[0].shape)), outputs)
+    _check_all_read(graph, inputs)
+    image = next(item for item in inputs if item.is_image)
+    return Captured(graph, TensorSpec(image.name, image.shape), outputs)
 
 
-def _program_of(module: nn.Module, sample: Tensor) -> ExportedProgram:
+def _check_all_read(graph: Graph, inputs: Sequence[TensorInput]) -> None:
+    placeholders = graph.graph.find_nodes(op="placeholder")
+    for item, node in zip(inputs, placeholders, strict=True):
+        if not node.users:
+            raise CaptureError(
+                f"the input {item.name} changes nothing: no output is computed from it",
+                f"leave out --input {item.name}",
+            )
+
+
+def _program_of(module: nn.Module, sample: Sample) -> ExportedProgram:
     if isinstance(module, torch.jit.ScriptModule):  # no tracer sees its code
         module = to_plain_module(module, sample)
-    return torch.export.export(module, (sample.clone(),), strict=False)
+    return torch.export.export(module, copies_of(sample), strict=False)
 
 
 def _refuse_fake_quantization(module: nn.Module) -> None:
@@ -102,13 +122,13 @@ def graph_of(program: ExportedProgram) -> Graph:
         return plain_graph(program)
 
 
-def recapture(graph: Graph, sample: Tensor) -> ExportedProgram:
+def recapture(graph: Graph, sample: Sample) -> ExportedProgram:
     """Returns a rewritten graph as the program that converters take; module paths are kept."""
     with torch.no_grad(), quiet_torch():
         try:
-            return torch.export.export(graph.to_module(), (sample,), strict=False)
+            return torch.export.export(graph.to_module(), tensors_of(sample), strict=False)
         except Exception:  # of a view, on the strides that a rewrite has left
-            return torch.export.export(on_any_strides(graph, sample).to_module(), (sample,), strict=False)
+            return torch.export.export(on_any_strides(graph, sample).to_module(), tensors_of(sample), strict=False)
 
 
 def _check_sizes(program: ExportedProgram) -> None:
@@ -132,16 +152,17 @@ def _check_operations(program: ExportedProgram) -> None:
             )
 
 
-def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec, ...]:
+def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[str]) -> tuple[TensorSpec, ...]:
     try:
         with torch.no_grad():
-            result, again = module(sample.clone()), module(sample.clone())
+            result, again = module(*copies_of(sample)), module(*copies_of(sample))
     except Exception as error:
         reason = f"{_reason(error)}{_where(failing_line(error))}"
+        shapes = " and ".join(str(tuple(item.shape)) for item in tensors_of(sample))
+        what = "an input" if isinstance(sample, Tensor) else "inputs"
         raise DoesNotRunError(
-            f"the model does not run on an input of shape {tuple(sample.shape)}: {reason}",
-            "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another, and "
-            "--layout nhwc is for (N, H, W, C)",
+            f"the model does not run on {what} of shape {shapes}: {reason}",
+            _advice_on_inputs(module, sample),
         ) from error
     leaves = pytree.tree_flatten_with_path(result)[0]
     if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):
@@ -159,7 +180,27 @@ def _run_once(module: nn.Module, sample: Tensor, task: Task) -> tuple[TensorSpec
                 "take out what is random in evaluation: torch.rand*, or dropout with training=True",
             )
     return tuple(
-        TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(_names(leaves, task), leaves, strict=True)
+        TensorSpec(name, tuple(leaf.shape))
+        for name, (_, leaf) in zip(_names(leaves, task, inputs), leaves, strict=True)
+    )
+
+
+def _advice_on_inputs(module: nn.Module, sample: Sample) -> str:
+    """Returns what to type so that the model runs: its arguments, where it takes more than one."""
+    if not isinstance(sample, Tensor):
+        return "are the sizes and the types of --input right? TYPE is float32 where none is given"
+    names = arguments_of(module)
+    if len(names) < 2:
+        return (
+            "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another, and "
+            "--layout nhwc is for (N, H, W, C)"
+        )
+    image, *others = names
+    size = "x".join(map(str, sample.shape))
+    shown = " ".join(f"--input {name}=1xN:TYPE" for name in others)
+    return (
+        f"forward takes {', '.join(names)}. Name each that it needs, with its sizes: --input {image}={size} {shown}; "
+        f"TYPE is {', '.join(TYPES)}. Or give a module that holds the others as buffers"
     )
 
 
@@ -173,11 +214,11 @@ def _check_output(leaf: Tensor) -> None:
         )
 
 
-def _random_line(module: nn.Module, sample: Tensor) -> str:
+def _random_line(module: nn.Module, sample: Sample) -> str:
     """Returns the line of the first call that draws random numbers, where the model can be traced that far."""
     try:
         with torch.no_grad(), quiet_torch():
-            program = torch.export.export(module, (sample.clone(),), strict=False)
+            program = torch.export.export(module, copies_of(sample), strict=False)
     except Exception:  # the message says what is wrong without the line, too
         return ""
     for node in program.graph.nodes:
@@ -190,7 +231,7 @@ def _where(line: str) -> str:
     return f" ({line})" if line else ""
 
 
-def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[str]:
+def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task, inputs: Sequence[str]) -> list[str]:
     """Returns dictionary keys and field names where there are any, else logits, features0, features1, ..."""
     names = []
     for i, (path, leaf) in enumerate(leaves):
@@ -199,7 +240,7 @@ def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task) -> list[
         if len(leaves) == 1 and not own:
             own = "logits" if task == "classify" and leaf.ndim == 2 else "features" if task == "features" else "output"
         names.append(own or f"{'features' if task == 'features' else 'output'}{i}")
-    taken = {INPUT_NAME}
+    taken = set(inputs)
     for i, name in enumerate(names):
         names[i] = name if name not in taken else f"{name}_{i}"
         taken.add(names[i])

@@ -75,16 +75,16 @@ def _memory(graph: Graph, first: Node) -> Memory:
         return {storage._cdata for storage in storages}
 
     memory: Memory = {}
-    image = next(node for node in graph.nodes if node.op == "placeholder")
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
     with FakeTensorMode():
         weights = {name: _empty(value) for name, value in graph.weights.items()}
-        sample = _empty(image.meta["val"])
-        replay = Replay(graph.graph, weights, lambda node, value: memory.update({node: places(value)}), {image: sample})
+        samples = {node: _empty(node.meta["val"]) for node in inputs}
+        replay = Replay(graph.graph, weights, lambda node, value: memory.update({node: places(value)}), samples)
         try:
-            replay.outputs(sample)
+            replay.outputs(tuple(samples.values()))
         except Exception as error:  # an op that has no shape without values
             raise StillRead(first) from error
-    memory[image] = places(sample)
+    memory.update({node: places(sample) for node, sample in samples.items()})
     memory.update({node: places(weights[str(node.target)]) for node in graph.nodes if node.op == "get_attr"})
     return memory
 

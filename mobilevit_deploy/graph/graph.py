@@ -12,12 +12,13 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.replay import Observe, Replay
+from mobilevit_deploy.graph.sample import Sample
 
 Packet = torch._ops.OpOverloadPacket
 
 
 class Graph:
-    """A plain graph of ATen calls and its weights by name; one image input (B, C, H, W).
+    """A plain graph of ATen calls and its weights by name; one image input (B, C, H, W), or several inputs.
 
     ``node.meta["val"]`` of every node holds its shape and dtype as a tensor on the meta device. The weights'
     memory may be shared with other graphs and is never written to.
@@ -69,12 +70,12 @@ class Graph:
         return Graph(graph, self.weights)
 
     def run(
-        self, sample: Tensor, observe: Observe | None = None, given: Mapping[Node, Tensor] | None = None
+        self, sample: Sample, observe: Observe | None = None, given: Mapping[Node, Tensor] | None = None
     ) -> list[Tensor]:
         """Returns the outputs for one input, flattened to a list.
 
         Args:
-            sample: (B, C, H, W).
+            sample: (B, C, H, W), or a tensor for each input.
             observe: is called with what each node computes.
             given: what the readers of a node are handed in place of what it computes.
         """

@@ -14,6 +14,8 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from mobilevit_deploy.graph.sample import Sample, copies_of
+
 Observe = Callable[[Node, object], None]
 Op = Callable[..., Any]
 Way = Literal["as it stands", "on copies", "in float32"]
@@ -52,10 +54,10 @@ class Replay(fx.Interpreter):
         self.on_copies: dict[Node, None] = {}
         self.in_float32: dict[Node, None] = {}
 
-    def outputs(self, sample: Tensor) -> list[Tensor]:
-        """Returns the outputs for one input (B, C, H, W), flattened to a list."""
+    def outputs(self, sample: Sample) -> list[Tensor]:
+        """Returns the outputs for one input (B, C, H, W), or several, flattened to a list."""
         with torch.no_grad():
-            outputs = self.run(sample.clone())  # a model may write into its input
+            outputs = self.run(*copies_of(sample))  # a model may write into its input
         return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
     def run_node(self, n: Node) -> Any:

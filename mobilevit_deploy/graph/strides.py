@@ -10,16 +10,17 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.replay import Replay
+from mobilevit_deploy.graph.sample import Sample
 
 aten = torch.ops.aten
 
 
-def on_any_strides(graph: Graph, sample: Tensor) -> Graph:
+def on_any_strides(graph: Graph, sample: Sample) -> Graph:
     """Returns a graph with ``reshape`` for every ``view``, and a copy in front of what else is refused.
 
     Args:
         graph: left as it is.
-        sample: (B, C, H, W).
+        sample: (B, C, H, W), or a tensor for each input.
     """
     edited = graph.copy()
     for node in edited.calls(aten.view):

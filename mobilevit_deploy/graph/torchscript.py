@@ -4,8 +4,10 @@ Source: ``torch._export.converter.TS2EPConverter``, which ``torch.export``'s own
 """
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 from torch._export.converter import TS2EPConverter
+
+from mobilevit_deploy.graph.sample import Sample, copies_of
 
 aten = torch.ops.aten
 # By the number of axes that a stride has: the ops that modules call, which rewrites and converters know.
@@ -13,13 +15,13 @@ CONVOLUTIONS = {1: aten.conv1d.default, 2: aten.conv2d.default, 3: aten.conv3d.d
 TRANSPOSED = {1: aten.conv_transpose1d.default, 2: aten.conv_transpose2d.input, 3: aten.conv_transpose3d.input}
 
 
-def to_plain_module(module: torch.jit.ScriptModule, sample: Tensor) -> fx.GraphModule:
+def to_plain_module(module: torch.jit.ScriptModule, sample: Sample) -> fx.GraphModule:
     """Returns a module of ATen calls that computes the same; its sizes are free, until it is exported.
 
     Raises:
         Exception: whatever the converter raises for what it does not know.
     """
-    plain = TS2EPConverter(module, (sample.clone(),)).convert().module()
+    plain = TS2EPConverter(module, copies_of(sample)).convert().module()
     assert isinstance(plain, fx.GraphModule)
     for node in plain.graph.find_nodes(op="call_function", target=aten.convolution.default):
         _name_convolution(node)

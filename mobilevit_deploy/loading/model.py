@@ -16,10 +16,11 @@ from torch import nn
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
+from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, fit_weights
-from mobilevit_deploy.loading.plain_module import TensorOutputs, take_channels_first, unwrap
+from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
 from mobilevit_deploy.loading.user_code import SEED, build_from_code
 
@@ -33,7 +34,8 @@ class ModelRequest:
 
     ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
     or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is that
-    of the images which the model takes, and its file.
+    of the images which the model takes, and its file. ``inputs`` are those of a model that takes more than one
+    image, in place of ``size`` and ``batch``.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ModelRequest:
     pretrained: bool = False
     arguments: Mapping[str, object] = field(default_factory=dict)
     layout: Layout = "nchw"
+    inputs: tuple[TensorInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class LoadedModel:
 
     ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
     and ``outputs`` leaves out what of the outputs is no tensor. ``layout_found`` tells that nobody gave the layout.
+    ``inputs`` are there where the user named them: one run takes one of each, so the batch of ``input_shape`` is 1, and
+    its other sizes are the first image's.
     """
 
     name: str
@@ -83,6 +88,7 @@ class LoadedModel:
     outputs: TensorOutputs | None = None
     layout: Layout = "nchw"
     layout_found: bool = False
+    inputs: tuple[TensorInput, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -122,6 +128,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
         shape = _input_shape(request, library.card if library else None)
     if request.layout == "nhwc":
         take_channels_first(module)
+    if request.inputs:
+        take_by_name(module, [item.name for item in request.inputs])
     weights = WeightsOrigin(trained=False)
     if checkpoint:
         takes = (library and library.takes_checkpoint) or module
@@ -141,6 +149,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         arguments=request.arguments,
         outputs=None if card else TensorOutputs.of(module),
         layout=request.layout,
+        inputs=request.inputs,
     )
 
 
@@ -163,6 +172,8 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
     if request.pretrained and request.checkpoint:
         raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
+    if request.inputs:
+        _check_inputs(request, card)
     if card is None:
         return
     if request.task not in card.family.tasks:
@@ -176,6 +187,20 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError(f"--model-arg {names}, but {card.name} is described by its card", "leave it out")
     if request.require_trained and request.checkpoint is None:  # before anything is built
         raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+
+
+def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
+    """Raises UsageError for options beside --input that say the same of one image."""
+    if card:
+        raise UsageError(f"--input, but {card.name} takes one image", "leave it out, or give --input-size")
+    given = {
+        "--input-size": request.size,
+        "--batch": request.batch != 1,
+        f"--layout {request.layout}": request.layout != "nchw",
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(f"{option} with --input, which gives every size", "leave one of them out")
 
 
 def _from_code(request: ModelRequest) -> nn.Module | FromLibrary:
@@ -202,6 +227,9 @@ def _origin(checkpoint: Checkpoint, not_loaded: tuple[str, ...]) -> WeightsOrigi
 
 def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) -> tuple[int, int, int, int]:
     size: tuple[int, ...]
+    if request.inputs:
+        _, channels, height, width = next(item.shape for item in request.inputs if item.is_image)
+        return 1, channels, height, width
     if isinstance(card, ModelCard):
         default = (3, card.family.input.default_size, card.family.input.default_size)
     else:

@@ -1,7 +1,9 @@
 """From what code returns to a plain module: wrappers taken off, and outputs that are tensors only."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from types import MethodType
 from typing import Any
 
 import torch
@@ -52,6 +54,60 @@ def take_channels_first(module: nn.Module) -> None:
 
 def _to_channels_last(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return (inputs[0].permute(0, 2, 3, 1).contiguous(), *inputs[1:])
+
+
+def take_by_name(module: nn.Module, names: Sequence[str]) -> None:
+    """Lets a module take its inputs in this order, each as the argument of ``forward`` that has its name.
+
+    One whose ``forward`` names no arguments, and one of TorchScript, takes them by position already.
+
+    Raises:
+        UsageError: ``forward`` has no such argument, or needs another one.
+    """
+    known = _parameters(module)
+    if isinstance(module, torch.jit.ScriptModule) or any(item.kind is item.VAR_POSITIONAL for item in known):
+        return
+    wrong = [name for name in names if not any(_takes(item, name) for item in known)]
+    if wrong:
+        raise UsageError(
+            f"--input {wrong[0]}, but forward takes {', '.join(item.name for item in known) or 'nothing'}",
+            "give inputs the names of forward's arguments",
+        )
+    required = [item.name for item in known if item.default is item.empty and item.kind is not item.VAR_KEYWORD]
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise UsageError(
+            f"forward needs {', '.join(required)}, and there is no --input {missing[0]}",
+            f"add --input {missing[0]}=SIZES:TYPE, or give a module that holds it as a buffer",
+        )
+    if any(item.kind is item.POSITIONAL_ONLY for item in known):
+        raise UsageError("--input for a forward whose arguments have no names (/)", "take the / out of its signature")
+    written = getattr(module.forward, "__func__", None)
+    if written is None:
+        raise UsageError("--input for a forward that is no method of its module", "write it as one")
+
+    def forward(self: nn.Module, *inputs: Tensor) -> object:
+        return written(self, **dict(zip(names, inputs, strict=True)))
+
+    module.forward = MethodType(forward, module)  # a method: a copy of the module has one that is bound to the copy
+
+
+def arguments_of(module: nn.Module) -> tuple[str, ...]:
+    """Returns the names of what ``forward`` takes; those that it needs only, where it needs more than one."""
+    named = [item for item in _parameters(module) if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)]
+    needed = tuple(item.name for item in named if item.default is item.empty)
+    return needed if len(needed) > 1 else tuple(item.name for item in named)
+
+
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # of a method that is none of Python's
+        return []
+
+
+def _takes(parameter: inspect.Parameter, name: str) -> bool:
+    return parameter.kind is parameter.VAR_KEYWORD or parameter.name == name
 
 
 class TensorOutputs:

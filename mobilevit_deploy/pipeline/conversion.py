@@ -73,6 +73,7 @@ def _convert(
         program=program,
         sample=sample,
         input=spec,
+        inputs=prepared.model.inputs,
         outputs=ready.outputs,
         precision=plan.precision,
         version=plan.version,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Recipe
+from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
 from mobilevit_deploy.loading.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
@@ -67,6 +68,7 @@ def model_request(
             f"{checkpoint.name} is not the file that {file.path.name} was made from (that was {noted.weights})"
         )
     batch, *size = file.entries[0].shape
+    inputs = _inputs(file, noted)
     classes = None
     if checkpoint is None and not catalog.is_own_code(name) and not _is_features(file, noted):
         classes = file.outputs[0].shape[-1]
@@ -76,13 +78,36 @@ def model_request(
         checkpoint=checkpoint,
         weights=weights or _choice(noted),
         num_classes=classes,
-        size=tuple(size),
-        batch=batch,
+        size=None if inputs else tuple(size),
+        batch=1 if inputs else batch,
         pretrained=pretrained,
         arguments=arguments or {},
         layout=noted.layout if noted else "nchw",
+        inputs=inputs,
     )
     return request, warnings
+
+
+def _inputs(file: FileDescription, noted: Provenance | None) -> tuple[TensorInput, ...]:
+    """Returns the inputs that an artifact was exported with, where the user named them.
+
+    Raises:
+        ArtifactError: they are not those of the file, or nobody says how they are fed.
+    """
+    inputs = noted.inputs if noted else ()
+    names = ", ".join(spec.name for spec in file.inputs)
+    if file.inputs and not inputs:
+        raise ArtifactError(
+            f"{file.path.name} has the inputs {names}, and does not say what values they take",
+            "mvd compares files with several inputs that it wrote itself, with --input",
+        )
+    found = {spec.name: spec.shape for spec in file.inputs}
+    if file.inputs and found != {item.name: item.shape for item in inputs}:
+        raise ArtifactError(
+            f"{file.path.name} has the inputs {names}, and was exported, it says, with {', '.join(map(str, inputs))}",
+            "export it again",
+        )
+    return inputs
 
 
 def with_channels_first(file: FileDescription, noted: Provenance | None) -> FileDescription:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of
@@ -14,8 +13,10 @@ from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.sample import Sample, sample_of
 from mobilevit_deploy.images import test_images
 from mobilevit_deploy.images.batches import Classes
+from mobilevit_deploy.images.input_records import make_records
 from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.model import LoadedModel, try_channels_last
@@ -91,7 +92,7 @@ class Prepared:
     Attributes:
         model: as loaded.
         captured: its graph, before any rewrite.
-        images: structured ones, (N, C, H, W).
+        images: structured ones, (N, C, H, W); records of test values where the model has more inputs.
         given: the user's own, if there are any.
         calibration: those that int8 is calibrated on.
         given_classes: what PyTorch says of those, (N,).
@@ -105,9 +106,9 @@ class Prepared:
     given_classes: Classes | None = None
 
     @property
-    def example(self) -> Tensor:
-        """Returns one batch, (B, C, H, W)."""
-        return torch.from_numpy(self.images[: self.model.input_shape[0]])
+    def example(self) -> Sample:
+        """Returns one batch, (B, C, H, W), or a tensor for each input."""
+        return sample_of(self.images[: self.model.input_shape[0]])
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,9 @@ def prepare(
     made = structured_images(model)
     batch = model.input_shape[0]
     calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
-    example = torch.from_numpy(made[:batch])
+    example = sample_of(made[:batch])
     try:
-        captured = capture(model.module, example, model.task)
+        captured = capture(model.module, example, model.task, model.inputs)
     except DoesNotRunError:
         other = try_channels_last(model)
         if other is None:
@@ -234,13 +235,15 @@ def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -
 
 
 def structured_images(model: LoadedModel) -> test_images.Images:
-    """Returns at least ``SAMPLES`` structured images, normalised, in a multiple of the model's batch."""
+    """Returns at least ``SAMPLES`` structured images, normalised, in a multiple of the model's batch; or records."""
     batch, channels, height, width = model.input_shape
     count = -(-SAMPLES // batch) * batch
     preparation = model.preprocessing
     mean, std = (
         (preparation.mean, preparation.std) if preparation else (test_images.IMAGENET_MEAN, test_images.IMAGENET_STD)
     )
+    if model.inputs:
+        return make_records(model.inputs, count, mean, std)
     return test_images.make_samples(count, channels, height, width, mean, std)
 
 
@@ -323,7 +326,10 @@ def borders_of(ready: ReadyForTarget) -> Borders:
     return Borders(ready.app.image, ready.app.labels is not None, ready.channels_last)
 
 
-def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Tensor]:
-    """Returns the artifact's input, and one batch as it takes it."""
-    batch = borders_of(ready).fed(prepared.example.numpy()) if ready.channels_last else prepared.example.numpy()
+def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Sample]:
+    """Returns the artifact's input, the first image where there are more, and one batch as it takes it."""
+    if prepared.model.inputs:
+        return prepared.captured.input, prepared.example
+    batch = prepared.images[: prepared.model.input_shape[0]]
+    batch = borders_of(ready).fed(batch) if ready.channels_last else batch
     return replace(prepared.captured.input, shape=batch.shape), torch.from_numpy(batch)

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.catalog.tensor_input import TensorInput, parse_input
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -38,6 +39,12 @@ class CalibrationNote(BaseModel):
     images: int
 
 
+def _read_input(text: object) -> TensorInput:
+    if not isinstance(text, str):
+        raise ValueError("an input is a text")
+    return parse_input(text)
+
+
 class Provenance(BaseModel):
     """What ``mvd export`` noted in an artifact; nothing in it is believed without a comparison.
 
@@ -57,6 +64,7 @@ class Provenance(BaseModel):
         keep_fp32: paths of the modules that stayed in float32.
         labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
+        inputs: all of them, as --input names them; none for one image.
         calibration: of an int8 file.
         allow_precision_loss: the export was told to write what half precision leaves, however little it is.
     """
@@ -81,6 +89,7 @@ class Provenance(BaseModel):
     keep_fp32: tuple[str, ...] = ()
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
+    inputs: tuple[Annotated[TensorInput, BeforeValidator(_read_input)], ...] = ()
     calibration: CalibrationNote | None = None
     allow_precision_loss: bool = False
 
@@ -90,6 +99,7 @@ STRUCTURED = (
     "keep_fp32",
     "image",
     "calibration",
+    "inputs",
     "prune",
     "rewritten",
     "own_code",
@@ -138,6 +148,7 @@ def describe(
         "library": model.library.library if model.library else None,
         "pretrained": True if weights.library else None,
         "layout": model.layout if model.layout != "nchw" else None,
+        "inputs": [str(item) for item in model.inputs] or None,
         "model_arguments": dict(model.arguments) or None,
         "recipe": recipe.name,
         "target_version": version,

@@ -9,6 +9,7 @@ from torch.export import ExportedProgram
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import recapture
+from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare
@@ -26,7 +27,7 @@ class Reconstructed:
 
     prepared: Prepared
     program: ExportedProgram
-    sample: Tensor
+    sample: Sample
 
 
 def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe, model: LoadedModel) -> Reconstructed:
@@ -41,7 +42,7 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
     if file.probabilities:
         graph = append_softmax(graph)
     sample = prepared.example
-    if takes_channels_last(file, noted):
+    if takes_channels_last(file, noted) and isinstance(sample, Tensor):
         graph, sample = take_channels_last(graph), sample.permute(0, 2, 3, 1).contiguous()
     return Reconstructed(prepared, recapture(graph, sample), sample)
 
@@ -88,7 +89,10 @@ def convert_again(
     request = ConversionRequest(
         program=made.program,
         sample=made.sample,
-        input=replace(captured.input, shape=tuple(made.sample.shape)),
+        input=replace(captured.input, shape=tuple(made.sample.shape))
+        if isinstance(made.sample, Tensor)
+        else captured.input,
+        inputs=made.prepared.model.inputs,
         outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),
         precision=precision,
         version=version,

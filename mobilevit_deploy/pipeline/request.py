@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.prepare import (
@@ -49,6 +49,8 @@ class ExportRequest:
         for name, option in (("opset", "--opset"), ("iOS", "--min-ios")):
             if versions[name] is not None and name not in used:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
+        if self.model.inputs:
+            self._check_inputs()
         takers = [name for name in self.targets if format_of(name).takes_app_options]
         if self.calibrate and self.precision != "int8":
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
@@ -76,6 +78,26 @@ class ExportRequest:
             )
             for name in dict.fromkeys(self.targets)
         ]
+
+    def _check_inputs(self) -> None:
+        """Raises UsageError for what is of one image, with a model that takes more."""
+        given = {
+            "--images": self.images,
+            "--calibrate": self.calibrate,
+            "--precision int8": self.precision == "int8",
+            "--image-input": self.app.image_input,
+            "--sizes": self.app.sizes,
+        }
+        option = next((name for name, value in given.items() if value), None)
+        if option:
+            raise UsageError(f"{option} with --input: it is for a model of one image", "leave one of them out")
+        unable = [name for name in self.targets if not format_of(name).takes_several_inputs]
+        if unable:
+            able = [f"--to {name}" for name, known in formats().items() if known.takes_several_inputs]
+            raise UsageError(
+                f"--input, but {' and '.join(unable)} files are verified with one image only",
+                f"give {' or '.join(able)}",
+            )
 
     def _app_of_others(self) -> AppOptions:
         """Returns what of an app's options concerns a target that takes none."""

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import Graph, op_name
 from mobilevit_deploy.graph.replay import Replay
+from mobilevit_deploy.graph.sample import Sample
 
 # float64 keeps 53 bits, 1.1e-16; folding reorders sums of some thousand terms over some hundred layers, which costs
 # 1e-15 to 1e-13 of the largest output (measured), and a wrong constant in any layer costs 1e-8 and more.
@@ -51,12 +52,12 @@ class Proof:
         in_float32: the ops that have no float64 kernel here, and whose share of every proof is float32's.
     """
 
-    def __init__(self, graph: Graph, sample: Tensor) -> None:
+    def __init__(self, graph: Graph, sample: Sample) -> None:
         """Runs the graph once.
 
         Args:
             graph: in float64; nodes whose value is kept are marked.
-            sample: (B, C, H, W) float64.
+            sample: (B, C, H, W) float64, or a tensor for each input.
 
         Raises:
             Exception: whatever an op raises that runs neither in float64 nor in float32.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, module_path
 from mobilevit_deploy.graph.replay import default_dtype
+from mobilevit_deploy.graph.sample import Sample, in_float64
 from mobilevit_deploy.rewrites.proof import KEPT, Proof, Verdict, describe
 
 # Copies that are made of a graph to find the places where one rewrite is wrong; most cost a run in float64. It is
@@ -100,13 +100,13 @@ class Rewritten:
     in_float32: tuple[str, ...] = ()
 
 
-def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> Rewritten:
+def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Sample) -> Rewritten:
     """Applies rewrites in order and proves each one.
 
     Args:
         graph: as captured, float32; left as it is.
         rewrites: in the order of application.
-        sample: input of the proof, (B, C, H, W) float32.
+        sample: input of the proof, (B, C, H, W) float32, or a tensor for each input.
 
     Raises:
         Exception: whatever the graph itself raises where it runs neither in float64 nor in float32; never what a
@@ -115,7 +115,7 @@ def rewrite_graph(graph: Graph, rewrites: Sequence[Rewrite], sample: Tensor) -> 
     with default_dtype(torch.float64):  # for what calls such as zeros(1) make without naming a dtype
         current = graph.copy()
         current.cast(torch.float32, torch.float64)
-        proof = Proof(current, sample.double())
+        proof = Proof(current, in_float64(sample))
         results = []
         for rewrite in rewrites:
             current, result = _Search(rewrite, current, proof).run()

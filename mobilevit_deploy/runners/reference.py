@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.replay import default_dtype
+from mobilevit_deploy.graph.sample import copies_of, sample_of
 from mobilevit_deploy.runners.base import Array
 
 FLOAT32_UNIT = 2.0**-24  # what one rounding moves a value by at most, as a share of it
@@ -29,11 +30,11 @@ class TorchRunner:
         self._dtype = dtype
 
     def run(self, batch: Array) -> Sequence[Array]:
-        # torch.tensor copies: a model that writes into its input must not change the images of the next run.
-        image = torch.tensor(batch, dtype=self._dtype)
+        # Copies: a model that writes into its input must not change the images of the next run.
+        given = copies_of(sample_of(batch), self._dtype)
         widened = nullcontext() if self._dtype == torch.float32 else _Widened(self._dtype)
         with torch.inference_mode(), default_dtype(self._dtype), widened:
-            return _arrays(self.module(image))
+            return _arrays(self.module(*given))
 
 
 class PerturbedRunner:
@@ -66,11 +67,13 @@ class PerturbedRunner:
 
     def run(self, batch: Array) -> Sequence[Array]:
         self._generator.manual_seed(self._seed)
-        image = torch.tensor(batch)
+        given = copies_of(sample_of(batch))
         # Moved by a share of the largest, as equal pixels must part: a sum over a flat image is decided by rounding.
-        image += self._amplitude * image.abs().max() * self._uniform(image.shape)
+        for item in given:
+            if item.is_floating_point():
+                item += self._amplitude * item.abs().max() * self._uniform(item.shape)
         with torch.inference_mode(), _Made(self._move):
-            return _arrays(self.module(image))
+            return _arrays(self.module(*given))
 
     def _move(self, value: Tensor) -> Tensor:
         moved = value * (1 + self._amplitude * self._uniform(value.shape)).to(value.dtype)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.sample import sample_of
 from mobilevit_deploy.runners.base import Array
 
 
@@ -25,7 +25,7 @@ class GraphRunner:
         self.largest: dict[Node, float] = {}
 
     def run(self, batch: Array) -> Sequence[Array]:
-        outputs = self._graph.run(torch.tensor(batch), observe=self._observe)
+        outputs = self._graph.run(sample_of(batch), observe=self._observe)
         return [output.numpy() for output in outputs]
 
     def _observe(self, node: Node, value: object) -> None:

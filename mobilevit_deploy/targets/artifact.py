@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.catalog.recipe import Precision
+from mobilevit_deploy.catalog.tensor_input import AXES_OF_IMAGE, TensorInput
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
+from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.targets.app_options import AppInterface, Compression
 from mobilevit_deploy.targets.compression import CompressionResult
 from mobilevit_deploy.targets.quantization import Quantization, QuantizationResult
@@ -25,7 +26,7 @@ class ConversionRequest:
 
     Attributes:
         program: the rewritten graph.
-        sample: an input, (B, C, H, W) float32.
+        sample: an input, (B, C, H, W) float32, or a tensor for each of ``inputs``.
         input: name and shape of the input.
         outputs: names and shapes of the outputs, in the program's order.
         precision: of weights and activations.
@@ -37,10 +38,11 @@ class ConversionRequest:
         quantization: of weights and activations, for int8.
         sizes: other image sizes, (height, width), that ``program`` takes as well.
         intermediates: an empty folder for what the artifact is made from, to compare each step; None to leave it out.
+        inputs: all of them, where the user named them; ``input`` is the first image then.
     """
 
     program: ExportedProgram
-    sample: Tensor
+    sample: Sample
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     precision: Precision
@@ -52,6 +54,7 @@ class ConversionRequest:
     quantization: Quantization | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     intermediates: Path | None = None
+    inputs: tuple[TensorInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class FileDescription:
         color: an image's layout, such as ``RGB``.
         labels: names of the classes, in order.
         half: whether it computes in half precision.
+        inputs: name and shape of each, where there are several; the entry is then that of the first with four axes.
     """
 
     path: Path
@@ -124,6 +128,18 @@ class FileDescription:
     color: str | None = None
     labels: tuple[str, ...] = ()
     half: bool = False
+    inputs: tuple[TensorSpec, ...] = ()
+
+
+def image_of(inputs: Sequence[TensorSpec], name: str) -> TensorSpec:
+    """Returns the one input of an artifact, or the first with the axes of an image; raises ArtifactError for none."""
+    if len(inputs) == 1:
+        return inputs[0]
+    for spec in inputs:
+        if len(spec.shape) == AXES_OF_IMAGE:
+            return spec
+    names = ", ".join(spec.name for spec in inputs) or "none"
+    raise ArtifactError(f"{name} has the inputs {names}, of which none is an image")
 
 
 def check_input(shape: Sequence[int], name: str) -> None:

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
 from mobilevit_deploy.graph.replay import default_dtype
+from mobilevit_deploy.graph.sample import Sample, in_float64, sample_of
 from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.runners.base import Array
 
@@ -76,9 +77,9 @@ def _measure(graph: Graph, batches: Sequence[Array]) -> dict[Node, float]:
     first: dict[Node, Tensor] = {}
     power, noise = dict.fromkeys(graph.nodes, 0.0), dict.fromkeys(graph.nodes, 0.0)
     for images in batches:
-        batch = torch.from_numpy(images)
+        batch = sample_of(images)
         with default_dtype(torch.float64):
-            right = {twins[node]: value for node, value in _values(exact, batch.double()).items()}
+            right = {twins[node]: value for node, value in _values(exact, in_float64(batch)).items()}
         rounded = _values(graph, batch)
         first = first or right
         for node in right.keys() & rounded.keys() & first.keys():
@@ -87,7 +88,7 @@ def _measure(graph: Graph, batches: Sequence[Array]) -> dict[Node, float]:
     return {node: _decibels(power[node], noise[node]) for node in graph.nodes if power[node]}
 
 
-def _values(graph: Graph, batch: Tensor) -> dict[Node, Tensor]:
+def _values(graph: Graph, batch: Sample) -> dict[Node, Tensor]:
     found: dict[Node, Tensor] = {}
 
     def keep(node: Node, value: object) -> None:

@@ -17,6 +17,7 @@ from torch.fx import Node
 from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
 from mobilevit_deploy.graph.replay import default_dtype
+from mobilevit_deploy.graph.sample import sample_of
 from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.runners.base import Array, Observed, difference
 from mobilevit_deploy.verification.half_range import FP16_LARGEST
@@ -221,7 +222,7 @@ def _run(graph: Graph, batch: Array, given: Mapping[Node, Tensor]) -> dict[Node,
         if isinstance(value, Tensor):
             values[node] = value.numpy(force=True).copy()
 
-    graph.run(torch.from_numpy(batch), observe=keep, given=given)
+    graph.run(sample_of(batch), observe=keep, given=given)
     return values
 
 

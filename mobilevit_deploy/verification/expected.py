@@ -18,7 +18,7 @@ class Expected:
 
     Attributes:
         reference: what computed them.
-        images: (N, C, H, W); N is a multiple of the batch.
+        images: (N, C, H, W), or a record for each run; N is a multiple of the batch.
         batch: the artifact's batch size.
         names: of the outputs.
         outputs: each (N, ...).

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from mobilevit_deploy.catalog.recipe import Precision, Tolerance
+from mobilevit_deploy.images.input_records import size_of
 from mobilevit_deploy.runners.base import IN_HALF, SUMS, NotMeasured, Opener, Runner, Values
 from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
 from mobilevit_deploy.verification.differences import Agreement, OutputDifference, judge_all, judge_decisions
@@ -99,7 +100,7 @@ def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
         kept = slice(-max(HALF_SUMS_SAMPLES, expected.batch), None)
         images = images[kept]
     found = run_all(runner, images, expected.batch)
-    height, width = expected.images.shape[2:]
+    height, width = size_of(expected.images)
     leg = Leg(
         candidate.subject,
         expected.reference,

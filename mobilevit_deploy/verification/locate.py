@@ -17,6 +17,7 @@ from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import graph_of, quiet_torch
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.sample import sample_of
 from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again
@@ -106,7 +107,7 @@ def check_unrounded(
         ArtifactError: see ``locate``.
     """
     graph, images = _program(made, file, noted)
-    return _compare_unrounded(float32, file, noted, graph, images[: file.entries[0].shape[0]])
+    return _compare_unrounded(float32, file, noted, graph, images[: made.prepared.model.input_shape[0]])
 
 
 def _compare_unrounded(
@@ -173,10 +174,10 @@ def _worst_batch(file: FileDescription, graph: Graph, images: Array) -> Array:
     entry = file.entries[0]
     openers = runners_for(file.target, file.path, entry.function)
     runner = next(opener for opener in openers if not isinstance(opener, NotMeasured))()
-    size = entry.shape[0]
+    size = 1 if images.dtype.names else entry.shape[0]
 
     def error(batch: Array) -> float:
-        pairs = zip(graph.run(torch.from_numpy(batch)), runner.run(batch), strict=False)
+        pairs = zip(graph.run(sample_of(batch)), runner.run(batch), strict=False)
         return max(difference(before.numpy(), np.asarray(after)) for before, after in pairs)
 
     return max((images[i : i + size] for i in range(0, len(images), size)), key=error)

@@ -240,10 +240,10 @@ def _compare(
         tolerance = tolerance.model_copy(update=OTHER_IMAGES_TOLERANCE)
     comparison, first = Comparison(), None
     for i, entry in enumerate(file.entries):
-        sized = replace(model, input_shape=entry.shape)
+        sized = model if model.inputs else replace(model, input_shape=entry.shape)
         names = [output.name for output in file.outputs]
         try:
-            expected = expect(sized.module, structured_images(sized), entry.shape[0], names, borders)
+            expected = expect(sized.module, structured_images(sized), sized.input_shape[0], names, borders)
         except Exception as error:  # the model is the user's, and may be another than the artifact's
             raise ModelCodeError(
                 f"{model.name} does not run as {file.path.name} does, on {list(entry.shape)}: {root_cause(error)}",

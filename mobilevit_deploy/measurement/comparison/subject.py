@@ -154,6 +154,11 @@ def _fix_sizes(path: Path, item: OnnxInput, layout: Layout, size: tuple[int, ...
 def _open_described(path: Path, target: str) -> Subject:
     """Returns an artifact whose file says all of its input, in the first of its runners."""
     file = describe_file(path)
+    if file.inputs:
+        names = ", ".join(spec.name for spec in file.inputs)
+        raise ArtifactError(
+            f"{path.name} has the inputs {names}, where mvd compare feeds one image", "mvd verify feeds all"
+        )
     check_input(file.entries[0].shape, path.name)
     opener = runners_for(target, path)[0]
     if isinstance(opener, NotMeasured):

@@ -1,15 +1,15 @@
 """A program in half precision: Apple's converter has no precision to choose, it keeps the types that it is given."""
 
 import torch
-from torch import Tensor
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.graph.capture import graph_of, recapture
+from mobilevit_deploy.graph.sample import Sample
 
 TO = torch.ops.aten.to.dtype
 
 
-def convert_to_half(program: ExportedProgram, sample: Tensor) -> ExportedProgram:
+def convert_to_half(program: ExportedProgram, sample: Sample) -> ExportedProgram:
     """Returns a float32 program with weights and values in half precision, float32 at its borders.
 
     Args:

@@ -25,6 +25,7 @@ from mobilevit_deploy.targets.artifact import (
     FileDescription,
     Intermediate,
     check_input,
+    image_of,
 )
 from mobilevit_deploy.targets.compression import CompressionResult
 from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
@@ -39,6 +40,15 @@ from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 SUFFIX = ".mlpackage"
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
+# What an array at the border may be on every iOS: of truth values coremltools makes float32, and a cast behind it.
+BORDER_TYPES = {
+    "float32": np.float32,
+    "float16": np.float32,
+    "int32": np.int32,
+    "int64": np.int32,
+    "uint8": np.int32,
+    "bool": bool,
+}
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
 
 
@@ -132,9 +142,8 @@ def describe(path: Path) -> FileDescription:
     functions.sort(key=lambda name: name != default)
     runners = {name: MilRunner(path, function=name) for name in functions or (None,)}
     first = next(iter(runners.values()))
-    if len(first.inputs) != 1:
-        names = ", ".join(feature.name for feature in first.inputs) or "none"
-        raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
+    specs = tuple(TensorSpec(feature.name, feature.shape) for feature in first.inputs)
+    image = specs.index(image_of(specs, path.name))
     if not first.outputs:
         raise ArtifactError(f"{path.name} describes no outputs", "export or copy the package again")
     return FileDescription(
@@ -142,16 +151,17 @@ def describe(path: Path) -> FileDescription:
         target="coreml",
         metadata=dict(description.metadata.userDefined),
         entries=tuple(
-            Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[0], path)
+            Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[image], path)
         ),
         outputs=tuple(
             TensorSpec(feature.name, (1, len(feature.labels)) if feature.labels else feature.shape)
             for feature in first.outputs
         ),
-        image=first.inputs[0].kind == "image",
-        color=first.inputs[0].color,
+        image=first.inputs[image].kind == "image",
+        color=first.inputs[image].color,
         labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
         half=_computes_half(package.model),
+        inputs=specs if len(specs) > 1 else (),
         probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
     )
 
@@ -196,7 +206,7 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         model = coremltools.convert(
             program,
             convert_to="mlprogram",
-            inputs=[_input_type(coremltools, request)],
+            inputs=_input_types(coremltools, request),
             outputs=[coremltools.TensorType(output.name, dtype=np.float32) for output in request.outputs],
             classifier_config=classifier,
             minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
@@ -210,7 +220,15 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         raise ConversionError(f"coremltools refused the graph: {reason}", REFUSAL_HINT) from error
 
 
-def _input_type(coremltools: Any, request: ConversionRequest) -> Any:
+def _input_types(coremltools: Any, request: ConversionRequest) -> list[Any]:
+    if not request.inputs:
+        return [_image_type(coremltools, request)]
+    return [
+        coremltools.TensorType(item.name, shape=item.shape, dtype=BORDER_TYPES[item.type]) for item in request.inputs
+    ]
+
+
+def _image_type(coremltools: Any, request: ConversionRequest) -> Any:
     name, shape = request.input.name, request.input.shape
     if request.sizes:
         shapes = [shape, *((*shape[:2], *size) for size in request.sizes)]

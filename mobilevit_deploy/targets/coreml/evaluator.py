@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, Observed, Reading
 from mobilevit_deploy.targets.coreml.mil.evaluate import Evaluator, Observe
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
@@ -120,7 +121,7 @@ class MilRunner:
         return largest
 
     def _run(self, batch: Inputs, observe: Observe | None) -> Sequence[Array]:
-        given = batch if isinstance(batch, Mapping) else {self._only_input().name: batch}
+        given = batch if isinstance(batch, Mapping) else self._named(batch)
         tensors = {}
         for feature in self.inputs:
             if feature.name not in given:
@@ -134,6 +135,9 @@ class MilRunner:
             tensors[feature.name] = torch.from_numpy(np.ascontiguousarray(array))
         results = self._evaluator.run(tensors, observe=observe)
         return [_to_array(results[feature.name]) for feature in self.outputs]
+
+    def _named(self, batch: Array) -> Mapping[str, Array]:
+        return by_name(batch, "" if batch.dtype.names else self._only_input().name)
 
     def _only_input(self) -> Feature:
         if len(self.inputs) != 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading
 from mobilevit_deploy.targets.coreml.evaluator import READINGS, MilRunner
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
@@ -63,7 +64,7 @@ class CoreMLRunner:
             function: of a model that has more than one; its default function if none is named.
         """
         described = MilRunner(path, function=function)  # reads the names; Core ML returns outputs in no order
-        (self._input,) = described.inputs
+        self._inputs = described.inputs
         self._outputs = described.outputs
         self.settings: Mapping[str, str] = {"compute_units": compute_units}
         try:
@@ -77,22 +78,29 @@ class CoreMLRunner:
 
     def run(self, batch: Array) -> Sequence[Array]:
         try:
-            results = self._model.predict({self._input.name: self._prepare(batch)})
+            results = self._model.predict(self._prepare(batch))
         except Exception as error:
             raise ArtifactError(f"Core ML does not run the model: {str(error).splitlines()[0]}") from error
         return [_in_order(results[feature.name], feature) for feature in self._outputs]
 
-    def _prepare(self, batch: Array) -> Any:
-        """Returns an array as it is, and an image's pixel values, (1, C, H, W), as the image that Core ML takes."""
-        if self._input.kind != "image":
-            return batch
+    def _prepare(self, batch: Array) -> dict[str, Any]:
+        """Returns arrays in a type that Core ML has, and an image's pixel values, (1, C, H, W), as what it takes."""
+        given = by_name(batch, self._inputs[0].name)
+        if self._inputs[0].kind != "image":
+            return {
+                name: value.astype(np.int32 if value.dtype.kind in "iu" else np.float32)
+                for name, value in given.items()
+            }
+        return {self._inputs[0].name: self._image(batch)}
+
+    def _image(self, batch: Array) -> Any:
         from PIL import Image
 
         pixels = batch[0].round().clip(0, 255).astype(np.uint8)  # (C, H, W)
         if len(pixels) == 1:
             return Image.fromarray(pixels[0])
         # Core ML is given RGB, and hands the model the layout that it asks for.
-        ordered = pixels[::-1] if self._input.color == "BGR" else pixels
+        ordered = pixels[::-1] if self._inputs[0].color == "BGR" else pixels
         return Image.fromarray(np.ascontiguousarray(ordered.transpose(1, 2, 0)))
 
 

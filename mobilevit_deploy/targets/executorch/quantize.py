@@ -16,6 +16,7 @@ from torch.fx import GraphModule, Node
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph.graph import arguments, is_call, module_path, op_name
+from mobilevit_deploy.graph.sample import tensors_of
 from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.targets.artifact import ConversionRequest
@@ -106,11 +107,11 @@ def _quantize(
             f"nothing to quantise: no node of {', '.join(wanted.rule.op_types)} is left by the rule",
             "give --precision fp32",
         )
-    for batch, _ in batches(wanted.calibration.images, request.sample.shape[0]):
+    for batch, _ in batches(wanted.calibration.images, request.input.shape[0]):
         prepared(torch.from_numpy(batch))
     converted = convert_pt2e(prepared)
     _drop_unread_weights(converted)
-    return torch.export.export(converted, (request.sample,), strict=False), every
+    return torch.export.export(converted, tensors_of(request.sample), strict=False), every
 
 
 def _drop_unread_weights(module: GraphModule) -> None:

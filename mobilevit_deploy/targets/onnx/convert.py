@@ -16,6 +16,7 @@ import torch
 
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.sample import tensors_of
 from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.hashing import measure_files
@@ -27,6 +28,7 @@ from mobilevit_deploy.targets.artifact import (
     FileDescription,
     Intermediate,
     check_input,
+    image_of,
 )
 from mobilevit_deploy.targets.onnx.faults import avoid_faults
 from mobilevit_deploy.targets.onnx.files import COPY_AGAIN, first_line, load_onnx
@@ -113,10 +115,8 @@ def describe(path: Path) -> FileDescription:
     """Reads a file's names, shapes and metadata; a free batch counts as 1. Raises ArtifactError when it is damaged."""
     model = load_onnx(path)
     inputs = fed_inputs(model.graph)
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
-    shape = _shape(inputs[0])
+    specs = tuple(TensorSpec(value.name, _shape(value)) for value in inputs)
+    shape = image_of(specs, path.name).shape
     if len(shape) != 4 or not all(shape[1:]):
         raise ArtifactError(
             f"{path.name} takes an input of shape {list(shape[:8])}, where 0 is free", "export it for one image size"
@@ -128,6 +128,7 @@ def describe(path: Path) -> FileDescription:
         metadata={entry.key: entry.value for entry in model.metadata_props},
         entries=(Entry((shape[0] or 1, shape[1], shape[2], shape[3])),),
         outputs=tuple(TensorSpec(value.name, _shape(value)) for value in model.graph.output),
+        inputs=specs if len(specs) > 1 else (),
     )
 
 
@@ -179,10 +180,10 @@ def _export(request: ConversionRequest, path: Path) -> None:
         with quiet_torch():
             program = torch.onnx.export(
                 request.program,
-                (request.sample,),
+                tensors_of(request.sample),
                 dynamo=True,
                 opset_version=request.version,
-                input_names=[request.input.name],
+                input_names=[item.name for item in request.inputs] or [request.input.name],
                 output_names=[output.name for output in request.outputs],
                 verbose=False,
             )

@@ -10,6 +10,7 @@ import onnxruntime
 from onnx import ValueInfoProto, load_model_from_string
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import deadline
 from mobilevit_deploy.targets.onnx.exact import Change, change_for
@@ -76,7 +77,7 @@ class OnnxRuntimeRunner:
         # A loop may count its turns in the graph; Python sees no Ctrl-C while native code runs.
         with deadline(LONGEST_RUN_S, lambda: setattr(options, "terminate", True)) as late:
             try:
-                outputs: Sequence[Array] = self._session.run(None, {self._input: batch}, options)
+                outputs: Sequence[Array] = self._session.run(None, by_name(batch, self._input), options)
             except Exception as error:
                 reason = "stopped it" if late.is_set() else f"does not run the file: {str(error).splitlines()[0]}"
                 raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
@@ -132,5 +133,5 @@ def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> lis
     options.log_severity_level = SILENT
     session = _open(path, model.SerializeToString(), options)
     names = list(kinds)
-    values = session.run(names, {session.get_inputs()[0].name: batch})
+    values = session.run(names, by_name(batch, session.get_inputs()[0].name))
     return [Observed(name, kinds[name], np.asarray(value)) for name, value in zip(names, values, strict=True)]

@@ -15,6 +15,7 @@ from mobilevit_deploy.catalog import formats
 from mobilevit_deploy.catalog.cards import TargetFormat
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.graph.capture import capture, recapture
+from mobilevit_deploy.graph.sample import tensors_of
 from mobilevit_deploy.pipeline.provenance import parse
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.executorch import convert as executorch
@@ -55,7 +56,7 @@ def test_names_and_order_of_several_outputs(tmp_path: Path) -> None:
     request = request_of(module, tmp_path / "a.pte", 1, 3, 8, 8)
     artifact = executorch.convert(request)
     assert [output.name for output in describe_file(artifact.path).outputs] == ["sum", "map"]
-    x = request.sample
+    (x,) = tensors_of(request.sample)
     found = ExecuTorchRunner(artifact.path).run(x.numpy())
     expected = module(x)
     for value, name in zip(found, ("sum", "map"), strict=True):
