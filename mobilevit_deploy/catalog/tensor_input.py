@@ -10,7 +10,7 @@ InputType = Literal["float32", "float16", "int32", "int64", "uint8", "bool"]
 TYPES: tuple[InputType, ...] = get_args(InputType)
 INTEGERS = ("int32", "int64", "uint8")
 MOST_INPUTS = 16
-MOST_VALUES = 2**26  # of one input
+MOST_VALUES = 2**26  # of all inputs together
 AXES_OF_IMAGE = 4
 LARGEST_CHANNELS = 4  # of what is taken for an image: gray, with alpha, RGB, with depth
 EXAMPLE = "mask=1x1x224x224:bool or ids=1x77:int64[0,1000)"
@@ -62,8 +62,6 @@ def parse_input(text: str) -> TensorInput:
         raise ValueError(f"{text!r} has no type that an input may have: {', '.join(TYPES)}")
     kind = cast(InputType, given or "float32")
     shape = tuple(map(int, sizes.split("x")))
-    if math.prod(shape) > MOST_VALUES:
-        raise ValueError(f"{text!r} has more than {MOST_VALUES:,} values")
     default = (0, 256) if kind == "uint8" else (0, 2)
     if low is None:
         return TensorInput(name, shape, kind, *default)
@@ -75,15 +73,21 @@ def parse_input(text: str) -> TensorInput:
     return TensorInput(name, shape, kind, *bounds)
 
 
+def first_image(inputs: Sequence[TensorInput]) -> TensorInput | None:
+    """Returns the first input that is an image, else the first with its four axes; None where there is neither."""
+    four = [item for item in inputs if len(item.shape) == AXES_OF_IMAGE]
+    return next((item for item in four if item.is_image), next(iter(four), None))
+
+
 def check_inputs(inputs: Sequence[TensorInput]) -> None:
-    """Raises ValueError for a name that is given twice, too many inputs, or none that is an image."""
+    """Raises ValueError for a name that is given twice, too many inputs or values, or none with an image's axes."""
     names = [item.name for item in inputs]
     if len(names) > MOST_INPUTS:
         raise ValueError(f"{len(names)} inputs, where {MOST_INPUTS} are the most")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise ValueError(f"the input {twice} is given twice")
-    if inputs and not any(item.is_image for item in inputs):
-        raise ValueError(
-            f"none of the inputs {', '.join(names)} is an image, 1xCxHxW of up to {LARGEST_CHANNELS} channels"
-        )
+    if sum(math.prod(item.shape) for item in inputs) > MOST_VALUES:
+        raise ValueError(f"the inputs {', '.join(names)} have more than {MOST_VALUES:,} values together")
+    if inputs and first_image(inputs) is None:
+        raise ValueError(f"none of the inputs {', '.join(names)} has the axes of an image, 1xCxHxW")

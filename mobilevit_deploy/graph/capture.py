@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.catalog.model_card import Task
-from mobilevit_deploy.catalog.tensor_input import TYPES, TensorInput
+from mobilevit_deploy.catalog.tensor_input import TYPES, TensorInput, first_image
 from mobilevit_deploy.errors import CaptureError, DoesNotRunError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.plain import plain_graph
@@ -85,7 +85,8 @@ def capture(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[Tens
     if not inputs:
         return Captured(graph, TensorSpec(INPUT_NAME, tuple(tensors_of(sample)[0].shape)), outputs)
     _check_all_read(graph, inputs)
-    image = next(item for item in inputs if item.is_image)
+    image = first_image(inputs)
+    assert image is not None  # check_inputs has looked
     return Captured(graph, TensorSpec(image.name, image.shape), outputs)
 
 

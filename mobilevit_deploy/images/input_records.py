@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from mobilevit_deploy.catalog.tensor_input import INTEGERS, TensorInput
+from mobilevit_deploy.catalog.tensor_input import INTEGERS, InputType, TensorInput, first_image
 from mobilevit_deploy.images.test_images import Images, make_samples
 
 AnyArray = npt.NDArray[Any]
@@ -49,9 +49,9 @@ def by_name(batch: Images, name: str) -> Mapping[str, AnyArray]:
 
 def size_of(images: Images) -> tuple[int, int]:
     """Returns (height, width) of images, or of the first image of records."""
-    names = images.dtype.names
-    shapes = [images.shape] if names is None else [images[name].shape[1:] for name in names]
-    height, width = next(shape for shape in shapes if len(shape) == 4)[2:]
+    fields = {name: field for name, (field, *_) in (images.dtype.fields or {}).items()}
+    inputs = [TensorInput(name, field.shape, cast(InputType, field.base.name)) for name, field in fields.items()]
+    height, width = (first_image(inputs) or images).shape[2:]
     return height, width
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
-from mobilevit_deploy.catalog.tensor_input import TensorInput
+from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, fit_weights
@@ -155,7 +155,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
 
 def try_channels_last(model: LoadedModel) -> LoadedModel | None:
     """Returns a model that does not take (N, C, H, W) as one that takes (N, H, W, C); None where it does neither."""
-    if model.card or model.layout != "nchw" or isinstance(model.module, torch.jit.ScriptModule):
+    if model.card or model.inputs or model.layout != "nchw" or isinstance(model.module, torch.jit.ScriptModule):
         return None
     batch, channels, height, width = model.input_shape
     try:
@@ -228,7 +228,10 @@ def _origin(checkpoint: Checkpoint, not_loaded: tuple[str, ...]) -> WeightsOrigi
 def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) -> tuple[int, int, int, int]:
     size: tuple[int, ...]
     if request.inputs:
-        _, channels, height, width = next(item.shape for item in request.inputs if item.is_image)
+        image = first_image(request.inputs)
+        if image is None:
+            raise UsageError("none of --input has the axes of an image", "give one as NAME=1xCxHxW")
+        _, channels, height, width = image.shape
         return 1, channels, height, width
     if isinstance(card, ModelCard):
         default = (3, card.family.input.default_size, card.family.input.default_size)

@@ -96,13 +96,13 @@ def _inputs(file: FileDescription, noted: Provenance | None) -> tuple[TensorInpu
     """
     inputs = noted.inputs if noted else ()
     names = ", ".join(spec.name for spec in file.inputs)
-    if file.inputs and not inputs:
+    if len(file.inputs) > 1 and not inputs:
         raise ArtifactError(
             f"{file.path.name} has the inputs {names}, and does not say what values they take",
             "mvd compares files with several inputs that it wrote itself, with --input",
         )
     found = {spec.name: spec.shape for spec in file.inputs}
-    if file.inputs and found != {item.name: item.shape for item in inputs}:
+    if inputs and found != {item.name: item.shape for item in inputs}:
         raise ArtifactError(
             f"{file.path.name} has the inputs {names}, and was exported, it says, with {', '.join(map(str, inputs))}",
             "export it again",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
-from mobilevit_deploy.catalog.tensor_input import TensorInput, parse_input
+from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -39,10 +39,12 @@ class CalibrationNote(BaseModel):
     images: int
 
 
-def _read_input(text: object) -> TensorInput:
-    if not isinstance(text, str):
-        raise ValueError("an input is a text")
-    return parse_input(text)
+def _read_inputs(texts: object) -> tuple[TensorInput, ...]:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("inputs are a list of texts")
+    inputs = tuple(map(parse_input, texts))
+    check_inputs(inputs)
+    return inputs
 
 
 class Provenance(BaseModel):
@@ -89,7 +91,7 @@ class Provenance(BaseModel):
     keep_fp32: tuple[str, ...] = ()
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
-    inputs: tuple[Annotated[TensorInput, BeforeValidator(_read_input)], ...] = ()
+    inputs: Annotated[tuple[TensorInput, ...], BeforeValidator(_read_inputs)] = ()
     calibration: CalibrationNote | None = None
     allow_precision_loss: bool = False
 

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.rewrites.order import chosen_rewrites
 from mobilevit_deploy.rewrites.proof import describe
 from mobilevit_deploy.rewrites.rewrite import RewriteResult, Rewritten, TakenBack, rewrite_graph
 from mobilevit_deploy.targets.registry import takes_of
 
 
-def rewrite_captured(recipe: Recipe, original: Graph, sample: Tensor) -> tuple[Rewritten, tuple[str, ...]]:
+def rewrite_captured(recipe: Recipe, original: Graph, sample: Sample) -> tuple[Rewritten, tuple[str, ...]]:
     """Applies the rewrites, with a warning for each that was taken back somewhere.
 
     A graph that does not run call by call cannot be rewritten at all; it stays as captured, with a warning.

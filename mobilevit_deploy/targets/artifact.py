@@ -115,7 +115,7 @@ class FileDescription:
         color: an image's layout, such as ``RGB``.
         labels: names of the classes, in order.
         half: whether it computes in half precision.
-        inputs: name and shape of each, where there are several; the entry is then that of the first with four axes.
+        inputs: name and shape of each, where the target may have several; the entry is of the first with four axes.
     """
 
     path: Path

@@ -33,6 +33,13 @@ def test_module_paths_survive_a_second_capture() -> None:
 def test_a_forward_with_two_inputs() -> None:
     with pytest.raises(CaptureError, match="does not run on an input of shape") as caught:
         capture_model(TwoInputs(), 1, 3, 8, 8)
+    assert "forward takes x, y" in str(caught.value.hint)
+    assert "--input x=1x3x8x8 --input y=1xN:TYPE" in str(caught.value.hint)
+
+
+def test_an_image_of_the_wrong_size() -> None:
+    with pytest.raises(CaptureError, match="does not run on an input of shape") as caught:
+        capture_model(nn.Conv2d(4, 2, 1), 1, 3, 8, 8)
     assert "one image tensor" in str(caught.value.hint)
 
 

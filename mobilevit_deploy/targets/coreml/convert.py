@@ -31,6 +31,7 @@ from mobilevit_deploy.targets.compression import CompressionResult
 from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.faults import refuse_faults, spoiling_passes_left_out
+from mobilevit_deploy.targets.coreml.inputs import check_types, input_types
 from mobilevit_deploy.targets.coreml.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
@@ -40,15 +41,6 @@ from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 SUFFIX = ".mlpackage"
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
-# What an array at the border may be on every iOS: of truth values coremltools makes float32, and a cast behind it.
-BORDER_TYPES = {
-    "float32": np.float32,
-    "float16": np.float32,
-    "int32": np.int32,
-    "int64": np.int32,
-    "uint8": np.int32,
-    "bool": bool,
-}
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
 
 
@@ -56,8 +48,10 @@ def convert(request: ConversionRequest) -> Artifact:
     """Writes the graph as an .mlpackage; its arrays are float32 whatever the precision, an image has 8 bits.
 
     Raises:
-        ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has.
+        ConversionError: coremltools refused the graph, or wrote a later specification than the iOS floor has; or an
+            input has a type that no package takes.
     """
+    check_types(request.inputs)
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
@@ -161,7 +155,7 @@ def describe(path: Path) -> FileDescription:
         color=first.inputs[image].color,
         labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
         half=_computes_half(package.model),
-        inputs=specs if len(specs) > 1 else (),
+        inputs=specs,
         probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
     )
 
@@ -206,7 +200,7 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         model = coremltools.convert(
             program,
             convert_to="mlprogram",
-            inputs=_input_types(coremltools, request),
+            inputs=input_types(coremltools, request),
             outputs=[coremltools.TensorType(output.name, dtype=np.float32) for output in request.outputs],
             classifier_config=classifier,
             minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
@@ -218,25 +212,6 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         reason = blame(error, request.program)
         traceback.clear_frames(error.__traceback__)  # they hold a temporary folder of coremltools' open
         raise ConversionError(f"coremltools refused the graph: {reason}", REFUSAL_HINT) from error
-
-
-def _input_types(coremltools: Any, request: ConversionRequest) -> list[Any]:
-    if not request.inputs:
-        return [_image_type(coremltools, request)]
-    return [
-        coremltools.TensorType(item.name, shape=item.shape, dtype=BORDER_TYPES[item.type]) for item in request.inputs
-    ]
-
-
-def _image_type(coremltools: Any, request: ConversionRequest) -> Any:
-    name, shape = request.input.name, request.input.shape
-    if request.sizes:
-        shapes = [shape, *((*shape[:2], *size) for size in request.sizes)]
-        shape = coremltools.EnumeratedShapes(shapes=shapes, default=request.input.shape)
-    if request.app.image is None:
-        return coremltools.TensorType(name, shape=shape, dtype=np.float32)
-    layout = getattr(coremltools.colorlayout, request.app.image.color)
-    return coremltools.ImageType(name, shape=shape, color_layout=layout)  # scale 1, no bias: the graph normalises
 
 
 class _PrecisionChooser:

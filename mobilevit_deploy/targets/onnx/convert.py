@@ -128,7 +128,7 @@ def describe(path: Path) -> FileDescription:
         metadata={entry.key: entry.value for entry in model.metadata_props},
         entries=(Entry((shape[0] or 1, shape[1], shape[2], shape[3])),),
         outputs=tuple(TensorSpec(value.name, _shape(value)) for value in model.graph.output),
-        inputs=specs if len(specs) > 1 else (),
+        inputs=specs,
     )
 
 
