@@ -1,50 +1,54 @@
 """Reading a checkpoint as untrusted input: which tensors it holds, and where they came from.
 
-Nothing in the file is executed: ``.safetensors`` cannot hold code, and everything else goes through
-``torch.load(weights_only=True)``, with ``argparse.Namespace`` as the one extra type (it is inert data, and
-the training scripts of these families save their arguments as one).
+Nothing in the file is executed, see ``inert_pickle``; what is no plain value is named and left out.
 """
 
-import argparse
-import pickle
-import re
-import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
+from mobilevit_deploy.loading.file_content import RESAVE, find_files, read_files
+from mobilevit_deploy.loading.names import name_forms
+from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
 from mobilevit_deploy.system.hashing import sha256_of
 
-WeightsChoice = Literal["auto", "ema", "raw"]
+SHOWN = 12  # names in a message
 
-PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin")
-EMA_KEYS = ("model_ema", "ema_model", "state_dict_ema", "ema")
-RAW_KEYS = ("model", "state_dict", "net")
-PREFIXES = ("module.", "backbone.", "model.")
-DEEPEST = 6  # containers around the weights; Lightning with an average has three
 
-RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
+@dataclass(frozen=True)
+class Selection:
+    """What of a checkpoint is asked for.
+
+    Attributes:
+        weights: ``ema`` or ``raw`` insist; ``auto`` takes the average of the weights where there is one that fits.
+        key: the dotted path of the state dict; empty for the one that fits.
+        prefix: of the names that are taken, without it; the others are left.
+        ignore: patterns of names that are left aside, such as ``head.aux*``.
+    """
+
+    weights: WeightsChoice = "auto"
+    key: str = ""
+    prefix: str = ""
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of one checkpoint file.
+    """The weights of one checkpoint.
 
     Attributes:
-        path: the file.
-        sha256: of the whole file.
+        path: the file, or the folder.
+        sha256: of the whole file; of several, of their own digests.
         key: the entry that the weights were found under; empty when they lie at the top.
         tensors: the weights under their names in the file.
-        not_loaded: the other entries (optimizer, epoch, the weights that were not chosen, ...).
+        not_loaded: the other entries (optimizer, epoch, the weights that were not chosen, ...), and objects not read.
+        objects: what stands under a weight's name and is no tensor, by name.
+        others: the other state dicts of the file, the likeliest first.
     """
 
     path: Path
@@ -52,6 +56,13 @@ class Checkpoint:
     key: str
     tensors: Mapping[str, Tensor]
     not_loaded: tuple[str, ...]
+    objects: Mapping[str, str] = field(default_factory=dict)
+    others: tuple["Checkpoint", ...] = ()
+
+    @property
+    def choices(self) -> tuple["Checkpoint", ...]:
+        """Returns every state dict of the file, the likeliest first."""
+        return (self, *self.others)
 
     def holds(self, name: str) -> bool:
         """Tells whether a tensor is there under the name or behind a known prefix."""
@@ -62,127 +73,73 @@ class Checkpoint:
         return next((tensor for key, tensor in self.tensors.items() if name in name_forms(key)), None)
 
 
-def name_forms(key: str) -> Iterator[str]:
-    """Yields a key as it stands, then with its leading ``module.``, ``backbone.``, ``model.`` taken off one by one."""
-    yield key
-    while prefix := next((p for p in PREFIXES if key.startswith(p)), None):
-        key = key.removeprefix(prefix)
-        yield key
-
-
-def read_checkpoint(path: Path, weights: WeightsChoice = "auto") -> Checkpoint:
-    """Reads a checkpoint file without running anything in it.
+def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoint:
+    """Reads a checkpoint without running anything in it.
 
     Args:
-        path: ``.pth``, ``.pt``, ``.ckpt``, ``.tar``, ``.bin`` or ``.safetensors``.
-        weights: ``ema`` or ``raw`` insist; ``auto`` takes the exponential moving average where there is one.
+        path: a file of PyTorch, of safetensors or numpy, an index of safetensors, or a folder of Hugging Face.
+        selection: what of it is asked for.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of an unknown kind, would run code when unpickled,
-            or holds no weights of the kind asked for.
+        CheckpointError: the file is missing, damaged, of an unknown kind, or holds no weights of the kind asked for.
     """
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder and no checkpoint file", "give the file in it")
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
-    if path.suffix == ".safetensors":
-        content = _read_safetensors(path)
-    elif path.suffix in PICKLED:
-        content = _read_pickle(path)
-    else:
+    selection = selection or Selection()
+    files = find_files(path)
+    content = read_files(files)
+    found = find_state_dicts(content.value, selection.weights)
+    if selection.key:
+        found = [item for item in found if item.key == selection.key] or _refuse_key(path, content.value, selection)
+    if not found:
+        raise _no_weights(path, content.value, selection)
+    unread = [f"not read: {count} of {name}" for name, count in content.not_read.items()]
+    digest = sha256_of(path) if files == [path] else sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    top = [str(name) for name in content.value] if isinstance(content.value, Mapping) else []
+    checkpoints = []
+    for item in found:
+        tensors, left = _select(path, item, selection)
+        first = item.key.split(".")[0]
+        beside = [name for name in top if name != first] if item.key else list(item.others)
+        checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left, *unread), item.others)
+        checkpoints.append(checkpoint)
+    return replace(checkpoints[0], others=tuple(checkpoints[1:]))
+
+
+def _select(path: Path, item: StateDict, selection: Selection) -> tuple[dict[str, Tensor], list[str]]:
+    """Returns the tensors that are asked for, and a line for each that was left aside."""
+    left = []
+    tensors = {}
+    for name, tensor in item.tensors.items():
+        if not name.startswith(selection.prefix):
+            left.append(name)
+        elif any(fnmatchcase(name, pattern) for pattern in selection.ignore):
+            left.append(f"{name} (ignored)")
+        else:
+            tensors[name.removeprefix(selection.prefix)] = tensor
+    if not tensors:
+        begin = ", ".join(list(item.tensors)[:3])
         raise CheckpointError(
-            f"{path.name}: a checkpoint ends in {', '.join((*PICKLED, '.safetensors'))}", "rename it if it is one"
+            f"{path.name} has no name that begins with {selection.prefix!r} and is not ignored",
+            f"its names begin like {begin}",
         )
-    key, tensors, rest = _choose(path, content, weights)
-    return Checkpoint(path, sha256_of(path), key, tensors, rest)
+    return tensors, left
 
 
-def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} is damaged or no safetensors file: {error}", "copy the file again"
-        ) from error
-
-
-def _read_pickle(path: Path) -> Mapping[str, Any]:
-    try:
-        check_pickles(path)
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")  # PyTorch's advice on a TorchScript file is to load it unsafely
-            # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except CostlyFileError as error:
-        raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
-    except pickle.UnpicklingError as error:
-        raise _unsafe_or_damaged(path, error) from error
-    except Exception as error:  # a damaged file ends in almost any exception of the unpickler
-        if _is_torchscript(path):
-            raise CheckpointError(f"{path.name} is a TorchScript program and no checkpoint", RESAVE) from error
-        reason = str(error).strip().split(". ")[0].splitlines()
-        said = f" ({reason[0]})" if reason and " " in reason[0] else ""
-        raise CheckpointError(
-            f"{path.name} is damaged or no PyTorch checkpoint{said}",
-            "it may be cut off: compare its size with the original and copy it again",
-        ) from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path.name} holds a {type(content).__name__} and no dictionary of weights", RESAVE)
-    return content
-
-
-def _is_torchscript(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except Exception:  # no archive, or one whose directory is damaged, which ends in almost any exception
-        return False
-
-
-def _unsafe_or_damaged(path: Path, error: Exception) -> CheckpointError:
-    found = re.search(r"(?:Unsupported global: GLOBAL|Trying to (?:call|access|instantiate)\S*)\s+([\w.]+)", str(error))
-    if found is None:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if found is None:
-        return CheckpointError(
-            f"{path.name} is damaged or holds what mvd does not unpickle", f"copy the file again, or {RESAVE}"
-        )
-    return CheckpointError(
-        f"{path.name} holds the Python object {found[1]}; unpickling it could run code, so nothing was loaded", RESAVE
-    )
-
-
-def _choose(
-    path: Path, content: Mapping[str, Any], weights: WeightsChoice
-) -> tuple[str, Mapping[str, Tensor], tuple[str, ...]]:
-    """Returns the key, the tensors and the names of everything else."""
-    wanted = {"auto": (*EMA_KEYS, *RAW_KEYS), "ema": EMA_KEYS, "raw": RAW_KEYS}[weights]
-    for key in wanted:
-        tensors = _state_dict(content.get(key))
-        if tensors is not None:
-            return key, tensors, tuple(str(name) for name in content if name != key)
-    tensors = _tensors_in(content) if weights != "ema" else None
-    if tensors is not None:
-        return "", tensors, tuple(str(name) for name in content if name not in tensors)
-    kind = "weights" if weights == "auto" else f"{weights} weights"
-    top = "" if weights == "ema" else " or at the top"
-    present = ", ".join(map(str, list(content)[:12])) or "nothing"
+def _refuse_key(path: Path, value: object, selection: Selection) -> list[StateDict]:
+    keys = [item.key or "(the top)" for item in find_state_dicts(value)]
     raise CheckpointError(
-        f"{path.name} holds no {kind} under {', '.join(wanted)}{top}; it has: {present}",
-        "give --weights auto to take what is there" if weights != "auto" else RESAVE,
+        f"{path.name} has no weights under {selection.key!r}", f"it has some under: {', '.join(keys[:SHOWN]) or 'none'}"
     )
 
 
-def _state_dict(value: object, depth: int = 0) -> Mapping[str, Tensor] | None:
-    """Returns the tensors in a container, or in the state dict that it wraps (Lightning, EMA classes)."""
-    if not isinstance(value, Mapping) or depth == DEEPEST:  # a dictionary may hold itself
-        return None
-    direct = _tensors_in(value)
-    if direct is not None:
-        return direct
-    return next((inner for key in RAW_KEYS if (inner := _state_dict(value.get(key), depth + 1)) is not None), None)
+def _no_weights(path: Path, value: object, selection: Selection) -> CheckpointError:
+    if not isinstance(value, Mapping):
+        return CheckpointError(f"{path.name} holds no dictionary of weights, and no model", RESAVE)
+    kind = "weights" if selection.weights == "auto" else f"{selection.weights} weights"
+    present = ", ".join(map(str, list(value)[:SHOWN])) or "nothing"
+    hint = "give --weights auto to take what is there" if selection.weights != "auto" else RESAVE
+    return CheckpointError(f"{path.name} holds no {kind}; it has: {present}", hint)
 
 
-def _tensors_in(value: Mapping[Any, Any]) -> Mapping[str, Tensor] | None:
-    tensors = {name: entry for name, entry in value.items() if isinstance(name, str) and isinstance(entry, Tensor)}
-    return tensors or None
+def names_of(checkpoints: Sequence[Checkpoint]) -> str:
+    """Returns the keys of state dicts for a message."""
+    return ", ".join(item.key or "(the top)" for item in checkpoints)

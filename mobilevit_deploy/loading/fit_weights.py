@@ -1,27 +1,56 @@
 """Fitting a checkpoint's tensors to a model, each one accounted for.
 
 A tensor that is missing, unexpected or wrongly shaped is an error that names it and what comes nearest.
-Nothing is ever filled in, with one exception that is reported: ``num_batches_tracked`` counts training
-steps, does not enter the outputs, and older checkpoints lack it.
+Nothing is ever filled in, with two exceptions that are reported: ``num_batches_tracked`` counts training
+steps, does not enter the outputs, and older checkpoints lack it; and a tensor that the model ties to another one is
+that one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.checkpoint import Checkpoint, name_forms
+from mobilevit_deploy.loading.checkpoint import Checkpoint, names_of
+from mobilevit_deploy.loading.names import COUNTER, Match, match_names, name_forms
+from mobilevit_deploy.loading.parametrizations import fold_parametrizations
 
 SHOWN = 5  # names listed per kind of problem
 COMPARED = 2000  # names in which the nearest one is sought
 LONGEST = 300  # letters of a name that a nearest one is sought for: the time grows with their square
-COUNTER = "num_batches_tracked"
 AVERAGING_COUNTER = "n_averaged"  # beside the weights in torch.optim.swa_utils.AveragedModel
+ADAPTERS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_magnitude_vector")
 
 
-def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Fitted:
+    """What became of a checkpoint's tensors.
+
+    Attributes:
+        not_loaded: names of tensors in the file that were not loaded.
+        notes: what was done to the others, such as a prefix that was taken off, and what the file lacks.
+    """
+
+    not_loaded: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def choose(checkpoint: Checkpoint, lacks: Callable[[Checkpoint], int]) -> Checkpoint:
+    """Returns the state dict of a file that a model's names fit best; of equals, the likeliest by its own name.
+
+    Args:
+        checkpoint: with its other state dicts.
+        lacks: how many names of the model one lacks.
+    """
+    if not checkpoint.others:
+        return checkpoint
+    return min(checkpoint.choices, key=lacks)
+
+
+def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> Fitted:
     """Loads a checkpoint's tensors into the model.
 
     Args:
@@ -31,58 +60,77 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
             neck, the heads) are left out and named in the result; so are, for any model, tensors beside ``model.``
             (losses and metrics of a training module) where all of the model's own lie behind it.
 
-    Returns:
-        The names of tensors in the file that were not loaded, and of counters that it lacks.
-
     Raises:
         CheckpointError: any tensor is missing, unexpected, of another shape or kind, NaN or infinite.
     """
     expected = model.state_dict()
-    matched, unmatched = _match(checkpoint.tensors, expected)
+    _refuse_adapters(checkpoint)
+    found, notes = fold_parametrizations(checkpoint.tensors, expected)
+    match = match_names(list(found), expected)
+    matched, unmatched = match.matched, match.unmatched
     not_loaded: list[str] = []
     for prefix in ("backbone.", "model.") if backbone else ("model.",):
         not_loaded += _beside(prefix, matched.values(), unmatched)
+    if match.note:
+        not_loaded += [key for key in unmatched if key not in not_loaded]
+        notes = (*notes, match.note)
     unmatched = [key for key in unmatched if key not in not_loaded and key != AVERAGING_COUNTER]
-    missing = [name for name in expected if name not in matched]
+    missing = match.missing(expected)
     counters = [name for name in missing if name.rsplit(".", 1)[-1] == COUNTER]
-    missing = [name for name in missing if name not in counters]
+    tied = _tied(expected, [name for name in missing if name not in counters], matched)
+    missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
         raise _names_differ(checkpoint, missing, unmatched, len(matched), len(expected))
-    tensors = {name: checkpoint.tensors[key] for name, key in matched.items()}
+    tensors = {name: found[key] for name, key in matched.items()}
+    tensors |= {name: tensors[other] for name, other in tied.items()}
     _check_values(checkpoint, tensors, expected)
     for name in counters:
         tensors[name] = expected[name]
     model.load_state_dict(tensors)
-    absent = [f"{len(counters)} x {COUNTER} (absent, and not used in inference)"] if counters else []
-    return (*not_loaded, *absent)
+    if counters:
+        notes = (*notes, f"{len(counters)} x {COUNTER} (absent, and not used in inference)")
+    if tied:
+        notes = (*notes, f"tied to another tensor: {', '.join(tied)}")
+    return Fitted(tuple(not_loaded), notes)
 
 
 def differs(model: nn.Module, checkpoint: Checkpoint) -> bool:
     """Tells whether names or shapes differ, without loading anything."""
     expected = model.state_dict()
-    matched, unmatched = _match(checkpoint.tensors, expected)
-    missing = [name for name in expected if name not in matched and not name.endswith(COUNTER)]
-    return bool(missing or unmatched) or any(
-        checkpoint.tensors[key].shape != expected[name].shape for name, key in matched.items()
+    found, _ = fold_parametrizations(checkpoint.tensors, expected)
+    match = match_names(list(found), expected)
+    return bool(_lacking(match, expected) or match.unmatched) or any(
+        found[key].shape != expected[name].shape for name, key in match.matched.items()
     )
 
 
-def _match(found: Iterable[str], expected: Mapping[str, Tensor]) -> tuple[dict[str, str], list[str]]:
-    """Returns expected name -> key in the file, and the keys that fit no expected name."""
-    matched: dict[str, str] = {}
-    unmatched: list[str] = []
-    for key in found:
-        name = next((form for form in name_forms(key) if form in expected), None)
-        if name is None:
-            unmatched.append(key)
-        elif name in matched:
-            raise CheckpointError(
-                f"both {matched[name]} and {key} in the checkpoint could be {name}",
-                "save only one of the two models that the file holds",
-            )
-        else:
-            matched[name] = key
-    return matched, unmatched
+def lacks(model: nn.Module, checkpoint: Checkpoint) -> int:
+    """Returns how many tensors of a model a checkpoint lacks, or has in another shape."""
+    expected = model.state_dict()
+    found, _ = fold_parametrizations(checkpoint.tensors, expected)
+    match = match_names(list(found), expected)
+    wrong = sum(found[key].shape != expected[name].shape for name, key in match.matched.items())
+    return len(_lacking(match, expected)) + wrong
+
+
+def _lacking(match: Match, expected: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in match.missing(expected) if not name.endswith(COUNTER)]
+
+
+def _tied(expected: Mapping[str, Tensor], missing: list[str], matched: Mapping[str, str]) -> dict[str, str]:
+    """Returns, for tensors that a checkpoint lacks, the ones in the same memory that it has: saved once, used twice."""
+    known = {(expected[name].data_ptr(), expected[name].shape): name for name in matched if expected[name].numel()}
+    places = {name: (expected[name].data_ptr(), expected[name].shape) for name in missing if not expected[name].is_meta}
+    return {name: known[place] for name, place in places.items() if place in known and expected[name].numel()}
+
+
+def _refuse_adapters(checkpoint: Checkpoint) -> None:
+    found = [name for name in checkpoint.tensors if any(part in ADAPTERS for part in name.split("."))]
+    if found:
+        raise CheckpointError(
+            f"{checkpoint.path.name} has LoRA adapters beside their base, such as {found[0]}",
+            "merge them first (peft: model.merge_and_unload()), and save the model's own state dict",
+        )
 
 
 def _beside(prefix: str, matched: Iterable[str], unmatched: Iterable[str]) -> list[str]:
@@ -99,6 +147,13 @@ def _names_differ(
     checkpoint: Checkpoint, missing: list[str], unmatched: list[str], fitting: int, wanted: int
 ) -> CheckpointError:
     source = f" (under {checkpoint.key})" if checkpoint.key else ""
+    objects = [name for name in missing if name in checkpoint.objects]
+    if objects:
+        return CheckpointError(
+            f"{objects[0]} in {checkpoint.path.name} is an object of {checkpoint.objects[objects[0]]}: building its "
+            "tensor could run code, so it was not read",
+            "save plain tensors: model.state_dict() of the float model, on the CPU",
+        )
     lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} of {wanted} names fit"]
     for kind, names, pool in (("missing", missing, unmatched), ("unexpected", unmatched, missing)):
         for name in names[:SHOWN]:
@@ -106,7 +161,10 @@ def _names_differ(
             lines.append(f"  {kind}: {name}" + (f" (nearest: {near[0]})" if near else ""))
         if len(names) > SHOWN:
             lines.append(f"  {kind}: {len(names) - SHOWN} more")
-    return CheckpointError("\n".join(lines), "check the model name, --task, and what the checkpoint was trained as")
+    if checkpoint.others:
+        lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
+    hint = "check the model name, --task, and what the checkpoint was trained as"
+    return CheckpointError("\n".join(lines), f"{hint}; --key, --prefix and --ignore choose among what the file has")
 
 
 def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -122,6 +180,8 @@ def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expecte
             "check the model name and --num-classes",
         )
     for name, tensor in tensors.items():
+        if name.endswith(COUNTER):  # which evaluation never reads
+            continue
         if (
             tensor.is_meta
             or tensor.layout != torch.strided

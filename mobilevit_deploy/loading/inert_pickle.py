@@ -7,11 +7,11 @@
     ->  {"model": {"conv.weight": Tensor}, "message_hub": Placeholder("mmengine.logging...HistoryBuffer"), "best": 81.2}
 
 ``torch.load(weights_only=True)`` refuses a whole file for one object that nobody needs, such as a numpy scalar or a
-training framework's log. Here every opcode of the protocols 0 to 5 (``pickletools.opcodes``) does one of four things: it
-makes a plain value, moves values about, makes a tensor of a storage, or makes a placeholder. A name of a class or
-function is never looked up, only kept as text; ``REDUCE``, ``NEWOBJ``, ``NEWOBJ_EX``, ``OBJ`` and ``INST`` call nothing;
-``BUILD`` gives a placeholder its state as data; ``EXT`` codes are not resolved; a persistent id that is no storage's is
-refused.
+training framework's log. Here every opcode of the protocols 0 to 5 (``pickletools.opcodes``) does one of four things:
+it makes a plain value, moves values about, makes a tensor of a storage, or makes a placeholder. A name of a class or
+function is never looked up, only kept as text; ``REDUCE``, ``NEWOBJ``, ``NEWOBJ_EX``, ``OBJ`` and ``INST`` call
+nothing; ``BUILD`` gives a placeholder its state as data; ``EXT`` codes are not resolved; another persistent id than
+a storage's is refused.
 
 ``torch.load`` takes this module as its ``pickle_module`` and does the rest: the archive, the storages, the old format.
 """
@@ -332,10 +332,28 @@ _BUILDERS: dict[str, Callable[[Unpickler, tuple[Any, ...]], Any]] = {
     "_codecs.encode": _encoded,
 }
 
-_VALUES = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
-)
+_VALUES = {
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "FLOAT",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+}
 _EMPTY: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,

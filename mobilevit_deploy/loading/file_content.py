@@ -1,0 +1,273 @@
+"""What a checkpoint's file or folder holds, whatever a training framework wrote; nothing in it is run.
+
+::
+
+    best.pth, last.ckpt, model.pt (whole models and TorchScript, too)   through ``inert_pickle``
+    model.safetensors, model.safetensors.index.json, weights.npz        tensors alone
+    program.pt2                                                         the weights of an exported program
+    folder/                                                             of Hugging Face: the files that it names
+"""
+
+import io
+import json
+import pickle
+import tarfile
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.loading import inert_pickle
+from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
+
+PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
+SUFFIXES = (*PICKLED, ".safetensors", ".npz")
+FOLDER_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+INDEX = ".index.json"
+LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
+HEAD = 512  # bytes that are looked at to tell what a file is
+
+RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
+# What torch.export.save writes for a dtype (torch/_export/serde/schema.py, ScalarType).
+EXPORTED_DTYPES = {
+    1: torch.uint8,
+    2: torch.int8,
+    3: torch.int16,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    12: torch.bool,
+    13: torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was read.
+
+    Attributes:
+        value: a dictionary, perhaps with placeholders; of a whole model, its placeholder.
+        not_read: how many placeholders there are of each name.
+    """
+
+    value: Any
+    not_read: Mapping[str, int] = field(default_factory=dict)
+
+
+def find_files(path: Path) -> list[Path]:
+    """Returns the files of a checkpoint, the one that was given or those of a folder; nothing is opened but an index.
+
+    Raises:
+        CheckpointError: there is none, a part is missing, or it is of an unknown kind.
+    """
+    if not str(path) or path == Path():
+        raise CheckpointError("--checkpoint names no file", "give the checkpoint's file")
+    if path.is_dir():
+        return _files_of_folder(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
+    if path.name.endswith(INDEX):
+        return _files_of_index(path)
+    if path.suffix not in SUFFIXES:
+        raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
+    return [path]
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
+    if found:
+        return find_files(found)
+    if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
+        raise CheckpointError(
+            f"{folder} is a distributed checkpoint in parts",
+            f"join them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} joined.pth",
+        )
+    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("**/*zero_pp_rank_*")):
+        raise CheckpointError(
+            f"{folder} is a checkpoint of DeepSpeed in parts", f"join them: python zero_to_fp32.py {folder} joined"
+        )
+    raise CheckpointError(f"{folder} is a folder and no checkpoint file", "give the file in it")
+
+
+def _files_of_index(path: Path) -> list[Path]:
+    if path.stat().st_size > LARGEST_INDEX:
+        raise CheckpointError(f"{path.name} is larger than an index is", "is it damaged?")
+    try:
+        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path.name} is no index of a checkpoint: {error}", "copy it again") from error
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise CheckpointError(f"{path.name} names files that are not beside it", "do not use it")
+    missing = [name for name in names if not (path.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{path.parent} lacks {len(missing)} of {len(names)} parts: {', '.join(missing[:5])}",
+            "copy the missing files",
+        )
+    return [path.parent / name for name in names]
+
+
+def read_files(files: list[Path]) -> Content:
+    """Reads the files of a checkpoint; several are parts of one.
+
+    Raises:
+        CheckpointError: a file is damaged, or no checkpoint.
+    """
+    contents = [_read(file) for file in files]
+    if len(contents) == 1:
+        return contents[0]
+    joined: dict[str, Any] = {}
+    for file, content in zip(files, contents, strict=True):
+        if not isinstance(content.value, Mapping):
+            raise CheckpointError(f"{file.name} is a part of a checkpoint and holds no dictionary", RESAVE)
+        joined |= content.value
+    return Content(joined, sum((Counter(content.not_read) for content in contents), Counter()))
+
+
+def _read(path: Path) -> Content:
+    _refuse_what_is_none(path)
+    if path.suffix == ".safetensors":
+        return Content(_read_safetensors(path))
+    if path.suffix == ".npz":
+        return Content(_read_arrays(path))
+    return _read_pickled(path)
+
+
+def _refuse_what_is_none(path: Path) -> None:
+    """Raises CheckpointError for what people take for a checkpoint: a pointer to one, or a web page about it."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    text = head.lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path.name} is a pointer of Git LFS, and not the file itself", f"git lfs pull --include {path.name}"
+        )
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"{path.name} is a web page, and no checkpoint",
+            "download the file itself: on GitHub and Hugging Face that is the link 'raw' or 'download'",
+        )
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        return cast("Mapping[str, Tensor]", load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} is damaged or no safetensors file: {error}", "copy the file again"
+        ) from error
+
+
+def _read_arrays(path: Path) -> Mapping[str, Tensor]:
+    """Reads an archive of numpy arrays; none that holds Python objects."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > 64 * path.stat().st_size + 2**20:
+                raise CostlyFileError("it unpacks to much more than its own size")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+    except Exception as error:  # a damaged archive ends in almost any exception
+        raise CheckpointError(
+            f"{path.name} is damaged, or holds more than arrays of numbers: {error}", "copy the file again"
+        ) from error
+
+
+def _read_pickled(path: Path) -> Content:
+    try:
+        archive = zipfile.is_zipfile(path)
+        if not archive and tarfile.is_tarfile(path):
+            raise CheckpointError(f"{path.name} is in PyTorch's first format, a tar archive", RESAVE)
+        check_pickles(path)
+        if archive and (exported := _read_exported(path)) is not None:
+            return exported
+        with path.open("rb") as file:
+            return _read_with_torch(path, file, archive=archive)
+    except CheckpointError:
+        raise
+    except CostlyFileError as error:
+        raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
+    except Exception as error:  # a damaged file ends in almost any exception of the reader
+        reason = str(error).strip().split(". ")[0].splitlines()
+        said = f" ({reason[0]})" if reason and " " in reason[0] else ""
+        raise CheckpointError(
+            f"{path.name} is damaged or no PyTorch checkpoint{said}",
+            "it may be cut off: compare its size with the original and copy it again",
+        ) from error
+
+
+def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
+    """Lets PyTorch read the archive and the storages, and the inert reader the pickle."""
+    counts: Counter[str] = Counter()
+
+    class Counting(inert_pickle.Unpickler):
+        def __init__(self, stream: Any, **settings: object) -> None:
+            super().__init__(stream, **settings)
+            self.placeholders = counts
+
+    module = SimpleNamespace(__name__="inert_pickle", Unpickler=Counting, load=inert_pickle.load)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's advice on pickles, which nothing here unpickles
+        if archive and _is_torchscript(path):
+            # torch.load would hand the program to torch.jit, which makes its code; its weights are in the same pickle.
+            with torch.serialization._open_zipfile_reader(file) as reader:
+                value = torch.serialization._load(reader, "cpu", module)
+        else:
+            # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
+            source = path if archive else file
+            value = torch.load(source, map_location="cpu", pickle_module=module, weights_only=False, mmap=archive)
+    return Content(value, dict(counts))
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+
+
+def _read_exported(path: Path) -> Content | None:
+    """Returns the weights of what ``torch.export.save`` wrote; None for another archive."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        config = next((name for name in names if name.endswith("/data/weights/model_weights_config.json")), None)
+        if config is not None:
+            return Content(_exported_weights(archive, config))
+        old = next((name for name in names if name.rpartition("/")[2] == "serialized_state_dict.pt"), None)
+        if old is None:
+            old = next((name for name in names if name.endswith("/data/weights/model.pt")), None)
+        if old is None:
+            return None
+        content = archive.read(old)
+    with io.BytesIO(content) as stream:
+        value = torch.load(stream, map_location="cpu", pickle_module=inert_pickle, weights_only=False)
+    return Content(value)
+
+
+def _exported_weights(archive: zipfile.ZipFile, config: str) -> Mapping[str, Tensor]:
+    folder = config.rpartition("/")[0]
+    found = {}
+    for name, entry in json.loads(archive.read(config))["config"].items():
+        meta = entry["tensor_meta"]
+        if entry["use_pickle"]:
+            raise pickle.UnpicklingError(f"the weight {name} is pickled")
+        content = bytearray(archive.read(f"{folder}/{entry['path_name']}"))
+        flat = torch.frombuffer(content, dtype=EXPORTED_DTYPES[meta["dtype"]]) if content else torch.empty(0)
+        sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
+        found[name] = flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"]).clone()
+    return found
