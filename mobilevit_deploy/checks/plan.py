@@ -11,8 +11,9 @@ from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError, MvdError
-from mobilevit_deploy.loading.checkpoint import WeightsChoice
+from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import Layout, ModelRequest
+from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
 
@@ -103,6 +104,9 @@ class Check(Part):
         name: what reports call the check; model and target where it is left out.
         checkpoint: trained weights.
         weights: which of a checkpoint's.
+        key: the entry of it that has them.
+        prefix: of the names that are taken, without it.
+        ignore: patterns of names that are left aside.
         num_classes: where the checkpoint does not say.
         pretrained: take a library's own weights, which it downloads.
         model_args: for the function or library that builds the model, by name.
@@ -122,6 +126,9 @@ class Check(Part):
     name: str | None = None
     checkpoint: Path | None = None
     weights: WeightsChoice = "auto"
+    key: str = ""
+    prefix: str = ""
+    ignore: tuple[str, ...] = ()
     num_classes: int | None = None
     pretrained: bool = False
     model_args: Mapping[str, Any] = {}
@@ -159,7 +166,7 @@ class Check(Part):
             name=self.model,
             task=self.task,
             checkpoint=self.checkpoint,
-            weights=self.weights,
+            selection=Selection(self.weights, self.key, self.prefix, self.ignore),
             num_classes=self.num_classes,
             size=self.input_size,
             pretrained=self.pretrained,

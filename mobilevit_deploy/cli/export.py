@@ -14,10 +14,12 @@ from mobilevit_deploy.cli.options import (
     Calibrate,
     Checkpoint,
     ColorName,
+    Ignore,
     Images,
     Input,
     InputSize,
     Json,
+    Key,
     Layout,
     LayoutName,
     MaxImages,
@@ -27,6 +29,7 @@ from mobilevit_deploy.cli.options import (
     Opset,
     Out,
     PrecisionName,
+    Prefix,
     Pretrained,
     RequireTrained,
     Sensitivity,
@@ -49,6 +52,9 @@ def export(
     to: Annotated[list[TargetName], typer.Option("--to", help="Target format; may be given more than once.")],
     checkpoint: Checkpoint = None,
     weights: Weights = WeightsName.AUTO,
+    key: Key = "",
+    prefix: Prefix = "",
+    ignore: Ignore = None,
     pretrained: Pretrained = False,
     model_arg: ModelArg = None,
     num_classes: NumClasses = None,
@@ -117,6 +123,7 @@ def export(
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
+        from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
         from mobilevit_deploy.pipeline.request import ExportRequest
         from mobilevit_deploy.report.export import export_summary
@@ -127,7 +134,7 @@ def export(
                 name=model,
                 task=task.value,
                 checkpoint=checkpoint,
-                weights=weights.value,
+                selection=Selection(weights.value, key, prefix, tuple(ignore or ())),
                 num_classes=num_classes,
                 size=size,
                 layout=layout.value,

@@ -81,6 +81,17 @@ Checkpoint = Annotated[Path | None, typer.Option(metavar="FILE", help="Trained w
 Weights = Annotated[
     WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
 ]
+Key = Annotated[
+    str,
+    typer.Option("--key", metavar="A.B", help="The checkpoint's entry with the weights. Default: what fits."),
+]
+Prefix = Annotated[
+    str, typer.Option("--prefix", metavar="P", help="Take the names that begin with P, without it. Default: what fits.")
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="PATTERN", help="Leave the checkpoint's names like this aside; repeatable."),
+]
 NumClasses = Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")]
 InputSize = Annotated[
     str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")

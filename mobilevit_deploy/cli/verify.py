@@ -10,10 +10,13 @@ import typer
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
+    Ignore,
     Images,
     Json,
+    Key,
     MaxImages,
     ModelArg,
+    Prefix,
     Pretrained,
     WeightsName,
     parse_arguments,
@@ -31,6 +34,9 @@ def verify(
     weights: Annotated[
         WeightsName | None, typer.Option(help="Of the checkpoint. Default: what it was made of.")
     ] = None,
+    key: Key = "",
+    prefix: Prefix = "",
+    ignore: Ignore = None,
     pretrained: Pretrained = False,
     model_arg: ModelArg = None,
     recipe: Annotated[
@@ -53,15 +59,17 @@ def verify(
     arguments = parse_arguments(model_arg)
     with console.progress() as progress:
         progress("importing PyTorch")
+        from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.report.verify import verify_summary
         from mobilevit_deploy.verification.document import verify_document
         from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
 
+        selection = Selection(weights.value if weights else "auto", key, prefix, tuple(ignore or ()))
         request = VerifyRequest(
             artifact=artifact,
             model=model,
             checkpoint=checkpoint,
-            weights=weights.value if weights else None,
+            selection=selection if selection != Selection() or weights else None,
             pretrained=pretrained,
             arguments=arguments,
             recipe=recipe,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.file_content import RESAVE, find_files, read_files
+from mobilevit_deploy.loading.inert_pickle import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
 from mobilevit_deploy.system.hashing import sha256_of
@@ -35,6 +36,15 @@ class Selection:
     key: str = ""
     prefix: str = ""
     ignore: tuple[str, ...] = ()
+
+    @property
+    def option(self) -> str:
+        """Returns the first option that asks for something, as it is typed."""
+        if self.weights != "auto":
+            return f"--weights {self.weights}"
+        if self.key or self.prefix:
+            return f"--key {self.key}" if self.key else f"--prefix {self.prefix}"
+        return " ".join(f"--ignore {pattern}" for pattern in self.ignore)
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,8 @@ def _refuse_key(path: Path, value: object, selection: Selection) -> list[StateDi
 
 def _no_weights(path: Path, value: object, selection: Selection) -> CheckpointError:
     if not isinstance(value, Mapping):
-        return CheckpointError(f"{path.name} holds no dictionary of weights, and no model", RESAVE)
+        kind = value.name if isinstance(value, Placeholder) else type(value).__name__
+        return CheckpointError(f"{path.name} holds a {kind} and no dictionary of weights", RESAVE)
     kind = "weights" if selection.weights == "auto" else f"{selection.weights} weights"
     present = ", ".join(map(str, list(value)[:SHOWN])) or "nothing"
     hint = "give --weights auto to take what is there" if selection.weights != "auto" else RESAVE

@@ -228,7 +228,7 @@ def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
         if archive and _is_torchscript(path):
             # torch.load would hand the program to torch.jit, which makes its code; its weights are in the same pickle.
             with torch.serialization._open_zipfile_reader(file) as reader:
-                value = torch.serialization._load(reader, "cpu", module)
+                value = torch.serialization._load(reader, "cpu", module)  # type: ignore[no-untyped-call]
         else:
             # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
             source = path if archive else file

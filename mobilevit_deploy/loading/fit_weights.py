@@ -30,8 +30,8 @@ class Fitted:
     """What became of a checkpoint's tensors.
 
     Attributes:
-        not_loaded: names of tensors in the file that were not loaded.
-        notes: what was done to the others, such as a prefix that was taken off, and what the file lacks.
+        not_loaded: names of tensors in the file that were not loaded, and of counters that it lacks.
+        notes: what was done to the others, such as a prefix that was taken off.
     """
 
     not_loaded: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
         tensors[name] = expected[name]
     model.load_state_dict(tensors)
     if counters:
-        notes = (*notes, f"{len(counters)} x {COUNTER} (absent, and not used in inference)")
+        not_loaded.append(f"{len(counters)} x {COUNTER} (absent, and not used in inference)")
     if tied:
         notes = (*notes, f"tied to another tensor: {', '.join(tied)}")
     return Fitted(tuple(not_loaded), notes)
@@ -109,7 +109,7 @@ def lacks(model: nn.Module, checkpoint: Checkpoint) -> int:
     expected = model.state_dict()
     found, _ = fold_parametrizations(checkpoint.tensors, expected)
     match = match_names(list(found), expected)
-    wrong = sum(found[key].shape != expected[name].shape for name, key in match.matched.items())
+    wrong = sum(bool(found[key].shape != expected[name].shape) for name, key in match.matched.items())
     return len(_lacking(match, expected)) + wrong
 
 

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -18,8 +19,8 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
-from mobilevit_deploy.loading.checkpoint import Checkpoint, WeightsChoice, read_checkpoint
-from mobilevit_deploy.loading.fit_weights import differs, fit_weights
+from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
+from mobilevit_deploy.loading.fit_weights import Fitted, choose, differs, fit_weights, lacks
 from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
 from mobilevit_deploy.loading.user_code import SEED, build_from_code
@@ -41,7 +42,7 @@ class ModelRequest:
     name: str
     task: Task = "classify"
     checkpoint: Path | None = None
-    weights: WeightsChoice = "auto"
+    selection: Selection = field(default_factory=Selection)
     num_classes: int | None = None
     size: tuple[int, ...] | None = None
     batch: int = 1
@@ -65,6 +66,9 @@ class WeightsOrigin:
     key: str | None = None
     not_loaded: tuple[str, ...] = ()
     library: str | None = None
+    prefix: str = ""
+    ignore: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ def load_model(request: ModelRequest) -> LoadedModel:
     _check_options(request, card)
     if card:
         shape = _input_shape(request, card)
-    checkpoint = read_checkpoint(request.checkpoint, request.weights) if request.checkpoint else None
+    checkpoint = read_checkpoint(request.checkpoint, request.selection) if request.checkpoint else None
+    if card and checkpoint:
+        checkpoint = choose(checkpoint, partial(_lacking, card, request))
     built = _from_catalog(card, request, checkpoint) if card else _from_code(request)
     library = built if isinstance(built, FromLibrary) else None
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
@@ -133,7 +139,9 @@ def load_model(request: ModelRequest) -> LoadedModel:
     weights = WeightsOrigin(trained=False)
     if checkpoint:
         takes = (library and library.takes_checkpoint) or module
-        weights = _origin(checkpoint, _fit(takes, card, request, checkpoint))
+        if not card:
+            checkpoint = choose(checkpoint, partial(lacks, takes))
+        weights = _origin(checkpoint, _fit(takes, card, request, checkpoint), request.selection)
     elif library and library.weights:
         weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
     if request.require_trained and not weights.trained:
@@ -168,8 +176,8 @@ def try_channels_last(model: LoadedModel) -> LoadedModel | None:
 
 
 def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
-    if request.weights != "auto" and request.checkpoint is None:
-        raise UsageError(f"--weights {request.weights}, but no checkpoint was given", "add --checkpoint FILE")
+    if request.checkpoint is None and request.selection != Selection():
+        raise UsageError(f"{request.selection.option}, but no checkpoint was given", "add --checkpoint FILE")
     if request.pretrained and request.checkpoint:
         raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
     if request.inputs:
@@ -215,13 +223,16 @@ def _from_code(request: ModelRequest) -> nn.Module | FromLibrary:
     return built
 
 
-def _origin(checkpoint: Checkpoint, not_loaded: tuple[str, ...]) -> WeightsOrigin:
+def _origin(checkpoint: Checkpoint, fitted: Fitted, selection: Selection) -> WeightsOrigin:
     return WeightsOrigin(
         trained=True,
         path=str(checkpoint.path),
         sha256=checkpoint.sha256,
         key=checkpoint.key,
-        not_loaded=(*checkpoint.not_loaded, *not_loaded),
+        not_loaded=(*checkpoint.not_loaded, *fitted.not_loaded),
+        prefix=selection.prefix,
+        ignore=selection.ignore,
+        notes=fitted.notes,
     )
 
 
@@ -259,6 +270,13 @@ def _from_catalog(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint
         if checkpoint is None:
             _randomise_norms(module)
     return module
+
+
+def _lacking(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint) -> int:
+    """Returns how many tensors of a card's model a state dict lacks; nothing is built for it."""
+    options = {option: True for option, key in card.family.checkpoint.options.items() if checkpoint.holds(key)}
+    with torch.device("meta"):
+        return lacks(_build(card, request.task, _count_classes(card, checkpoint) or 1, options), checkpoint)
 
 
 def _build(card: ModelCard, task: Task, classes: int, options: dict[str, bool]) -> nn.Module:
@@ -320,7 +338,7 @@ def _randomise_norms(module: nn.Module) -> None:
                     nn.init.uniform_(tensor, low, high)
 
 
-def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> tuple[str, ...]:
+def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> Fitted:
     try:
         return fit_weights(module, checkpoint, backbone=request.task == "features")
     except CheckpointError as error:

@@ -50,15 +50,13 @@ class Match:
 
 
 def name_forms(key: str) -> Iterator[str]:
-    """Yields a key as it stands, without what wrappers put into it, and with its known prefixes taken off in turn."""
-    yield key
-    plain = ".".join(part for part in key.split(".") if part not in WRAPPERS)
-    for form in dict.fromkeys((key, plain)):
-        if form != key:
+    """Yields a key as it stands, with its known prefixes taken off in turn, and the same without wrappers inside."""
+    seen = set()
+    for form in (key, _unwrapped(key)):
+        while form not in seen:
+            seen.add(form)
             yield form
-        while prefix := next((known for known in PREFIXES if form.startswith(known)), None):
-            form = form.removeprefix(prefix)
-            yield form
+            form = form.removeprefix(next((prefix for prefix in PREFIXES if form.startswith(prefix)), ""))
 
 
 def match_names(found: Sequence[str], expected: Collection[str]) -> Match:
@@ -81,10 +79,9 @@ def _is_whole(match: Match, expected: Collection[str]) -> bool:
 def _match_forms(found: Sequence[str], expected: Collection[str]) -> Match:
     matched: dict[str, str] = {}
     unmatched = []
-    exact = set(found).intersection(expected)
     for key in found:
-        name = key if key in exact else next((form for form in name_forms(key) if form in expected), None)
-        if name is None or (name in exact and key != name):
+        name = next((form for form in name_forms(key) if form in expected), None)
+        if name is None:
             unmatched.append(key)
         elif name in matched:
             raise CheckpointError(

@@ -79,7 +79,8 @@ def _weight_norm(g: Tensor, v: Tensor) -> Tensor:
     """Scales directions to their lengths; ``g`` has one length for each place along the axes that it keeps."""
     v64, g64 = v.double(), g.double()
     axes = [axis for axis in range(v.ndim) if g.ndim != v.ndim or g.shape[axis] == 1]
-    return (g64 * v64 / torch.linalg.vector_norm(v64, dim=axes, keepdim=True)).to(v.dtype)
+    lengths: Tensor = torch.linalg.vector_norm(v64, dim=axes, keepdim=True)
+    return (g64 * v64 / lengths).to(v.dtype)
 
 
 def _spectral_norm(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -87,4 +88,5 @@ def _spectral_norm(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     w = weight.double()
     axis = 0 if u.numel() == weight.shape[0] and v.numel() == weight.numel() // weight.shape[0] else 1
     matrix = w.movedim(axis, 0).flatten(1)
-    return (w / (u.double() @ matrix @ v.double())).to(weight.dtype)
+    folded: Tensor = (w / (u.double() @ matrix @ v.double())).to(weight.dtype)
+    return folded

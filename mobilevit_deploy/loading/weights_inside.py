@@ -37,10 +37,10 @@ class StateDict:
     tensors: Mapping[str, Tensor]
     others: Mapping[str, str]
 
-    @property
-    def is_average(self) -> bool:
-        """Tells whether the names on the way to it say that it is an average of the weights."""
-        return any(word in part.lower() for part in self.key.split(".") for word in AVERAGES)
+
+def is_average(key: str) -> bool:
+    """Tells whether the names on the way to a state dict say that it is an average of the weights."""
+    return any(word in part.lower() for part in key.split(".") for word in AVERAGES)
 
 
 def find_state_dicts(value: object, weights: WeightsChoice = "auto") -> list[StateDict]:
@@ -52,8 +52,8 @@ def find_state_dicts(value: object, weights: WeightsChoice = "auto") -> list[Sta
     """
     found = list(_walk(value, (), set()))[:MOST]
     if weights == "auto":
-        return sorted(found, key=lambda item: (not item.is_average, *_rank(item)))
-    return sorted((item for item in found if item.is_average == (weights == "ema")), key=_rank)
+        return sorted(found, key=lambda item: (not is_average(item.key), *_rank(item)))
+    return sorted((item for item in found if is_average(item.key) == (weights == "ema")), key=_rank)
 
 
 def _rank(item: StateDict) -> tuple[int, int, int]:

@@ -9,8 +9,9 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
-from mobilevit_deploy.loading.checkpoint import EMA_KEYS, RAW_KEYS, WeightsChoice
+from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
+from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
@@ -38,7 +39,7 @@ def model_request(
     *,
     model: str | None,
     checkpoint: Path | None,
-    weights: WeightsChoice | None,
+    selection: Selection | None,
     pretrained: bool = False,
     arguments: Mapping[str, object] | None = None,
 ) -> tuple[ModelRequest, list[str]]:
@@ -49,7 +50,7 @@ def model_request(
         noted: what it says of itself; None for a file that mvd did not write.
         model: as given; None takes the card that the artifact names.
         checkpoint: as given; None looks for the one that the artifact names.
-        weights: as given; None takes what the artifact took.
+        selection: of the checkpoint, as given; None takes what the artifact took.
         pretrained: whether a library gives its own weights; as given, for that may download them.
         arguments: of the model, as given.
 
@@ -76,7 +77,7 @@ def model_request(
         name=name,
         task="features" if _is_features(file, noted) else "classify",
         checkpoint=checkpoint,
-        weights=weights or _choice(noted),
+        selection=selection or (_selection(noted, checkpoint) if checkpoint else Selection()),
         num_classes=classes,
         size=None if inputs else tuple(size),
         batch=1 if inputs else batch,
@@ -154,9 +155,14 @@ def _named_model(file: FileDescription, noted: Provenance | None) -> str:
     return noted.model
 
 
-def _choice(noted: Provenance | None) -> WeightsChoice:
-    key = noted.weights_key if noted else None
-    return "ema" if key in EMA_KEYS else "raw" if key in RAW_KEYS else "auto"
+def _selection(noted: Provenance | None, checkpoint: Path) -> Selection:
+    """Returns what an artifact took of its checkpoint; of another file, weights of the same kind."""
+    if noted is None or noted.weights_key is None:
+        return Selection()
+    if noted.weights_sha256 == _sha256_if_there(checkpoint):
+        return Selection(key=noted.weights_key, prefix=noted.weights_prefix, ignore=noted.weights_ignore)
+    kind: WeightsChoice = "ema" if is_average(noted.weights_key) else "raw" if noted.weights_key else "auto"
+    return Selection(kind, prefix=noted.weights_prefix, ignore=noted.weights_ignore)
 
 
 def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:

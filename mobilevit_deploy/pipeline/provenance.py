@@ -56,6 +56,8 @@ class Provenance(BaseModel):
         weights: file name of the checkpoint, or which ones of a library.
         weights_sha256: of that file, or of the state dict that the library gave; None when untrained.
         weights_key: the entry of it that the weights were taken from.
+        weights_prefix: of the names that were taken, where one was asked for.
+        weights_ignore: patterns of names that were left aside.
         library: that built the model, and its version; None for another one.
         pretrained: the weights are that library's own.
         layout: of the array that the model takes.
@@ -80,6 +82,8 @@ class Provenance(BaseModel):
     weights: str
     weights_sha256: str | None = None
     weights_key: str | None = None
+    weights_prefix: str = ""
+    weights_ignore: tuple[str, ...] = ()
     library: str | None = None
     pretrained: bool = False
     layout: Layout = "nchw"
@@ -109,6 +113,7 @@ STRUCTURED = (
     "pretrained",
     "target_version",
     "allow_precision_loss",
+    "weights_ignore",
 )  # JSON; the rest is plain text
 
 
@@ -147,6 +152,8 @@ def describe(
         "weights": weights.library or (Path(weights.path).name if weights.path else "no checkpoint given"),
         "weights_sha256": weights.sha256,
         "weights_key": weights.key,
+        "weights_prefix": weights.prefix,
+        "weights_ignore": list(weights.ignore) or None,
         "library": model.library.library if model.library else None,
         "pretrained": True if weights.library else None,
         "layout": model.layout if model.layout != "nchw" else None,

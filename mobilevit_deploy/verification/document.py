@@ -24,6 +24,7 @@ def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
         "key": weights.key,
         "not_loaded": list(weights.not_loaded),
         "library": weights.library,
+        "notes": list(weights.notes),
     }
 
 

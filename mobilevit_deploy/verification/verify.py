@@ -15,7 +15,7 @@ from mobilevit_deploy.graph.capture import graph_of
 from mobilevit_deploy.graph.source_lines import root_cause
 from mobilevit_deploy.images.batches import fill_batches
 from mobilevit_deploy.images.user_images import ImageSet, read_images
-from mobilevit_deploy.loading.checkpoint import WeightsChoice
+from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import LoadedModel, WeightsOrigin, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.origin import (
@@ -69,7 +69,7 @@ class VerifyRequest:
         artifact: a ``.onnx`` file or an ``.mlpackage`` folder.
         model: of the catalog, or ``file.py:function``.
         checkpoint: with the weights.
-        weights: of that checkpoint.
+        selection: of that checkpoint.
         pretrained: take the library's own weights, which may download them.
         arguments: of the model, by name.
         recipe: whose tolerances hold.
@@ -81,7 +81,7 @@ class VerifyRequest:
     artifact: Path
     model: str | None = None
     checkpoint: Path | None = None
-    weights: WeightsChoice | None = None
+    selection: Selection | None = None
     pretrained: bool = False
     arguments: Mapping[str, object] = field(default_factory=dict)
     recipe: str | None = None
@@ -141,7 +141,7 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
         noted,
         model=request.model,
         checkpoint=request.checkpoint,
-        weights=request.weights,
+        selection=request.selection,
         pretrained=request.pretrained,
         arguments=request.arguments,
     )

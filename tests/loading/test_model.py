@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CatalogError, CheckpointError, ModelCodeError, UsageError
+from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from tests.conftest import RESEARCH
 
@@ -195,4 +196,4 @@ def test_code_that_ends_the_process_or_has_no_values(tmp_path: Path, body: str, 
 
 def test_weights_cannot_be_chosen_without_a_checkpoint() -> None:
     with pytest.raises(UsageError, match="--weights ema, but no checkpoint"):
-        load_model(ModelRequest("cas_vit_xs", weights="ema"))
+        load_model(ModelRequest("cas_vit_xs", selection=Selection("ema")))

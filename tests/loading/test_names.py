@@ -54,7 +54,7 @@ def test_a_prefix_that_fits_in_part_is_none() -> None:
 
 
 def test_two_models_side_by_side_are_told_apart_by_the_user() -> None:
-    with pytest.raises(CheckpointError, match="both student.* and teacher.* could be") as error:
+    with pytest.raises(CheckpointError, match=r"both student.* and teacher.* could be") as error:
         match_names([f"{who}.{name}" for who in ("student", "teacher") for name in MODEL], MODEL)
     assert "--prefix" in str(error.value.hint)
 

@@ -27,12 +27,9 @@ def trained(module: nn.Module) -> nn.Module:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-        if hasattr(module, "in_channels"):
-            for _ in range(3):
-                module.train()(torch.randn(1, module.in_channels, 6, 6))
-        else:
-            for _ in range(3):
-                module.train()(torch.randn(1, 5))
+        shape = (1, 5) if isinstance(module, nn.Linear) else (1, int(module.in_channels), 6, 6)  # type: ignore[arg-type]
+        for _ in range(3):
+            module.train()(torch.randn(shape))
     return module.eval()
 
 
@@ -68,7 +65,7 @@ def case(way: str, layer: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def test_parts_are_put_together(way: str, layer: str) -> None:
     parts, whole = case(way, layer)
     assert set(parts) != set(whole)
-    found, notes = fold_parametrizations({f"a.{name}": tensor for name, tensor in parts.items()}, ["a.weight", "a.bias"])
+    found, notes = fold_parametrizations({f"a.{name}": part for name, part in parts.items()}, ["a.weight", "a.bias"])
     assert set(found) == {"a.weight", "a.bias"}
     assert torch.allclose(found["a.weight"], whole["weight"], rtol=1e-5, atol=1e-7)  # float32, a sum of a few products
     assert notes == (f"{way.split(',')[0].removesuffix(' along an axis')} folded into 1 tensors",)
