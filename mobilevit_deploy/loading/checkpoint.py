@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.file_content import RESAVE, find_files, read_files
+from mobilevit_deploy.loading.file_content import RESAVE, Content, find_files, read_files
 from mobilevit_deploy.loading.inert_pickle import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
@@ -100,8 +100,8 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
     if selection.key:
         found = [item for item in found if item.key == selection.key] or _refuse_key(path, content.value, selection)
     if not found:
-        raise _no_weights(path, content.value, selection)
-    unread = [f"not read: {count} of {name}" for name, count in content.not_read.items()]
+        raise _no_weights(path, content, selection)
+    unread = _unread(content)
     digest = sha256_of(path) if files == [path] else sha256("".join(map(sha256_of, files)).encode()).hexdigest()
     top = [str(name) for name in content.value] if isinstance(content.value, Mapping) else []
     checkpoints = []
@@ -141,12 +141,18 @@ def _refuse_key(path: Path, value: object, selection: Selection) -> list[StateDi
     )
 
 
-def _no_weights(path: Path, value: object, selection: Selection) -> CheckpointError:
+def _unread(content: Content) -> list[str]:
+    return [f"not read: {count} of {name}" for name, count in content.not_read.items()]
+
+
+def _no_weights(path: Path, content: Content, selection: Selection) -> CheckpointError:
+    value = content.value
     if not isinstance(value, Mapping):
         kind = value.name if isinstance(value, Placeholder) else type(value).__name__
         return CheckpointError(f"{path.name} holds a {kind} and no dictionary of weights", RESAVE)
     kind = "weights" if selection.weights == "auto" else f"{selection.weights} weights"
     present = ", ".join(map(str, list(value)[:SHOWN])) or "nothing"
+    present = "; ".join([present, *_unread(content)[:SHOWN]])
     hint = "give --weights auto to take what is there" if selection.weights != "auto" else RESAVE
     return CheckpointError(f"{path.name} holds no {kind}; it has: {present}", hint)
 

@@ -198,7 +198,7 @@ def _read_pickled(path: Path) -> Content:
         check_pickles(path)
         if archive and (exported := _read_exported(path)) is not None:
             return exported
-        with path.open("rb") as file:
+        with _Bounded(path) as file:
             return _read_with_torch(path, file, archive=archive)
     except CheckpointError:
         raise
@@ -211,6 +211,18 @@ def _read_pickled(path: Path) -> Content:
             f"{path.name} is damaged or no PyTorch checkpoint{said}",
             "it may be cut off: compare its size with the original and copy it again",
         ) from error
+
+
+class _Bounded(io.BufferedReader):
+    """A file that reserves no memory for more than it has: a pickle may claim a text of an exabyte."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        rest = self._size - self.tell()
+        return super().read(rest if size is None or size < 0 else min(size, rest))
 
 
 def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:

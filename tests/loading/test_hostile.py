@@ -41,7 +41,7 @@ def test_a_good_checkpoint_is_accepted(forks: Forks, place: Place) -> None:
 def test_a_call_is_not_made(refuse: Refuse, place: Place, gadget: str, wrapper: str) -> None:
     content = WRAPPERS[wrapper](whole(gadgets(place.proof)[gadget]))
     done = refuse(*export(place.write("c.pth", content)))
-    assert "unpickl" in done.errors or "damaged" in done.errors
+    assert "not read: 1 of " in done.errors or "damaged" in done.errors
 
 
 @pytest.mark.parametrize(("vector", "wrapper"), rotated(vectors(PROOF), ["zip", "old"]))

@@ -1,0 +1,355 @@
+"""Checkpoints as training frameworks write them: each loads to what the plain state dict loads to, and nothing runs.
+
+Classes of frameworks are look-alikes of a module that is gone when the file is read: were one of its names looked up,
+the reading would fail, and ``sys.modules`` would tell.
+"""
+
+import argparse
+import collections
+import datetime
+import pathlib
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.loading.checkpoint import Selection
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+
+NET = """
+import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = Block()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.head(self.stem(x).mean((2, 3)))
+
+def build():
+    return Net()
+"""
+FRAMEWORK = "a_training_framework"
+MODEL = {
+    "stem.conv.weight": (4, 3, 3, 3),
+    "stem.conv.bias": (4,),
+    "stem.norm.weight": (4,),
+    "stem.norm.bias": (4,),
+    "stem.norm.running_mean": (4,),
+    "stem.norm.running_var": (4,),
+    "stem.norm.num_batches_tracked": (),
+    "head.weight": (5, 4),
+    "head.bias": (5,),
+}
+
+Content = dict[str, Any]
+
+
+def weights(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    made = {name: torch.rand(shape, generator=generator) + 0.5 for name, shape in MODEL.items()}
+    made["stem.norm.num_batches_tracked"] = torch.tensor(7)
+    return made
+
+
+def prefixed(prefix: str, seed: int = 0) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in weights(seed).items()}
+
+
+@pytest.fixture
+def framework(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A module with classes that a framework's checkpoint holds; the test takes it away before it reads."""
+    module = types.ModuleType(FRAMEWORK)
+    source = """
+import collections
+class HistoryBuffer:
+    def __init__(self): self.log = [1.0, 2.0]
+class Config(dict):
+    def __setstate__(self, state): raise RuntimeError("was run")
+class Slots:
+    __slots__ = ("a",)
+    def __init__(self): self.a = 1
+class Group(list): pass
+class Callable_:
+    def __call__(self): raise RuntimeError("was run")
+class Ordered(collections.OrderedDict): pass
+"""
+    exec(compile(source, FRAMEWORK, "exec"), module.__dict__)
+    monkeypatch.setitem(sys.modules, FRAMEWORK, module)
+    return module
+
+
+OBJECTS: dict[str, Callable[[types.ModuleType], Any]] = {
+    "numpy scalar": lambda _: np.float64(81.2),
+    "numpy array": lambda _: np.arange(4.0),
+    "path": lambda _: pathlib.PurePosixPath("runs/1"),
+    "date": lambda _: datetime.datetime(2026, 1, 1),
+    "default dictionary": lambda _: collections.defaultdict(list, {"a": [1]}),
+    "counter": lambda _: collections.Counter("abca"),
+    "deque": lambda _: collections.deque([1, 2]),
+    "arguments": lambda _: argparse.Namespace(lr=0.1),
+    "set": lambda _: {1, "a", frozenset({2})},
+    "type": lambda _: np.float32,
+    "dtype": lambda _: torch.bfloat16,
+    "device": lambda _: torch.device("cpu"),
+    "complex": lambda _: 1 + 2j,
+    "history buffer": lambda module: module.HistoryBuffer(),
+    "configuration": lambda module: module.Config(a=module.Config(b=1)),
+    "slots": lambda module: module.Slots(),
+    "list of its own": lambda module: module.Group([1, module.Slots()]),
+    "ordered dictionary of its own": lambda module: module.Ordered(a=1),
+    "callable": lambda module: module.Callable_(),
+}
+
+
+@pytest.fixture
+def load(tmp_path: Path, framework: types.ModuleType) -> Callable[..., LoadedModel]:
+    (tmp_path / "net.py").write_text(NET)
+
+    def load(path: Path, **selection: Any) -> LoadedModel:
+        del sys.modules[FRAMEWORK]
+        before = set(sys.modules)
+        model = f"{tmp_path / 'net.py'}:build"
+        loaded = load_model(ModelRequest(model, checkpoint=path, selection=Selection(**selection)))
+        assert not any(name.startswith(FRAMEWORK) for name in set(sys.modules) - before)
+        return loaded
+
+    return load
+
+
+def same(loaded: LoadedModel, seed: int = 0) -> bool:
+    state = loaded.module.state_dict()
+    return all(torch.equal(state[name], tensor) for name, tensor in weights(seed).items() if "tracked" not in name)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_objects_beside_the_weights(
+    load: Callable[..., LoadedModel], framework: types.ModuleType, tmp_path: Path, kind: str, zipped: bool, protocol: int
+) -> None:
+    content = {"state_dict": weights(), "meta": {"what": OBJECTS[kind](framework)}, "what": OBJECTS[kind](framework)}
+    path = tmp_path / "c.pth"
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    loaded = load(path)
+    assert same(loaded)
+    assert loaded.weights.key == "state_dict"
+
+
+LAYOUTS: dict[str, tuple[Callable[[], Content], str]] = {
+    "at the top": (weights, ""),
+    "state_dict": (lambda: {"state_dict": weights(), "epoch": 3}, "state_dict"),
+    "model": (lambda: {"model": weights(), "optimizer": {"state": {0: {"exp_avg": torch.ones(4)}}}}, "model"),
+    "compiled": (lambda: prefixed("_orig_mod."), ""),
+    "compiled inside data parallel": (lambda: prefixed("module._orig_mod."), ""),
+    "data parallel inside compiled": (lambda: prefixed("_orig_mod.module."), ""),
+    "fully sharded, joined": (lambda: prefixed("_fsdp_wrapped_module."), ""),
+    "a wrapper inside": (
+        lambda: {name.replace("stem.", "stem._fsdp_wrapped_module."): item for name, item in weights().items()},
+        "",
+    ),
+    "Lightning": (
+        lambda: {"state_dict": prefixed("model."), "hyper_parameters": {"lr": 1}, "callbacks": {}},
+        "state_dict",
+    ),
+    "Lightning with a name of one's own": (lambda: {"state_dict": prefixed("classifier.")}, "state_dict"),
+    "student and teacher": (lambda: {"student": prefixed("module.", 1), "teacher": weights()}, "teacher"),
+    "params and params_ema": (lambda: {"params": weights(1), "params_ema": weights()}, "params_ema"),
+    "state_dict_ema": (lambda: {"state_dict": weights(1), "state_dict_ema": weights()}, "state_dict_ema"),
+    "a key of one's own": (lambda: {"run": {"best": {"net_weights": weights()}}}, "run.best.net_weights"),
+    "DeepSpeed": (lambda: {"module": weights(), "ds_config": {}, "optimizer": None}, "module"),
+    "detector": (
+        lambda: {"state_dict": {**prefixed("det.trunk."), "det.neck.weight": torch.ones(2)}},
+        "state_dict",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_wherever_the_weights_lie(load: Callable[..., LoadedModel], tmp_path: Path, kind: str) -> None:
+    make, key = LAYOUTS[kind]
+    torch.save(make(), tmp_path / "c.ckpt")
+    loaded = load(tmp_path / "c.ckpt")
+    assert same(loaded)
+    assert loaded.weights.key == key
+
+
+def test_what_was_done_to_the_names_is_said(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({"state_dict": {**prefixed("det.trunk."), "det.neck.weight": torch.ones(2)}}, tmp_path / "c.pth")
+    loaded = load(tmp_path / "c.pth")
+    assert loaded.weights.notes == ("the prefix 'det.trunk.' was taken off all names",)
+    assert "det.neck.weight" in loaded.weights.not_loaded
+
+
+def plain_net() -> nn.Module:
+    namespace: dict[str, Any] = {"__name__": FRAMEWORK}
+    exec(compile(NET, FRAMEWORK, "exec"), namespace)
+    vars(sys.modules[FRAMEWORK]).update(namespace)
+    net: nn.Module = namespace["build"]().eval()
+    net.load_state_dict(weights())
+    return net
+
+
+@pytest.mark.parametrize("kind", ["whole", "inside", "old format", "TorchScript", "exported", "parallel"])
+@pytest.mark.filterwarnings("ignore")
+def test_whole_models(load: Callable[..., LoadedModel], tmp_path: Path, kind: str) -> None:
+    net = plain_net()
+    path = tmp_path / ("c.pt2" if kind == "exported" else "c.pt")
+    if kind == "TorchScript":
+        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 8, 8)), path)
+    elif kind == "exported":
+        torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), path)
+    elif kind == "inside":
+        torch.save({"model": net, "epoch": 3}, path)
+    elif kind == "parallel":
+        torch.save(nn.DataParallel(net), path)
+    else:
+        torch.save(net, path, _use_new_zipfile_serialization=kind == "whole")
+    assert same(load(path))
+
+
+def test_arrays_and_parts(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **{name: item.numpy() for name, item in weights().items()})
+    assert same(load(tmp_path / "w.npz"))
+
+
+@pytest.mark.parametrize("given", ["folder", "index"])
+def test_a_folder_in_parts(load: Callable[..., LoadedModel], tmp_path: Path, given: str) -> None:
+    folder = folder_in_parts(tmp_path)
+    loaded = load(folder if given == "folder" else folder / "model.safetensors.index.json")
+    assert same(loaded)
+    assert len(str(loaded.weights.sha256)) == 64
+
+
+def folder_in_parts(tmp_path: Path) -> Path:
+    import json
+
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    names = list(MODEL)
+    parts = {"model-1.safetensors": names[:4], "model-2.safetensors": names[4:]}
+    for file, part in parts.items():
+        save_file({name: weights()[name] for name in part}, folder / file)
+    index = {"weight_map": {name: file for file, part in parts.items() for name in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_what_is_missing_of_parts_is_named(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    folder = folder_in_parts(tmp_path)
+    (folder / "model-2.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"lacks 1 of 2 parts: model-2\.safetensors"):
+        load(folder)
+
+
+def test_an_index_that_leads_elsewhere(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    (tmp_path / "m.index.json").write_text('{"weight_map": {"a": "../../etc/passwd"}}')
+    with pytest.raises(CheckpointError, match="not beside it"):
+        load(tmp_path / "m.index.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "pointer of Git LFS", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<html></html>", "web page", "download"),
+        (b'<?xml version="1.0"?><Error/>', "web page", "download"),
+    ],
+)
+def test_what_people_take_for_a_checkpoint(
+    load: Callable[..., LoadedModel], tmp_path: Path, content: bytes, said: str, hint: str
+) -> None:
+    (tmp_path / "c.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load(tmp_path / "c.pth")
+    assert hint in str(caught.value.hint)
+
+
+def test_folders_of_shards_are_told_how_to_be_joined(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    for name, file, word in (("dcp", "__0_0.distcp", "dcp_to_torch"), ("ds", "zero_to_fp32.py", "zero_to_fp32")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+        sys.modules[FRAMEWORK] = types.ModuleType(FRAMEWORK)
+        with pytest.raises(CheckpointError, match="in parts") as caught:
+            load(tmp_path / name)
+        assert word in str(caught.value.hint)
+
+
+def test_a_selection(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    both = {**prefixed("student.", 1), **prefixed("teacher."), "extra.weight": torch.ones(1)}
+    torch.save({"a": {"b": both}, "c": weights(2)}, tmp_path / "c.pth")
+
+    def chosen(**selection: Any) -> LoadedModel:
+        sys.modules[FRAMEWORK] = types.ModuleType(FRAMEWORK)
+        return load(tmp_path / "c.pth", **selection)
+
+    assert same(chosen(), 2)
+    assert same(chosen(key="a.b", prefix="teacher."))
+    ignoring = chosen(key="a.b", ignore=("student.*", "extra.*"))
+    assert same(ignoring)
+    assert "student.head.bias (ignored)" in ignoring.weights.not_loaded
+    with pytest.raises(CheckpointError, match=r"no weights under 'a\.x'") as caught:
+        chosen(key="a.x")
+    assert "a.b, c" in str(caught.value.hint)
+    with pytest.raises(CheckpointError, match="no name that begins with 'pupil"):
+        chosen(key="a.b", prefix="pupil.")
+
+
+def test_tied_weights_that_were_saved_once(tmp_path: Path) -> None:
+    (tmp_path / "tied.py").write_text(
+        "from torch import nn\n\ndef build():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))\n"
+        "    net[1].weight = net[0].weight\n    return net\n"
+    )
+    save_file({"0.weight": torch.ones(3, 3, 1, 1), "0.bias": torch.ones(3), "1.bias": torch.ones(3)}, tmp_path / "t.safetensors")
+    loaded = load_model(ModelRequest(f"{tmp_path / 'tied.py'}:build", checkpoint=tmp_path / "t.safetensors"))
+    assert torch.equal(loaded.module[1].weight, torch.ones(3, 3, 1, 1))  # type: ignore[index]
+    assert loaded.weights.notes == ("tied to another tensor: 1.weight",)
+
+
+def test_adapters_are_refused_by_name(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({**weights(), "head.lora_A.default.weight": torch.ones(2, 4)}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=r"LoRA adapters .* head\.lora_A\.default\.weight"):
+        load(tmp_path / "c.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types(load: Callable[..., LoadedModel], tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.save({name: item.to(dtype) for name, item in weights().items()}, tmp_path / "c.pth")
+    loaded = load(tmp_path / "c.pth")
+    assert torch.equal(loaded.module.state_dict()["head.weight"], weights()["head.weight"].to(dtype).float())
+
+
+def test_a_tensor_that_needs_code_is_named(
+    load: Callable[..., LoadedModel], framework: types.ModuleType, tmp_path: Path
+) -> None:
+    torch.save({**weights(), "head.bias": framework.Callable_()}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=rf"head\.bias in c\.pth is an object of {FRAMEWORK}\.Callable_"):
+        load(tmp_path / "c.pth")
+
+
+def test_nothing_is_a_folder_or_empty(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    for path, said in ((Path(), "names no file"), (tmp_path, "is a folder")):
+        sys.modules[FRAMEWORK] = types.ModuleType(FRAMEWORK)
+        with pytest.raises(CheckpointError, match=said):
+            load(path)
