@@ -183,7 +183,7 @@ def _read_arrays(path: Path) -> Mapping[str, Tensor]:
             if sum(entry.file_size for entry in archive.infolist()) > 64 * path.stat().st_size + 2**20:
                 raise CostlyFileError("it unpacks to much more than its own size")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+            return {name: torch.from_numpy(arrays[name].copy()) for name in arrays.files}
     except Exception as error:  # a damaged archive ends in almost any exception
         raise CheckpointError(
             f"{path.name} is damaged, or holds more than arrays of numbers: {error}", "copy the file again"

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 LONGEST_NAME = 200  # letters of a name in a message
-LARGEST_KEY = 32  # values in a tuple that is a key of a dictionary
+LARGEST_KEY = 32  # values in a tuple or a set that is a key of a dictionary
 
 
 @dataclass(eq=False)
@@ -263,7 +263,7 @@ def load(file: IO[bytes], **settings: object) -> Any:
 
 def _checked_key(key: object) -> Any:
     """Returns a key whose hash takes no time; raises UnpicklingError for one that may take long, or has none."""
-    if isinstance(key, tuple):
+    if isinstance(key, tuple | frozenset):
         if len(key) > LARGEST_KEY or any(isinstance(item, tuple | frozenset) for item in key):
             raise UnpicklingError("the pickle has a key that is nested")
         for item in key:
