@@ -1,6 +1,6 @@
 """Reading a checkpoint as untrusted input: which tensors it holds, and where they came from.
 
-Nothing in the file is executed, see ``inert_pickle``; what is no plain value is named and left out.
+Nothing in the file is executed, see ``inert``; what is no plain value is named and left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.file_content import RESAVE, Content, find_files, read_files
-from mobilevit_deploy.loading.inert_pickle import Placeholder
+from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
 from mobilevit_deploy.system.hashing import sha256_of

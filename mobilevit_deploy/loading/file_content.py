@@ -2,7 +2,7 @@
 
 ::
 
-    best.pth, last.ckpt, model.pt (whole models and TorchScript, too)   through ``inert_pickle``
+    best.pth, last.ckpt, model.pt (whole models and TorchScript, too)   through ``inert``
     model.safetensors, model.safetensors.index.json, weights.npz        tensors alone
     program.pt2                                                         the weights of an exported program
     folder/                                                             of Hugging Face: the files that it names
@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading import inert_pickle
+from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
 
 PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
@@ -229,12 +229,12 @@ def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
     """Lets PyTorch read the archive and the storages, and the inert reader the pickle."""
     counts: Counter[str] = Counter()
 
-    class Counting(inert_pickle.Unpickler):
+    class Counting(unpickler.Unpickler):
         def __init__(self, stream: Any, **settings: object) -> None:
             super().__init__(stream, **settings)
             self.placeholders = counts
 
-    module = SimpleNamespace(__name__="inert_pickle", Unpickler=Counting, load=inert_pickle.load)
+    module = SimpleNamespace(__name__="inert", Unpickler=Counting, load=unpickler.load)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's advice on pickles, which nothing here unpickles
         if archive and _is_torchscript(path):
@@ -267,7 +267,7 @@ def _read_exported(path: Path) -> Content | None:
             return None
         content = archive.read(old)
     with io.BytesIO(content) as stream:
-        value = torch.load(stream, map_location="cpu", pickle_module=inert_pickle, weights_only=False)
+        value = torch.load(stream, map_location="cpu", pickle_module=unpickler, weights_only=False)
     return Content(value)
 
 

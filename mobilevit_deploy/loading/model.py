@@ -4,8 +4,6 @@ A MODEL is a card of the catalog, a function of the user's own (``file.py:functi
 name that a source of models knows (``timm:mobilevit_s``), see ``source``.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,11 +17,12 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
+from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import Fitted, choose, differs, fit_weights, lacks
 from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
-from mobilevit_deploy.loading.user_code import SEED, build_from_code
+from mobilevit_deploy.loading.user_code import build_from_code
 
 DEFAULT_SIZE = 224
 Layout = Literal["nchw", "nhwc"]  # of what a model takes
@@ -126,8 +125,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
         shape = _input_shape(request, card)
     checkpoint = read_checkpoint(request.checkpoint, request.selection) if request.checkpoint else None
     if card and checkpoint:
-        checkpoint = choose(checkpoint, partial(_lacking, card, request))
-    built = _from_catalog(card, request, checkpoint) if card else _from_code(request)
+        checkpoint = choose(checkpoint, partial(lacks_of_card, card, request.task))
+    built = build_card(card, request.task, request.num_classes, checkpoint) if card else _from_code(request)
     library = built if isinstance(built, FromLibrary) else None
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
     if not card:
@@ -257,106 +256,11 @@ def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) ->
     return request.batch, channels, height, width
 
 
-def _from_catalog(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint | None) -> nn.Module:
-    classes = request.num_classes or card.family.num_classes
-    options = {}
-    if checkpoint:
-        rule = card.family.checkpoint
-        options = {option: True for option, key in rule.options.items() if checkpoint.holds(key)}
-        classes = _check_classes(card, request, checkpoint) or classes
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        module = _build(card, request.task, classes, options)
-        if checkpoint is None:
-            _randomise_norms(module)
-    return module
-
-
-def _lacking(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint) -> int:
-    """Returns how many tensors of a card's model a state dict lacks; nothing is built for it."""
-    options = {option: True for option, key in card.family.checkpoint.options.items() if checkpoint.holds(key)}
-    with torch.device("meta"):
-        return lacks(_build(card, request.task, _count_classes(card, checkpoint) or 1, options), checkpoint)
-
-
-def _build(card: ModelCard, task: Task, classes: int, options: dict[str, bool]) -> nn.Module:
-    family = card.family.family
-    name = f"mobilevit_deploy.architectures.{family}"
-    if not family.isidentifier() or importlib.util.find_spec(name) is None:
-        raise CatalogError(f"the card of {card.name} is of a family {family!r}, which has no architecture here")
-    build = importlib.import_module(name).build
-    try:
-        return cast(nn.Module, build(task, classes, **card.variant.architecture, **options))
-    except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
-        raise CatalogError(f"the card of {card.name} does not describe a {family}: {error}") from error
-
-
-def _count_classes(card: ModelCard, checkpoint: Checkpoint) -> int | None:
-    """Returns the classes of the checkpoint's head; None where it has none, or one that holds less than it claims.
-
-    A model of that many classes is built before anything else is compared: a head whose other sizes are not the
-    model's, or whose values are one value repeated, could ask for terabytes.
-    """
-    rule = card.family.checkpoint
-    head = checkpoint.find(rule.class_count)
-    if head is None or head.ndim == 0 or head.layout != torch.strided or not head.shape[0]:
-        return None
-    with torch.device("meta"):
-        expected = _build(card, "classify", 1, {}).state_dict().get(rule.class_count)
-    if expected is None:
-        raise CatalogError(f"the card of {card.name} counts classes in {rule.class_count!r}, which the model lacks")
-    held = head.untyped_storage().nbytes() >= head.numel() * head.element_size()
-    return head.shape[0] if held and head.shape[1:] == expected.shape[1:] else None
-
-
-def _check_classes(card: ModelCard, request: ModelRequest, checkpoint: Checkpoint) -> int | None:
-    """Returns the number of classes that the checkpoint has, where it has a head."""
-    found = _count_classes(card, checkpoint) if request.task == "classify" else None
-    if found is None:
-        return None
-    if request.num_classes not in (None, found):
-        raise CheckpointError(
-            f"{checkpoint.path.name} has {found} classes in {card.family.checkpoint.class_count}, "
-            f"not the {request.num_classes} of --num-classes",
-            f"give --num-classes {found}, or leave it out",
-        )
-    return found
-
-
-def _randomise_norms(module: nn.Module) -> None:
-    """Gives norms statistics and gains other than 0 and 1, so that folding them wrongly would show."""
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
-            for name, low, high in (
-                ("running_mean", -0.2, 0.2),
-                ("running_var", 0.5, 1.5),
-                ("weight", 0.5, 1.5),
-                ("bias", -0.2, 0.2),
-            ):
-                tensor = getattr(norm, name, None)
-                if tensor is not None:
-                    nn.init.uniform_(tensor, low, high)
-
-
 def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> Fitted:
     try:
         return fit_weights(module, checkpoint, backbone=request.task == "features")
     except CheckpointError as error:
-        fitting = _recognise(checkpoint) if card and differs(module, checkpoint) else None
+        fitting = recognise(checkpoint) if card and differs(module, checkpoint) else None
         if fitting and fitting != (request.name, request.task):
             error.hint = f"these weights fit {fitting[0]} with --task {fitting[1]}"
         raise
-
-
-def _recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
-    """Returns the first model and task of the catalog that a checkpoint's names and shapes fit."""
-    for card in catalog.models().values():
-        rule = card.family.checkpoint
-        options = {option: True for option, key in rule.options.items() if checkpoint.holds(key)}
-        classes = _count_classes(card, checkpoint) or 1
-        for task in card.family.tasks:
-            with torch.device("meta"):
-                module = _build(card, task, classes, options)
-            if not differs(module, checkpoint):
-                return card.name, task
-    return None

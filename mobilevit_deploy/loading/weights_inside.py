@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from mobilevit_deploy.loading.inert_pickle import Placeholder
+from mobilevit_deploy.loading.inert.values import Placeholder
 
 WeightsChoice = Literal["auto", "ema", "raw"]
 

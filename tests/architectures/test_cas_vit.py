@@ -6,7 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.images.test_images import make_samples
-from mobilevit_deploy.loading.model import ModelRequest, _build, load_model
+from mobilevit_deploy.loading.catalog_model import _build
+from mobilevit_deploy.loading.model import ModelRequest, load_model
 
 NAMES = [name for name, card in catalog.models().items() if card.family.family == "cas_vit"]
 

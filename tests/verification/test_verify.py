@@ -14,6 +14,7 @@ from typer.testing import Result
 from mobilevit_deploy.errors import ArtifactError, CheckpointError, ModelCodeError, UsageError
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
@@ -91,7 +92,7 @@ def test_a_checkpoint_that_is_gone_is_asked_for(artifacts: Path, digits: Digits)
 
 
 def test_other_weights_are_caught(artifacts: Path, digits: Digits) -> None:
-    report = caught(artifacts / "cas_vit_xs-64x64-fp32.onnx", checkpoint=digits.checkpoint, weights="raw")
+    report = caught(artifacts / "cas_vit_xs-64x64-fp32.onnx", checkpoint=digits.checkpoint, selection=Selection("raw"))
     assert "of the largest value" in str(report.parity.reason)
 
 

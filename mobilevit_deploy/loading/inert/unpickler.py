@@ -19,39 +19,13 @@ a storage's is refused.
 import pickletools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pickle import UnpicklingError
 from typing import IO, Any
 
-import torch
-from torch import Tensor
+from mobilevit_deploy.loading.inert.builders import BUILDERS
+from mobilevit_deploy.loading.inert.values import Name, Placeholder, checked_key
 
 LONGEST_NAME = 200  # letters of a name in a message
-LARGEST_KEY = 32  # values in a tuple or a set that is a key of a dictionary
-
-
-@dataclass(eq=False)
-class Name:
-    """The name of a class or function in a pickle; nothing is imported, and nothing can be called."""
-
-    text: str
-
-
-@dataclass(eq=False)
-class Placeholder:
-    """An object that was not built.
-
-    Attributes:
-        name: of its class, or of the function that would have made it.
-        state: what would have been given to it, as data.
-        items: what would have been appended to it.
-        entries: what would have been set in it, such as those of a subclass of a dictionary.
-    """
-
-    name: str
-    state: Any = None
-    items: list[Any] = field(default_factory=list)
-    entries: dict[Any, Any] = field(default_factory=dict)
 
 
 class Unpickler:
@@ -152,10 +126,10 @@ class Unpickler:
             return self._placeholder(kind)
         if not isinstance(arguments, tuple):
             raise UnpicklingError(f"{maker.text} is given something else than arguments")
-        build = _BUILDERS.get(maker.text)
+        build = BUILDERS.get(maker.text)
         if build is None:
             return self._placeholder(maker.text)
-        return build(self, arguments)
+        return build(self._make, arguments)
 
     def _build(self, _: object) -> None:
         state, target = self._stack.pop(), self._stack[-1]
@@ -189,7 +163,7 @@ class Unpickler:
         elif isinstance(target, list):
             target.extend(items)
         elif isinstance(target, set):
-            target.update(map(_checked_key, items))
+            target.update(map(checked_key, items))
         else:
             raise UnpicklingError(f"the pickle appends to a {type(target).__name__}")
 
@@ -206,7 +180,7 @@ class Unpickler:
         if not isinstance(entries, dict) or len(pairs) % 2:
             raise UnpicklingError(f"the pickle sets entries of a {type(target).__name__}")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            entries[_checked_key(key)] = value
+            entries[checked_key(key)] = value
 
     def _dict(self, _: object) -> None:
         pairs = self._pop_mark()
@@ -220,7 +194,7 @@ class Unpickler:
         self._stack.append(tuple(self._pop_mark()))
 
     def _frozen_set(self, _: object) -> None:
-        self._stack.append(frozenset(map(_checked_key, self._pop_mark())))
+        self._stack.append(frozenset(map(checked_key, self._pop_mark())))
 
     def _short_tuple(self, count: int) -> None:
         items = self._stack[-count:]
@@ -260,77 +234,6 @@ def load(file: IO[bytes], **settings: object) -> Any:
     """Returns what one pickle of a stream holds; storages are for ``torch.load`` to give."""
     return Unpickler(file, **settings).load()
 
-
-def _checked_key(key: object) -> Any:
-    """Returns a key whose hash takes no time; raises UnpicklingError for one that may take long, or has none."""
-    if isinstance(key, tuple | frozenset):
-        if len(key) > LARGEST_KEY or any(isinstance(item, tuple | frozenset) for item in key):
-            raise UnpicklingError("the pickle has a key that is nested")
-        for item in key:
-            _checked_key(item)
-    elif not isinstance(key, str | bytes | int | float | bool | None | Placeholder | Name | torch.dtype):
-        raise UnpicklingError(f"the pickle has a {type(key).__name__} for a key")
-    return key
-
-
-def _tensor(_: Unpickler, arguments: tuple[Any, ...]) -> Tensor:
-    """Makes a view of a storage, as ``torch._utils._rebuild_tensor`` does."""
-    storage, offset, size, stride = arguments[:4]
-    if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
-        raise UnpicklingError("a tensor is made of something else than a storage")
-    numbers = (offset, *size, *stride)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise UnpicklingError("a tensor has sizes that are no numbers")
-    tensor: Tensor = torch._utils._rebuild_tensor(storage, offset, tuple(size), tuple(stride))  # type: ignore[no-untyped-call]
-    return tensor
-
-
-def _parameter(_: Unpickler, arguments: tuple[Any, ...]) -> Any:
-    """Returns the tensor of a parameter: that it can be trained is nothing to an export."""
-    return arguments[0]
-
-
-def _of_type(reader: Unpickler, arguments: tuple[Any, ...]) -> Any:
-    """Returns the tensor that an instance of a subclass would have been made of."""
-    function, _, inner = arguments[:3]
-    return reader._make(function, inner)
-
-
-def _size(_: Unpickler, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(arguments[0]) if arguments else ()
-
-
-def _empty(_: Unpickler, arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """Returns a dictionary, with the pairs that the oldest pickles of an OrderedDict give it at once."""
-    pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    return {_checked_key(key): value for key, value in pairs}
-
-
-def _encoded(_: Unpickler, arguments: tuple[Any, ...]) -> bytes:
-    """Returns the bytes that protocol 2 writes as a text."""
-    return str(arguments[0]).encode("latin1", errors="replace")
-
-
-def _set_of(_: Unpickler, arguments: tuple[Any, ...]) -> set[Any]:
-    return set(map(_checked_key, arguments[0])) if arguments and isinstance(arguments[0], list | tuple) else set()
-
-
-_BUILDERS: dict[str, Callable[[Unpickler, tuple[Any, ...]], Any]] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch._tensor._rebuild_from_type_v2": _of_type,
-    "torch.nn.parameter.Parameter": _parameter,
-    "torch.Size": _size,
-    "collections.OrderedDict": _empty,
-    "collections.defaultdict": _empty,
-    "collections.Counter": _empty,
-    "builtins.dict": _empty,
-    "builtins.set": _set_of,
-    "__builtin__.set": _set_of,
-    "_codecs.encode": _encoded,
-}
 
 _VALUES = {
     "INT",

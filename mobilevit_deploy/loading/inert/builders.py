@@ -1,0 +1,72 @@
+"""The calls of a pickle that are made, by our own functions: views of storages, and plain containers."""
+
+from collections.abc import Callable
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mobilevit_deploy.loading.inert.values import checked_key
+
+Make = Callable[[object, object], Any]  # makes what another call of the same pickle would return
+
+
+def _tensor(_: Make, arguments: tuple[Any, ...]) -> Tensor:
+    """Makes a view of a storage, as ``torch._utils._rebuild_tensor`` does."""
+    storage, offset, size, stride = arguments[:4]
+    if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
+        raise UnpicklingError("a tensor is made of something else than a storage")
+    numbers = (offset, *size, *stride)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise UnpicklingError("a tensor has sizes that are no numbers")
+    tensor: Tensor = torch._utils._rebuild_tensor(storage, offset, tuple(size), tuple(stride))  # type: ignore[no-untyped-call]
+    return tensor
+
+
+def _parameter(_: Make, arguments: tuple[Any, ...]) -> Any:
+    """Returns the tensor of a parameter: that it can be trained is nothing to an export."""
+    return arguments[0]
+
+
+def _of_type(make: Make, arguments: tuple[Any, ...]) -> Any:
+    """Returns the tensor that an instance of a subclass would have been made of."""
+    function, _, inner = arguments[:3]
+    return make(function, inner)
+
+
+def _size(_: Make, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(arguments[0]) if arguments else ()
+
+
+def _empty(_: Make, arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """Returns a dictionary, with the pairs that the oldest pickles of an OrderedDict give it at once."""
+    pairs = arguments[0] if arguments and isinstance(arguments[0], list) else []
+    return {checked_key(key): value for key, value in pairs}
+
+
+def _encoded(_: Make, arguments: tuple[Any, ...]) -> bytes:
+    """Returns the bytes that protocol 2 writes as a text."""
+    return str(arguments[0]).encode("latin1", errors="replace")
+
+
+def _set_of(_: Make, arguments: tuple[Any, ...]) -> set[Any]:
+    return set(map(checked_key, arguments[0])) if arguments and isinstance(arguments[0], list | tuple) else set()
+
+
+BUILDERS: dict[str, Callable[[Make, tuple[Any, ...]], Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _of_type,
+    "torch.nn.parameter.Parameter": _parameter,
+    "torch.Size": _size,
+    "collections.OrderedDict": _empty,
+    "collections.defaultdict": _empty,
+    "collections.Counter": _empty,
+    "builtins.dict": _empty,
+    "builtins.set": _set_of,
+    "__builtin__.set": _set_of,
+    "_codecs.encode": _encoded,
+}
