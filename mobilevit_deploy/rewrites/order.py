@@ -40,6 +40,7 @@ from mobilevit_deploy.rewrites.convolution.split_concat_linear import SplitConca
 from mobilevit_deploy.rewrites.convolution.split_convolution import SplitConvolution
 from mobilevit_deploy.rewrites.layout.drop_batch_axis import DropBatchAxis
 from mobilevit_deploy.rewrites.layout.flatten_windows import FlattenWindows
+from mobilevit_deploy.rewrites.layout.merge_axes import MergeAxes
 from mobilevit_deploy.rewrites.layout.merge_movements import MergeMovements
 from mobilevit_deploy.rewrites.layout.merge_slices import MergeSlices
 from mobilevit_deploy.rewrites.layout.merge_views import MergeViews
@@ -113,6 +114,7 @@ REWRITES: tuple[Rewrite, ...] = (
     SortAttention(),
     DropBatchAxis(),  # after all that matches linear layers
     ReplaceTokenMean(),  # after drop_batch_axis, which leaves two axes
+    MergeAxes(),  # before flatten_windows, which writes the reshapes and permutations that this leaves
     FlattenWindows(),  # after what matches reshapes and permutations as they were written, or writes some itself
     MergeMovements(),  # as above
     DecomposeLayerNorm(),  # after all that looks for a norm in front of a layer, or moves one

@@ -35,8 +35,8 @@ class FlattenWindows(Rewrite):
 
     def candidates(self, graph: Graph) -> Iterable[Node]:
         for node in graph.calls(*RESHAPES, *PERMUTATIONS):
-            if _ends(node):
-                first, steps = _chain(node)
+            if _ends(node, self.highest_rank):
+                first, steps = _chain(node, self.highest_rank)
                 new = _rewritten(shape(first), steps, self.highest_rank)
                 if _rank(steps) > self.highest_rank or _cost(new) < _cost(steps):
                     yield node
@@ -45,7 +45,7 @@ class FlattenWindows(Rewrite):
         if len(shape(node)) > self.highest_rank:
             names = ", ".join(sorted({op_name(reader) or "the output" for reader in readers(node)}))
             raise Refusal(f"a tensor of {len(shape(node))} axes is read by {names}")
-        first, steps = _chain(node)
+        first, steps = _chain(node, self.highest_rank)
         new = _rewritten(shape(first), steps, self.highest_rank)
         if new is None:
             raise Refusal(
@@ -56,19 +56,23 @@ class FlattenWindows(Rewrite):
         graph.replace(node, moved)
 
 
-def _ends(node: Node) -> bool:
-    """Tells whether a chain ends here: something reads it that moves no elements, or several read a permutation."""
+def _ends(node: Node, highest: int) -> bool:
+    """Tells whether a chain ends here: something reads it that moves no elements, or several read a permutation.
+
+    A permutation of too many axes is copied for each of its readers.
+    """
     others = readers(node)
     if not moves(node) or not others:
         return False
-    return not all(moves(reader) for reader in others) or (is_call(node, *PERMUTATIONS) and len(others) > 1)
+    is_shared = is_call(node, *PERMUTATIONS) and len(others) > 1 and len(shape(node)) <= highest
+    return not all(moves(reader) for reader in others) or is_shared
 
 
-def _chain(node: Node) -> tuple[Node, list[Step]]:
+def _chain(node: Node, highest: int) -> tuple[Node, list[Step]]:
     """Returns the tensor that a chain moves, and its steps; a reshape with other readers is copied into the chain."""
     steps = [step_of(node)]
     first: Node = node.args[0]  # type: ignore[assignment]  # the first argument of each of these ops is a tensor
-    while moves(first) and not _ends(first):
+    while moves(first) and not _ends(first, highest):
         steps.insert(0, step_of(first))
         first = first.args[0]  # type: ignore[assignment]  # as above
     return first, steps

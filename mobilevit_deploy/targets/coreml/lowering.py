@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import Packet, arguments, is_call
+from mobilevit_deploy.graph.axis_movement import MAX_RANK
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
@@ -46,9 +47,10 @@ def _registry() -> Any:
 
 
 def _is_general(node: Node) -> bool:
-    """Tells whether an einsum has an ellipsis, or more than two operands."""
+    """Tells whether an einsum has an ellipsis, or more than two operands, or more axes than an ML Program takes."""
     given = arguments(node)
-    return "." in given["equation"] or len(given["tensors"]) > 2
+    ranks = [len(shape(item)) for item in (node, *given["tensors"])]
+    return "." in given["equation"] or len(ranks) > 3 or max(ranks) > MAX_RANK
 
 
 def _returns_places(node: Node) -> bool:

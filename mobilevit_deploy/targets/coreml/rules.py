@@ -64,7 +64,7 @@ RULES: tuple[Rule, ...] = (
         "rank_above_5",
         "coremltools issues 1723 and 1461: fails, or falls back to the CPU",
         _rank,
-        ("flatten_windows", "split_unbound_convolution"),
+        ("merge_axes", "flatten_windows", "split_unbound_convolution"),
     ),
     Rule(
         "gather",
