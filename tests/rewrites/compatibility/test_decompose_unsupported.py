@@ -1,6 +1,7 @@
 """Each definition, and PyTorch's own decompositions, beside the op itself in float64."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
 from mobilevit_deploy.rewrites import decomposition
+from mobilevit_deploy.rewrites.compatibility import decompose_unsupported
 from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes
 from mobilevit_deploy.rewrites.constants.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.layout.remove_identities import RemoveIdentities
@@ -120,6 +122,14 @@ RECURRENT = {
 }
 
 
+PLAIN_RECURRENT: dict[str, Callable[..., nn.Module]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn_tanh": nn.RNN,
+    "rnn_relu": partial(nn.RNN, nonlinearity="relu"),
+}
+
+
 @pytest.mark.parametrize("op", RECURRENT)
 def test_recurrent_layers(apply: Apply, op: str) -> None:
     graph = check(apply, lambda m, x: m.layer(x[0]), op, 1, 5, 6, 4, layer=RECURRENT[op].eval())
@@ -202,5 +212,57 @@ def test_a_wrong_version_is_caught(
     name = op._schema.name.removeprefix("aten::")
     monkeypatch.setitem(decomposition._DEFINITIONS, op, wrong)
     result, _ = apply(module, lacking(name), 1, 2, 4, 4)
+    assert result.applied == ()
+    assert "not proved" in result.refused[0].reason
+
+
+def _all_ones(size: int, **settings: Any) -> Tensor:
+    return torch.ones(size, size, **settings)
+
+
+def _backwards(parts: list[Tensor], axis: int) -> Tensor:
+    return torch.cat(parts[::-1], axis)
+
+
+# Of each definition: the op, a call of it, and one of its parts with what it becomes in a wrong version.
+SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
+    "lstm": (lambda m, x: m.layer(x[0])[0], aten.sigmoid.default, aten.tanh.default),
+    "gru": (lambda m, x: m.layer(x[0])[0], aten.sigmoid.default, aten.tanh.default),
+    "rnn_tanh": (lambda m, x: m.layer(x[0])[0], aten.tanh.default, aten.sigmoid.default),
+    "rnn_relu": (lambda m, x: m.layer(x[0])[0], aten.relu.default, aten.tanh.default),
+    "im2col": (lambda m, x: F.unfold(x, 2), aten.eye.default, _all_ones),
+    "col2im": (lambda m, x: F.fold(x.view(1, 12, 4), 3, 2), aten.eye.default, _all_ones),
+    "pad": (lambda m, x: F.pad(x[0], (1, 2), mode="circular"), aten.cat.default, _backwards),
+    "adaptive_max_pool2d": (lambda m, x: F.adaptive_max_pool2d(x, 3), aten.amax.default, aten.amin.default),
+    "cdist": (lambda m, x: torch.cdist(x, x + 1), aten.sum.dim_IntList, aten.mean.dim),
+    "bilinear": (lambda m, x: F.bilinear(x, x, torch.ones(2, 4, 4)), aten.mul.Tensor, aten.add.Tensor),
+    "fmod": (lambda m, x: torch.fmod(x, 0.3), aten.abs.default, aten.neg.default),
+    "expm1": (lambda m, x: torch.expm1(x), aten.sub.Tensor, aten.add.Tensor),
+    "log1p": (lambda m, x: torch.log1p(x.abs()), aten.add.Tensor, aten.sub.Tensor),
+    "log2": (lambda m, x: torch.log2(x.abs() + 1), aten.mul.Tensor, aten.div.Tensor),
+    "log10": (lambda m, x: torch.log10(x.abs() + 1), aten.mul.Tensor, aten.div.Tensor),
+    "trunc": (lambda m, x: torch.trunc(3 * x), aten.floor.default, aten.ceil.default),
+    "atan2": (lambda m, x: torch.atan2(x, x.flip(2)), aten.atan.default, aten.tanh.default),
+    "log_sigmoid": (lambda m, x: F.logsigmoid(x), aten.exp.default, aten.expm1.default),
+    "hypot": (lambda m, x: torch.hypot(x, x.flip(1)), aten.add.Tensor, aten.maximum.default),
+}
+
+
+@pytest.mark.parametrize("op", SPOILED)
+def test_a_definition_with_a_wrong_part_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    function, right, wrong = SPOILED[op]
+    layers = {"layer": PLAIN_RECURRENT[op](4, 3, batch_first=True).eval()} if op in PLAIN_RECURRENT else {}
+    spoiled: list[Any] = []
+
+    def take_apart(node: Any, table: Any = None) -> Any:
+        parts = decomposition.take_apart(node, table)
+        spoiled.extend(part for part in parts.nodes if part.target is right)
+        for part in spoiled:
+            part.target = wrong
+        return parts
+
+    monkeypatch.setattr(decompose_unsupported, "take_apart", take_apart)
+    result, _ = apply(Of(function, **layers), lacking(op), 1, 3, 4, 4)
+    assert spoiled
     assert result.applied == ()
     assert "not proved" in result.refused[0].reason
