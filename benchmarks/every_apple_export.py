@@ -22,7 +22,8 @@ from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.export.export import Clock, export_one
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
-from mobilevit_deploy.pipeline.prepare import Prepared, TargetRequest, plan_target, prepare
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import Prepared, prepare
 from mobilevit_deploy.verification.leg import ARTIFACT, Leg
 
 # By target: precisions, and the iOS versions to write for where the format has a choice.

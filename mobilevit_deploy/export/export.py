@@ -18,14 +18,13 @@ from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.origin import with_channels_first
+from mobilevit_deploy.pipeline.plan import Plan, plan_target
 from mobilevit_deploy.pipeline.prepare import (
-    Plan,
     Prepared,
     ReadyForTarget,
     borders_of,
     check_app,
     input_of,
-    plan_target,
     prepare,
     ready_for_target,
 )

@@ -10,7 +10,8 @@ from mobilevit_deploy.catalog.formats import target_of
 from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline.conversion import convert_for_target
-from mobilevit_deploy.pipeline.prepare import plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.plan import plan_target
+from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.operations import Operation, from_graph
 from mobilevit_deploy.targets.registry import rules_of

@@ -12,8 +12,8 @@ from mobilevit_deploy.graph.node_history import shared_histories
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.image_sizes import OneSizeError, flexible_program
+from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.prepare import (
-    Plan,
     Prepared,
     ReadyForTarget,
     borders_of,

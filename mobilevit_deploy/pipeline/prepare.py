@@ -1,14 +1,11 @@
 """The steps from a model to what a target is given, which exporting, inspecting and verifying share."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
-from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
@@ -20,22 +17,18 @@ from mobilevit_deploy.images.input_records import make_records
 from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.model import LoadedModel, try_channels_last
+from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
-from mobilevit_deploy.rewrites.order import chosen_rewrites
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.targets.app_options import (
     CARD_LABELS,
     AppInterface,
-    AppOptions,
-    Compression,
     ImageInput,
     check_labels,
     choose_image_input,
     find_modules,
-    read_labels,
 )
-from mobilevit_deploy.targets.compression import Floor, check_installed, choose_compression
 from mobilevit_deploy.targets.quantization import (
     CALIBRATION_IMAGES,
     HELD_OUT_IMAGES,
@@ -44,45 +37,8 @@ from mobilevit_deploy.targets.quantization import (
     Quantization,
     divide,
 )
-from mobilevit_deploy.targets.registry import target as find_target
 
 PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
-
-
-@dataclass(frozen=True)
-class TargetRequest:
-    """What to make of a model for one target; ``None`` leaves the choice to the recipe.
-
-    ``recipe`` is by default the one that has the target's name; ``version`` the opset or the iOS floor;
-    ``calibrated`` tells whether there are images to calibrate on, ``allow_precision_loss`` whether half precision may
-    cost what it costs.
-    """
-
-    target: str
-    recipe: str | None = None
-    precision: str | None = None
-    version: int | None = None
-    rewrite: bool = True
-    app: AppOptions = field(default_factory=AppOptions)
-    calibrated: bool = False
-    sensitivity: bool = False
-    reads_images: bool = False
-    allow_precision_loss: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A target request with every choice made."""
-
-    recipe: Recipe
-    precision: Precision
-    version: int | None
-    rewrite: bool
-    app: AppOptions
-    labels: tuple[str, ...] | None
-    compression: Compression | None
-    sensitivity: bool = False
-    allow_precision_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,49 +87,6 @@ class ReadyForTarget:
     results: tuple[RewriteResult, ...] | None = None
     warnings: tuple[str, ...] = ()
     channels_last: bool = False
-
-
-def plan_target(request: TargetRequest) -> Plan:
-    """Makes every choice; raises CatalogError or UsageError for one that cannot be."""
-    find_target(request.target)  # a missing package is refused before anything runs
-    known = format_of(request.target)
-    recipe = catalog.recipe(request.recipe or request.target)
-    if recipe.target != request.target:
-        raise UsageError(
-            f"recipe {recipe.name} is for {recipe.target}, not for {request.target}", f"give --to {recipe.target}"
-        )
-    chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
-    version = recipe.version.choose(request.version, str(known.version)) if recipe.version else None
-    precision, app = recipe.choose_precision(request.precision), request.app
-    app.check(reads_images=request.reads_images)
-    _check_calibration(precision, request)
-    if app.keep_fp32 and precision == "fp32":
-        raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
-    floor = Floor.of(request.target, version)
-    compression = choose_compression(recipe, precision, app.prune, floor)
-    if compression:
-        check_installed(compression)
-    labels = read_labels(app.labels) if app.labels and str(app.labels) != CARD_LABELS else None
-    return Plan(
-        recipe,
-        precision,
-        version,
-        request.rewrite,
-        app,
-        labels,
-        compression,
-        request.sensitivity,
-        request.allow_precision_loss and precision not in ("fp32", "int8"),
-    )
-
-
-def _check_calibration(precision: Precision, request: TargetRequest) -> None:
-    if precision == "int8" and not request.calibrated:
-        raise UsageError(
-            "int8 chooses its ranges by images, and there are none",
-            f"add --calibrate DIR|FILE with some {CALIBRATION_IMAGES} images of the kind that the model will see, or "
-            f"--calibrate {STRUCTURED} for a demo",
-        )
 
 
 def prepare(

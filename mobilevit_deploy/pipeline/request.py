@@ -6,9 +6,7 @@ from pathlib import Path
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.model import ModelRequest
-from mobilevit_deploy.pipeline.prepare import (
-    TargetRequest,
-)
+from mobilevit_deploy.pipeline.plan import TargetRequest
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 from mobilevit_deploy.targets.app_options import AppOptions
 

@@ -12,8 +12,8 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.images.batches import Classes, batches, fill_batches
 from mobilevit_deploy.images.user_images import ImageSet
+from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.prepare import (
-    Plan,
     Prepared,
     ReadyForTarget,
     borders_of,

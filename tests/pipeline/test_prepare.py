@@ -13,10 +13,9 @@ from mobilevit_deploy.graph.capture import capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import rewriting
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import (
     Prepared,
-    TargetRequest,
-    plan_target,
     prepare,
     ready_for_target,
 )

@@ -18,7 +18,8 @@ from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
-from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.registry import describe_file

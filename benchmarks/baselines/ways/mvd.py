@@ -4,7 +4,8 @@ from pathlib import Path
 
 from mobilevit_deploy.export.export import Clock, export_one
 from mobilevit_deploy.loading.model import LoadedModel
-from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import prepare
 
 ORDER = 10
 TITLE = "mvd"

@@ -14,7 +14,8 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images import test_images
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.conversion import convert_for_target
-from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Array, Runner
 from mobilevit_deploy.system.hashing import measure_files

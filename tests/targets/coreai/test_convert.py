@@ -16,7 +16,8 @@ from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
-from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.coreai import abort
 from mobilevit_deploy.targets.coreai import child as coreai_child

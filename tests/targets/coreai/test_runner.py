@@ -13,7 +13,8 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.graph import Graph, module_path
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.conversion import convert_for_target
-from mobilevit_deploy.pipeline.prepare import TargetRequest, plan_target, prepare, ready_for_target
+from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
+from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.targets.coreai import child as coreai_child
 from mobilevit_deploy.targets.coreai.runner import CoreAIRunner, open_all
 from mobilevit_deploy.targets.registry import describe_file
