@@ -22,7 +22,7 @@ def takes(node: Node) -> bool:
 
 
 def _has_kernel(node: Node) -> bool:
-    """Tells whether there is a kernel of a call's name: a view's copies, and a batch norm's is functional."""
+    """Tells whether there is a kernel of a call's name; that of a view copies, and a batch norm's is functional."""
     name = op_name(node)
     return not _kernels().isdisjoint((name, f"{name}_copy", f"_{name}_legit"))
 

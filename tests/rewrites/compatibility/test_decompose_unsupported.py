@@ -58,6 +58,18 @@ def check(apply: Apply, function: Callable[..., Any], op: str, *shape: int, **mo
         ("hypot", lambda m, x: torch.hypot(x, x.flip(1))),
         ("bilinear", lambda m, x: F.bilinear(x, x.flip(1), torch.arange(50.0).view(2, 5, 5).sin(), torch.ones(2))),
         ("mish", lambda m, x: F.mish(x)),
+        ("exp2", lambda m, x: torch.exp2(x)),
+        (
+            "xlogy",
+            lambda m, x: torch.xlogy(x.relu(), x.abs() + 1) + torch.xlogy(x, 2.0) + torch.xlogy(2.0, x.abs() + 1),
+        ),
+        ("erfc", lambda m, x: torch.erfc(x)),
+        ("special_erfc", lambda m, x: torch.special.erfc(x)),
+        ("signbit", lambda m, x: torch.signbit(x).to(x.dtype)),
+        ("copysign", lambda m, x: torch.copysign(x, x.flip(1)) + torch.copysign(x, -2.0)),
+        ("angle", lambda m, x: torch.angle(x)),
+        ("fmax", lambda m, x: torch.fmax(x, x.flip(1))),
+        ("fmin", lambda m, x: torch.fmin(torch.where(x > 1, float("nan"), x), x.clamp(max=1))),
     ],
 )
 def test_elementwise_and_products(apply: Apply, op: str, function: Callable[..., Any]) -> None:
@@ -111,6 +123,12 @@ def test_a_pool_without_a_stride(apply: Apply, pool: str) -> None:
 
     function = getattr(F, pool)
     result, _ = apply(Of(lambda m, x: function(x[0], 2)), DecomposeUnsupported(has_stride), 1, 2, 6, 6)
+    assert len(result.applied) == 1
+
+
+def test_what_is_left_of_a_number_after_division(apply: Apply) -> None:
+    takes: Takes = lambda node: node.target is not aten.remainder.Scalar_Tensor  # noqa: E731
+    result, _ = apply(Of(lambda m, x: torch.remainder(2.5, x)), DecomposeUnsupported(takes), 1, 3, 4, 5)
     assert len(result.applied) == 1
 
 
@@ -245,6 +263,15 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "atan2": (lambda m, x: torch.atan2(x, x.flip(2)), aten.atan.default, aten.tanh.default),
     "log_sigmoid": (lambda m, x: F.logsigmoid(x), aten.exp.default, aten.expm1.default),
     "hypot": (lambda m, x: torch.hypot(x, x.flip(1)), aten.add.Tensor, aten.maximum.default),
+    "exp2": (lambda m, x: torch.exp2(x), aten.mul.Tensor, aten.div.Tensor),
+    "xlogy": (lambda m, x: torch.xlogy(x, x.abs() + 1), aten.log.default, aten.log2.default),
+    "erfc": (lambda m, x: torch.erfc(x), aten.erf.default, aten.tanh.default),
+    "signbit": (lambda m, x: torch.signbit(x).to(x.dtype), aten.lt.Scalar, aten.gt.Scalar),
+    "copysign": (lambda m, x: torch.copysign(x, x.flip(1)), aten.lt.Scalar, aten.gt.Scalar),
+    "angle": (lambda m, x: torch.angle(x), aten.lt.Scalar, aten.gt.Scalar),
+    "fmax": (lambda m, x: torch.fmax(x, x.flip(1)), aten.maximum.default, aten.minimum.default),
+    "fmin": (lambda m, x: torch.fmin(x, x.flip(1)), aten.minimum.default, aten.maximum.default),
+    "remainder": (lambda m, x: torch.remainder(2.5, x), aten.remainder.Tensor, aten.fmod.Tensor),
 }
 
 

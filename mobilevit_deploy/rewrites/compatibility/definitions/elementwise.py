@@ -43,6 +43,66 @@ def log10(x: Tensor) -> Tensor:
     return x.log() * (1 / math.log(10))
 
 
+@definition(aten.exp2.default)
+def exp2(x: Tensor) -> Tensor:
+    """Returns the power of 2."""
+    return (x * math.log(2)).exp()
+
+
+@definition(aten.xlogy.Tensor, aten.xlogy.Scalar_Other, aten.xlogy.Scalar_Self)
+def xlogy(x: Tensor | Number, y: Tensor | Number) -> Tensor:
+    """Returns x * log(y), and 0 where x is 0."""
+    logarithm = y.log() if isinstance(y, Tensor) else math.log(y)
+    if isinstance(x, Tensor):
+        return torch.where(x == 0, torch.zeros_like(x), x * logarithm)
+    assert isinstance(logarithm, Tensor)  # one of the two is a tensor
+    return logarithm * x
+
+
+@definition(aten.erfc.default, aten.special_erfc.default)
+def erfc(x: Tensor) -> Tensor:
+    """Returns 1 - erf(x); it keeps 16 digits of 1, where PyTorch's keeps them of the result."""
+    return 1 - x.erf()
+
+
+@definition(aten.signbit.default)
+def signbit(x: Tensor) -> Tensor:
+    """Tells where values are negative; -0 is not."""
+    return x < 0
+
+
+@definition(aten.copysign.Tensor, aten.copysign.Scalar)
+def copysign(x: Tensor, sign: Tensor | Number) -> Tensor:
+    """Returns the size of ``x`` with another sign; that of -0 is positive."""
+    if not isinstance(sign, Tensor):
+        return x.abs() * math.copysign(1, sign)
+    return torch.where(sign < 0, -x.abs(), x.abs())
+
+
+@definition(aten.angle.default)
+def angle(x: Tensor) -> Tensor:
+    """Returns 0, and pi where real numbers are negative."""
+    return torch.where(x < 0, math.pi, torch.zeros_like(x))
+
+
+@definition(aten.fmax.default)
+def fmax(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the larger value, and the other one where one is not a number."""
+    return torch.maximum(torch.where(x.isnan(), y, x), torch.where(y.isnan(), x, y))
+
+
+@definition(aten.fmin.default)
+def fmin(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the smaller value, and the other one where one is not a number."""
+    return torch.minimum(torch.where(x.isnan(), y, x), torch.where(y.isnan(), x, y))
+
+
+@definition(aten.remainder.Scalar_Tensor)
+def remainder(x: Number, y: Tensor) -> Tensor:
+    """Returns what is left of a number after division, with the sign of the divisor."""
+    return torch.remainder(torch.full_like(y, x), y)
+
+
 @definition(aten.trunc.default)
 def trunc(x: Tensor) -> Tensor:
     """Returns the integer towards zero."""
