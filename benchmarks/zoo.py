@@ -1,6 +1,6 @@
 """Models that other libraries publish, exported to every target: what goes through, and why the rest does not.
 
-Run: ``python benchmarks/zoo.py --results docs/models.jsonl [--list timm] [--to onnx] [--page docs/models.md]``. The
+Run: ``python benchmarks/zoo.py --results docs/models.json [--list timm] [--to onnx] [--page docs/models.md]``. The
 lists stand in ``zoo.toml``; their libraries must be installed (``pip install timm torchvision transformers``). Nothing
 is downloaded: the weights are random. An export is a process of its own, so a crash costs one row; a run goes on where
 it stopped. ``--trained-like`` gives the models weights such as training leaves them, through a checkpoint.
@@ -57,10 +57,15 @@ class Row:
     library: str
 
 
+def sides(size: Any) -> tuple[int, int]:
+    """Returns a size of ``zoo.toml`` as (height, width)."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
 def build_folder(how: Mapping[str, Any], folder: Path) -> None:
     """Writes a model of transformers with random weights as a folder with its configuration."""
     import torch
-    import transformers
+    import transformers  # type: ignore[import-not-found]
 
     def configured(part: Mapping[str, Any], **more: object) -> Any:
         return getattr(transformers, part["config"])(**part.get("settings", {}), **more)
@@ -78,7 +83,7 @@ def export(
     Returns:
         By target: the exit code, the verdict, and the report's note.
     """
-    height, width = (size, size) if isinstance(size, int) else size  # type: ignore[misc]
+    height, width = sides(size)
     command = [sys.executable, "-m", "mobilevit_deploy", "export", model, "--json"]
     command += ["--input-size", f"{height}x{width}", "--out", str(folder)]
     command += [part for target in targets for part in ("--to", target)]
@@ -99,7 +104,8 @@ def export(
 
 def _judged(report: Mapping[str, Any]) -> tuple[str, str]:
     parity = report["parity"]
-    return (PASSED if parity["status"] == PASSED else parity["reason"], "; ".join(report["warnings"]))
+    found = [f"{key}: {json.dumps(parity[key])}" for key in ("ill_conditioned", "precision_loss") if parity[key]]
+    return PASSED if parity["status"] == PASSED else parity["reason"], "; ".join([*report["warnings"], *found])
 
 
 def trained_like(model: str, size: object, path: Path) -> None:
@@ -115,7 +121,7 @@ def trained_like(model: str, size: object, path: Path) -> None:
     from mobilevit_deploy.images.test_images import make_samples
     from mobilevit_deploy.loading.model import ModelRequest, load_model
 
-    height, width = (size, size) if isinstance(size, int) else size  # type: ignore[misc]
+    height, width = sides(size)
     module = load_model(ModelRequest(model, size=(height, width))).module
     torch.manual_seed(0)
     with torch.no_grad():
@@ -134,7 +140,7 @@ def trained_like(model: str, size: object, path: Path) -> None:
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over all batches
             norm.train()
-        for images in torch.from_numpy(make_samples(12, 3, height, width)).split(4):
+        for images in torch.from_numpy(make_samples(12, 3, height, width)).chunk(3):
             module(images)
     tensors = {name: value.contiguous().clone() for name, value in module.eval().state_dict().items()}
     save_file(tensors, path)
@@ -168,9 +174,17 @@ def rows(name: str, targets: Sequence[str], known: set[tuple[str, ...]], like: b
                 yield Row(name, model, target, like, code, verdict, note, seconds, library)
 
 
+def read(results: Path) -> list[Row]:
+    """Returns the rows of a file."""
+    return [Row(**row) for row in json.loads(results.read_text())]
+
+
 def page(found: Sequence[Row]) -> str:
     """Returns the results as Markdown: how many pass, then a row a model, then the reasons."""
+    tried = {(row.list, row.model) for row in found}
     lists = tomllib.loads(LISTS.read_text())
+    models = {name: [model for model in part["sizes"] if (name, model) in tried] for name, part in lists.items()}
+    lists = {name: part for name, part in lists.items() if models[name]}
     targets = [target for target in formats() if any(row.target == target for row in found)]
     by = {(row.list, row.model, row.target): row for row in found if not row.trained_like}
     libraries = ", ".join(sorted({row.library for row in found}))
@@ -179,17 +193,19 @@ def page(found: Sequence[Row]) -> str:
         "",
         "What goes through as it is published, and what does not, with the reason. Made by `python benchmarks/zoo.py`:",
         f"random weights, the model's own image size, each target at its recipe's precision; {libraries}.",
+        "Where half precision costs random weights much, that is no failure of a conversion that is exact without",
+        "rounding: `mvd export` prints what it costs.",
         "",
         *_table(
             ["library", *(formats()[target].title for target in targets)],
             [
-                [lists[name]["title"], *(_share([by.get((name, m, t)) for m in lists[name]["sizes"]]) for t in targets)]
+                [lists[name]["title"], *(_share([by.get((name, m, t)) for m in models[name]]) for t in targets)]
                 for name in lists
             ],
         ),
     ]
     for name, part in lists.items():
-        table = [[f"`{m}`", *(_cell(by.get((name, m, t))) for t in targets)] for m in part["sizes"]]
+        table = [[f"`{m}`", *(_cell(by.get((name, m, t))) for t in targets)] for m in models[name]]
         lines += [f"## {part['title']}", "", *_table(["model", *(formats()[t].title for t in targets)], table)]
         reasons = [row for (of, _, _), row in by.items() if of == name and row.verdict != PASSED]
         lines += [f"- `{row.model}`, {formats()[row.target].title}: {_plain(row.verdict)}" for row in reasons]
@@ -217,20 +233,19 @@ def _plain(text: str) -> str:
 
 
 def main(
-    results: Annotated[Path, typer.Option(help="JSON lines; rows that are there are not run again")],
+    results: Annotated[Path, typer.Option(help="JSON; rows that are there are not run again")],
     names: Annotated[list[str] | None, typer.Option("--list", help="of zoo.toml; all by default")] = None,
     to: Annotated[list[str] | None, typer.Option(help="targets; ONNX and Core ML by default")] = None,
     page_path: Annotated[Path | None, typer.Option("--page", help="writes the page from all rows")] = None,
     like: Annotated[bool, typer.Option("--trained-like", help="weights such as training leaves them")] = False,
 ) -> None:
     """Runs the lists and writes a row for each export."""
-    found = [Row(**json.loads(line)) for line in results.read_text().splitlines()] if results.exists() else []
-    known = {(row.list, row.model, row.target, str(row.trained_like)) for row in found}
+    found = read(results) if results.exists() else []
+    known: set[tuple[str, ...]] = {(row.list, row.model, row.target, str(row.trained_like)) for row in found}
     for name in names or tomllib.loads(LISTS.read_text()):
         for row in rows(name, to or ["onnx", "coreml"], known, like):
             found.append(row)
-            with results.open("a") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
+            results.write_text(json.dumps([asdict(item) for item in found], indent=1) + "\n")
             console.print(f"{row.list} {row.model} {row.target}: {row.verdict} ({row.seconds:.0f} s)", markup=False)
     if page_path:
         page_path.write_text(page(found))
