@@ -13,7 +13,7 @@ MOST_INPUTS = 16
 MOST_VALUES = 2**26  # of all inputs together
 AXES_OF_IMAGE = 4
 LARGEST_CHANNELS = 4  # of what is taken for an image: gray, with alpha, RGB, with depth
-EXAMPLE = "mask=1x1x224x224:bool or ids=1x77:int64[0,1000)"
+EXAMPLE = "mask=1x1x224x224:bool or 'ids=1x77:int64[0,1000)'"
 
 _SIZES = r"[1-9]\d{0,7}(?:x[1-9]\d{0,7}){0,7}"
 _INPUT = re.compile(rf"([A-Za-z_]\w{{0,63}})=({_SIZES})(?::([a-z]+\d*))?(?:\[(-?\d{{1,9}}),(-?\d{{1,9}})\))?", re.ASCII)

@@ -102,7 +102,7 @@ Input = Annotated[
     typer.Option(
         "--input",
         metavar="NAME=SIZES[:TYPE]",
-        help="Where forward takes more than one image: each argument, such as ids=1x77:int64[0,1000); repeatable.",
+        help="Where forward takes more than one image: each argument, such as 'ids=1x77:int64[0,1000)'; repeatable.",
     ),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
