@@ -155,7 +155,6 @@ def scripted() -> bytes:
 
 
 ARCHIVES: dict[str, Callable[[], bytes]] = {
-    "a TorchScript program": scripted,
     "a TorchScript program's code alone": lambda: archive(
         ("a/data.pkl", b"\x80\x02}."), ("a/constants.pkl", b"\x80\x02)."), ("a/code/__torch__.py", b"import os")
     ),

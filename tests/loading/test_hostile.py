@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save as save_safetensors
 
-from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, state
+from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, saved, scripted, state
 from tests.loading.pickles import fragment, gadgets, old_format, tensor, vectors, weights, whole, zipped
 from tests.support.attacks import MANY, NET, Place, attack, flip, half, rotated, tenths
 from tests.support.forks import Forks
@@ -33,6 +33,7 @@ def check(refuse: Refuse, path: Path) -> None:
 def test_a_good_checkpoint_is_accepted(forks: Forks, place: Place) -> None:
     """What all tests here rest on: without the damage, the same files load."""
     files = {"a.pth": saved(state()), "b.pt": saved(state(), zipped=False), "c.safetensors": save_safetensors(state())}
+    files["d.pt"] = scripted()
     for file, content in files.items():
         assert ACCEPTED in attack(forks, place, export(place.write(file, content))).errors
 
