@@ -21,6 +21,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.loading.file_content import find_files
 from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.loading.source import Source, find_source, source_packages
 from mobilevit_deploy.pipeline.request import ExportRequest
@@ -45,13 +46,15 @@ def key_of(request: ExportRequest) -> str | None:
     So it is for code of the user's or of other packages, and for weights that a library downloads.
 
     Raises:
-        MvdError: there is no such model or recipe.
+        MvdError: there is no such model, recipe or checkpoint.
     """
     name = request.model.name
     source = find_source(name) if catalog.is_own_code(name) else None
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
     asked = {key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")}
+    if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread
+        asked["model"]["checkpoint"] = [request.model.checkpoint.name, *find_files(request.model.checkpoint)]
     recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
     named = {item.name for recipe in recipes for item in recipe.rewrites}
     if (

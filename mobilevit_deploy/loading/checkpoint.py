@@ -102,7 +102,7 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
     if not found:
         raise _no_weights(path, content, selection)
     unread = _unread(content)
-    digest = sha256_of(path) if files == [path] else sha256("".join(map(sha256_of, files)).encode()).hexdigest()
+    digest = _digest(path, files)
     top = [str(name) for name in content.value] if isinstance(content.value, Mapping) else []
     checkpoints = []
     for item in found:
@@ -112,6 +112,15 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
         checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left, *unread), item.others)
         checkpoints.append(checkpoint)
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Returns the SHA-256 of a checkpoint's file; of one in several files, of their digests. Raises CheckpointError."""
+    return _digest(path, find_files(path))
+
+
+def _digest(path: Path, files: Sequence[Path]) -> str:
+    return sha256_of(path) if files == [path] else sha256("".join(map(sha256_of, files)).encode()).hexdigest()
 
 
 def _select(path: Path, item: StateDict, selection: Selection) -> tuple[dict[str, Tensor], list[str]]:

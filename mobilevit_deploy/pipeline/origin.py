@@ -9,11 +9,10 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
-from mobilevit_deploy.loading.checkpoint import Selection
+from mobilevit_deploy.loading.checkpoint import Selection, checkpoint_digest
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
 from mobilevit_deploy.pipeline.provenance import Provenance
-from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
 
 LARGEST_REPORT = 16 * 2**20  # bytes
@@ -64,7 +63,7 @@ def model_request(
         warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
     if checkpoint is None and noted and noted.trained and not noted.pretrained and not pretrained:
         checkpoint = _find_checkpoint(file, noted)
-    elif checkpoint and noted and noted.weights_sha256 not in (None, _sha256_if_there(checkpoint)):
+    elif checkpoint and noted and noted.weights_sha256 not in (None, _digest_if_there(checkpoint)):
         warnings.append(
             f"{checkpoint.name} is not the file that {file.path.name} was made from (that was {noted.weights})"
         )
@@ -159,7 +158,7 @@ def _selection(noted: Provenance | None, checkpoint: Path) -> Selection:
     """Returns what an artifact took of its checkpoint; of another file, weights of the same kind."""
     if noted is None or noted.weights_key is None:
         return Selection()
-    if noted.weights_sha256 == _sha256_if_there(checkpoint):
+    if noted.weights_sha256 == _digest_if_there(checkpoint):
         return Selection(key=noted.weights_key, prefix=noted.weights_prefix, ignore=noted.weights_ignore)
     kind: WeightsChoice = "ema" if is_average(noted.weights_key) else "raw" if noted.weights_key else "auto"
     return Selection(kind, prefix=noted.weights_prefix, ignore=noted.weights_ignore)
@@ -168,7 +167,7 @@ def _selection(noted: Provenance | None, checkpoint: Path) -> Selection:
 def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
     """Returns the checkpoint by its name and hash: where the report beside the artifact says, beside it, or here."""
     for path in (_reported_path(file), file.path.parent / Path(noted.weights).name, Path(Path(noted.weights).name)):
-        if path and _is_file(path) and sha256_of(path) == noted.weights_sha256:
+        if path and _digest_if_there(path) == noted.weights_sha256:
             return path
     raise CheckpointError(
         f"{file.path.name} was made from {noted.weights[:80]} (SHA-256 {str(noted.weights_sha256)[:12]}...), "
@@ -188,15 +187,12 @@ def _reported_path(file: FileDescription) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def _is_file(path: Path) -> bool:
+def _digest_if_there(path: Path) -> str | None:
+    """Returns a checkpoint's digest; None where there is none, which is for the loader to say."""
     try:
-        return path.is_file()
-    except OSError:  # such as a name that is too long
-        return False
-
-
-def _sha256_if_there(path: Path) -> str | None:
-    return sha256_of(path) if path.is_file() else None  # that it is missing is for the loader to say
+        return checkpoint_digest(path)
+    except (CheckpointError, OSError):  # such as a name that is too long
+        return None
 
 
 def _is_features(file: FileDescription, noted: Provenance | None) -> bool:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.testing import Result
 
+from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.export import cache as export_cache
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
@@ -137,3 +140,23 @@ def test_the_command_says_that_nothing_was_computed(mvd: Callable[..., Result]) 
     assert "was kept" not in mvd(*arguments).output
     assert "the same export was kept" in mvd(*arguments).output
     assert "was kept" not in mvd(*arguments, "--force").output
+
+
+def test_a_part_of_a_checkpoint_is_a_part_of_the_key(tmp_path: Path) -> None:
+    """An index of safetensors names its parts: the index stays the same when one of them changes."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "one.safetensors"}}')
+    request = ExportRequest(ModelRequest("cas_vit_xs", checkpoint=folder), targets=("onnx",), folder=tmp_path / "out")
+    keys = set()
+    for value in (1.0, 2.0):
+        save_file({"a": torch.full((2,), value)}, folder / "one.safetensors")
+        keys.add(export_cache.key_of(request))
+    assert len(keys) == 2
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_cache, "measure_files", lambda _path: pytest.fail("the folder was hashed"))
+    request = ExportRequest(ModelRequest("cas_vit_xs", checkpoint=tmp_path), targets=("onnx",), folder=tmp_path)
+    with pytest.raises(CheckpointError, match="is a folder"):
+        export_cache.key_of(request)
