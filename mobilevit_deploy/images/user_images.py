@@ -1,12 +1,10 @@
 """Images of the user's own, prepared as a model's authors prepare them; everything read is untrusted input."""
 
-import math
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 # Of the content, whatever the name: Pillow knows formats that run other programs, such as PostScript.
@@ -24,8 +23,6 @@ WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
 LARGEST_ARRAY = 4 * 2**30  # bytes, uncompressed; a small .npz may claim to hold more than the memory does
 LARGEST_IMAGE = 100_000_000  # pixels; more is a decompression bomb, or nothing that a phone took
 
-SMALL_ARRAY = 2**28  # bytes, which any machine has
-MOST_COMPRESSED = 20  # photographs stored as numbers compress to a third, drawings to a tenth
 ARRAYS = ("images", "labels")  # of an array file
 
 Floats = npt.NDArray[np.float32]
@@ -221,31 +218,8 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _check_claims(path: Path) -> None:
     """Raises MvdError for arrays that take too much memory, and ValueError for one larger than its bytes."""
-    size = path.stat().st_size
-    if path.suffix == ".npz":
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            claimed = sum(entry.file_size for entry in entries)
-            for entry in entries:
-                if Path(entry.filename).stem in ARRAYS and entry.filename.endswith(".npy"):
-                    with archive.open(entry) as stream:
-                        _check_header(stream, entry.file_size)
-    else:
-        claimed = size
-        with path.open("rb") as stream:
-            _check_header(stream, size)
+    claimed, size = claimed_bytes(path, lambda name: Path(name).stem in ARRAYS), path.stat().st_size
     if claimed > LARGEST_ARRAY:
         raise MvdError(f"{path} holds {claimed / 2**30:.1f} GB", f"give at most {LARGEST_ARRAY >> 30} GB of images")
-    if claimed > SMALL_ARRAY and claimed > MOST_COMPRESSED * size:
+    if is_bomb(claimed, size):
         raise MvdError(f"{path} unpacks to {claimed // size} times its size", "images do not; is the file hostile?")
-
-
-def _check_header(stream: IO[bytes], size: int) -> None:
-    """Raises ValueError for an array whose values would take more than the bytes there are."""
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):  # version 3 is for fields with names, which images have not
-        raise ValueError(f"it has the format {version}")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"it claims {dtype} of shape {shape}, and has {size} bytes")

@@ -30,6 +30,7 @@ from torch import Tensor
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
+from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
 PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
 SUFFIXES = (*PICKLED, ".safetensors", ".npz")
@@ -179,9 +180,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
 def _read_arrays(path: Path) -> Mapping[str, Tensor]:
     """Reads an archive of numpy arrays; none that holds Python objects."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > 64 * path.stat().st_size + 2**20:
-                raise CostlyFileError("it unpacks to much more than its own size")
+        if is_bomb(claimed_bytes(path), path.stat().st_size):
+            raise CostlyFileError("it unpacks to much more than its own size")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name].copy()) for name in arrays.files}
     except Exception as error:  # a damaged archive ends in almost any exception

@@ -1,6 +1,6 @@
 """What a checkpoint file costs to load, counted without loading it.
 
-PyTorch's ``weights_only`` lets a file build plain values alone, and these can be expensive: a tuple that holds another
+A file builds plain values and tensors alone (see ``inert``), and these can be expensive: a tuple that holds another
 one twice, forty times over, has 2 ** 40 leaves, all of which are visited when it is the key of a dictionary. Numbers
 can be chosen so that their hashes are the same, and each new key is then compared with all before it.
 """

@@ -61,9 +61,12 @@ def model_request(
     name = model or _named_model(file, noted)
     if noted and catalog.artifact_name(name) != noted.model:
         warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
+    same = True
     if checkpoint is None and noted and noted.trained and not noted.pretrained and not pretrained:
         checkpoint = _find_checkpoint(file, noted)
-    elif checkpoint and noted and noted.weights_sha256 not in (None, _digest_if_there(checkpoint)):
+    elif checkpoint and noted and noted.weights_sha256 is not None:
+        same = _digest_if_there(checkpoint) == noted.weights_sha256
+    if checkpoint and noted and not same:
         warnings.append(
             f"{checkpoint.name} is not the file that {file.path.name} was made from (that was {noted.weights})"
         )
@@ -76,7 +79,7 @@ def model_request(
         name=name,
         task="features" if _is_features(file, noted) else "classify",
         checkpoint=checkpoint,
-        selection=selection or (_selection(noted, checkpoint) if checkpoint else Selection()),
+        selection=selection or (_selection(noted, same=same) if checkpoint else Selection()),
         num_classes=classes,
         size=None if inputs else tuple(size),
         batch=1 if inputs else batch,
@@ -154,11 +157,11 @@ def _named_model(file: FileDescription, noted: Provenance | None) -> str:
     return noted.model
 
 
-def _selection(noted: Provenance | None, checkpoint: Path) -> Selection:
+def _selection(noted: Provenance | None, *, same: bool) -> Selection:
     """Returns what an artifact took of its checkpoint; of another file, weights of the same kind."""
     if noted is None or noted.weights_key is None:
         return Selection()
-    if noted.weights_sha256 == _digest_if_there(checkpoint):
+    if same:
         return Selection(key=noted.weights_key, prefix=noted.weights_prefix, ignore=noted.weights_ignore)
     kind: WeightsChoice = "ema" if is_average(noted.weights_key) else "raw" if noted.weights_key else "auto"
     return Selection(kind, prefix=noted.weights_prefix, ignore=noted.weights_ignore)

@@ -39,7 +39,7 @@ def explain_noise(
         steps: the float32 files by the subjects of their legs.
         half: what is compared with the first of those without rounding, where that is not the artifact.
     """
-    noisy = [leg for leg in comparison.legs if leg.allowance in ("noise", "decisions") and leg.precision == "fp32"]
+    noisy = noisy_legs(comparison)
     if not noisy:
         return
     try:
@@ -57,6 +57,11 @@ def explain_noise(
         elif subject in (UNROUNDED, INT8_UNROUNDED) and steps:
             rounded = replace(file, path=half or file.path)
             _look(leg, partial(check_unrounded, made(), rounded, noted, next(iter(steps.values()))), comparison)
+
+
+def noisy_legs(comparison: Comparison) -> list[Leg]:
+    """Returns the float32 legs that pass by the noise alone; without one there is nothing to explain."""
+    return [leg for leg in comparison.legs if leg.allowance in ("noise", "decisions") and leg.precision == "fp32"]
 
 
 def _look(leg: Leg, check: Callable[[], Divergence | None], comparison: Comparison) -> None:

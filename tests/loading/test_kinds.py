@@ -8,10 +8,12 @@ import argparse
 import collections
 import datetime
 import importlib.util
+import io
 import json
 import pathlib
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,6 +251,32 @@ def test_whole_models(
 def test_arrays_and_parts(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **{name: item.numpy() for name, item in weights().items()})  # type: ignore[arg-type]
     assert same(load(tmp_path / "w.npz"))
+
+
+def npz(entry: bytes, *, packed: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
+        archive.writestr("head.weight.npy", entry)
+    return buffer.getvalue()
+
+
+def test_arrays_that_lie(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    def claim(values: int) -> bytes:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (values,)})
+        return header.getvalue()
+
+    objects = io.BytesIO()
+    np.lib.format.write_array(objects, np.array([{}], dtype=object), allow_pickle=True)
+    for content, said in (
+        (npz(claim(2**33) + bytes(16)), "it claims float32 of shape"),
+        (npz(claim(2**26) + bytes(2**28), packed=True), "it unpacks to much more"),
+        (npz(objects.getvalue()), "Object arrays cannot be loaded"),
+        (b"PK\x03\x04", "damaged"),
+    ):
+        (tmp_path / "w.npz").write_bytes(content)
+        with pytest.raises(CheckpointError, match=said):
+            load(tmp_path / "w.npz")
 
 
 @pytest.mark.parametrize("given", ["folder", "index"])

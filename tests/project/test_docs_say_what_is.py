@@ -14,6 +14,7 @@ from mobilevit_deploy.checks.plan import Limits
 from mobilevit_deploy.cli.app import BUG, INTERRUPTED
 from mobilevit_deploy.rewrites.order import REWRITES
 from mobilevit_deploy.targets.coreml.faults import FAULTS, PASSES
+from mobilevit_deploy.targets.onnx import faults as onnx_faults
 from tests.project.pages import ELSEWHERE, README, ROOT, anchors, blocks, commands, pages, without_code
 from tools.docs import commands as reference
 from tools.docs import keys, python_api, rewrite_lists
@@ -144,6 +145,8 @@ def test_every_fault_of_coremltools_is_on_its_page() -> None:
     assert [fault.message for fault in FAULTS if fault.message not in text] == []
     assert all(fault.remedy in text or " " in fault.remedy for fault in FAULTS)
     assert [name for name in PASSES if name not in text] == []
+    for known in onnx_faults.FAULTS:
+        assert f"**`{known.optimizer}`**, seen in {', '.join(known.seen_in)}, {known.message}" in " ".join(text.split())
     refused = [fault for fault in FAULTS if " " in fault.remedy]
     assert f"converts {len(FAULTS)} kinds of calls" in PAGES[README]
     assert f"rewrites {len(FAULTS) - len(refused)} of them exactly" in " ".join(PAGES[README].split())

@@ -4,6 +4,7 @@ Source: the equations in PyTorch's documentation of LSTM, GRU and RNN.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -47,22 +48,6 @@ def _lstm_step(product: Tensor, state: State, weights: Sequence[Tensor]) -> Stat
     return out.sigmoid() * cell.tanh(), cell
 
 
-@definition(aten.gru.input)
-def gru(
-    x: Tensor,
-    state: Tensor,
-    weights: Sequence[Tensor],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[Tensor, Tensor]:
-    """Returns the outputs, and the last hidden state of each layer and direction."""
-    return _plain(_gru_step, x, state, weights, has_biases, bidirectional, batch_first)
-
-
 def _gru_step(product: Tensor, state: State, weights: Sequence[Tensor]) -> State:
     (hidden,) = state
     reset, update, new = product.chunk(3, -1)
@@ -71,40 +56,8 @@ def _gru_step(product: Tensor, state: State, weights: Sequence[Tensor]) -> State
     return (new + (update + own_update).sigmoid() * (hidden - new),)
 
 
-@definition(aten.rnn_tanh.input)
-def rnn_tanh(
-    x: Tensor,
-    state: Tensor,
-    weights: Sequence[Tensor],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[Tensor, Tensor]:
-    """Returns what ``gru`` returns."""
-    return _plain(_tanh_step, x, state, weights, has_biases, bidirectional, batch_first)
-
-
 def _tanh_step(product: Tensor, state: State, weights: Sequence[Tensor]) -> State:
     return ((product + F.linear(state[0], *weights)).tanh(),)
-
-
-@definition(aten.rnn_relu.input)
-def rnn_relu(
-    x: Tensor,
-    state: Tensor,
-    weights: Sequence[Tensor],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> tuple[Tensor, Tensor]:
-    """Returns what ``gru`` returns."""
-    return _plain(_relu_step, x, state, weights, has_biases, bidirectional, batch_first)
 
 
 def _relu_step(product: Tensor, state: State, weights: Sequence[Tensor]) -> State:
@@ -117,13 +70,21 @@ def _plain(
     state: Tensor,
     weights: Sequence[Tensor],
     has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
     bidirectional: bool,
     batch_first: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Runs layers whose state is their output alone."""
+    """Returns the outputs and the last state of each layer and direction, of layers whose state is their output."""
     starts = [(start,) for start in state]
     outputs, ends = _layers(step, x, starts, weights, has_biases, bidirectional, batch_first)
     return outputs, torch.stack([end[0] for end in ends])
+
+
+definition(aten.gru.input)(partial(_plain, _gru_step))
+definition(aten.rnn_tanh.input)(partial(_plain, _tanh_step))
+definition(aten.rnn_relu.input)(partial(_plain, _relu_step))
 
 
 def _layers(
