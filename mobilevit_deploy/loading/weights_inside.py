@@ -9,7 +9,8 @@
 Which of them a model takes is decided by what fits, see ``fit_weights``; the order is that of ``--weights``.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,10 +24,11 @@ DEEPEST = 6  # containers around the weights; Lightning with an average has thre
 DEEPEST_MODULE = 64  # modules in modules
 MOST = 64  # state dicts; a checkpoint has two or three
 # Words in the name of an entry that holds an average of the weights: a teacher is the student's average.
-AVERAGES = ("ema", "teacher", "averag", "swa", "momentum_encoder")
+AVERAGES = ("ema", "teacher", "average", "averaged", "swa", "momentum")
 # Names under which frameworks keep the weights that were trained, in the order in which they are tried.
 RAW = ("model", "state_dict", "net", "module", "params", "weights")
-NOT_WEIGHTS = ("optim", "scaler", "scheduler", "loss_scaler")  # tensors of the training, not of the model
+# Words of entries whose tensors are the training's, and not the model's.
+NOT_WEIGHTS = ("optim", "optimizer", "optimizers", "scaler", "scheduler", "schedulers")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,12 @@ class StateDict:
 
 def is_average(key: str) -> bool:
     """Tells whether the names on the way to a state dict say that it is an average of the weights."""
-    return any(word in part.lower() for part in key.split(".") for word in AVERAGES)
+    return _has_word(key, AVERAGES)
+
+
+def _has_word(name: str, words: Sequence[str]) -> bool:
+    """Tells whether one of the words stands in a name by itself: ``model_ema`` has ``ema``, ``semantic`` has not."""
+    return not set(re.split(r"[^a-z]+", name.lower())).isdisjoint(words)
 
 
 def find_state_dicts(value: object, weights: WeightsChoice = "auto") -> list[StateDict]:
@@ -80,7 +87,7 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
         others = {name: _kind(entry) for name, entry in entries.items() if not isinstance(entry, Tensor)}
         yield StateDict(".".join(path), tensors, others)
     for name, entry in entries.items():
-        if not any(word in name.lower() for word in NOT_WEIGHTS):
+        if not _has_word(name, NOT_WEIGHTS):
             yield from _walk(entry, (*path, name), seen)
 
 

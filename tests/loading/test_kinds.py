@@ -198,6 +198,10 @@ LAYOUTS: dict[str, tuple[Callable[[], Content], str]] = {
     "params and params_ema": (lambda: {"params": weights(1), "params_ema": weights()}, "params_ema"),
     "state_dict_ema": (lambda: {"state_dict": weights(1), "state_dict_ema": weights()}, "state_dict_ema"),
     "a key of one's own": (lambda: {"run": {"best": {"net_weights": weights()}}}, "run.best.net_weights"),
+    "names with such words inside": (
+        lambda: {"semantic_net": weights(), "swapped": {"epoch": 1}, "upscaler": {}},
+        "semantic_net",
+    ),
     "DeepSpeed": (lambda: {"module": weights(), "ds_config": {}, "optimizer": None}, "module"),
     "detector": (
         lambda: {"state_dict": {**prefixed("det.trunk."), "det.neck.weight": torch.ones(2)}},
@@ -213,6 +217,13 @@ def test_wherever_the_weights_lie(load: Callable[..., LoadedModel], tmp_path: Pa
     loaded = load(tmp_path / "c.ckpt")
     assert same(loaded)
     assert loaded.weights.key == key
+
+
+def test_a_word_inside_another_is_none(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({"semantic_net": weights(), "upscaler": weights(1), "model_ema": weights(2)}, tmp_path / "c.pth")
+    assert load(tmp_path / "c.pth", weights="raw").weights.key in ("semantic_net", "upscaler")
+    assert load(tmp_path / "c.pth", weights="ema").weights.key == "model_ema"
+    assert load(tmp_path / "c.pth", key="upscaler").weights.key == "upscaler"
 
 
 def test_what_was_done_to_the_names_is_said(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
