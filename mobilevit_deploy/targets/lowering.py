@@ -1,14 +1,19 @@
 """What ``lowering.py`` of a target's package needs: whether a converter takes what it takes a call apart to."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import op_name
 from mobilevit_deploy.rewrites.decomposition import Indecomposable, Table, take_apart
 
 Registered = Callable[[Node], bool]
+# By converter and form of a call: blocks repeat, several passes ask, and taking a call apart means tracing it
+# (lightvit_tiny for ExecuTorch: 2.8 s without, each time).
+_KNOWN: dict[tuple[Registered, object, str], bool] = {}
 
 
 def takes_parts(node: Node, registered: Registered, table: Table) -> bool:
@@ -19,11 +24,26 @@ def takes_parts(node: Node, registered: Registered, table: Table) -> bool:
         registered: tells whether a call is.
         table: the converter's decompositions. Composite ops are taken apart without one.
     """
-    try:
-        parts = take_apart(node, table)
-    except Indecomposable:
-        return False
-    return all(registered(part) for part in parts.nodes if op_name(part))
+    form = (registered, node.target, repr(_form(node)))
+    if form not in _KNOWN:
+        try:
+            parts = take_apart(node, table)
+        except Indecomposable:
+            _KNOWN[form] = False
+        else:
+            _KNOWN[form] = all(registered(part) for part in parts.nodes if op_name(part))
+    return _KNOWN[form]
+
+
+def _form(node: Node) -> Any:
+    """Returns a call's arguments, with what is known of each tensor before it is computed in its place."""
+
+    def describe(value: Any) -> Any:
+        return (tuple(value.shape), value.stride(), value.dtype) if isinstance(value, torch.Tensor) else value
+
+    return pytree.tree_map_only(
+        Node, lambda item: pytree.tree_map(describe, item.meta.get("val")), (node.args, node.kwargs)
+    )
 
 
 def has_complex(node: Node) -> bool:

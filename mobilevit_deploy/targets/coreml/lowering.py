@@ -1,6 +1,7 @@
 """Which ATen calls coremltools takes: those of its registry, in the forms that it converts coming from torch.export."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ def _schema(node: Node) -> Any:
     return node.target._schema
 
 
+@cache
 def _registry() -> Any:
     with quiet_coreml():
         # The module of the ops fills the registry.
