@@ -30,6 +30,7 @@ from mobilevit_deploy.rewrites.compatibility.replace_max_unpool import ReplaceMa
 from mobilevit_deploy.rewrites.compatibility.replace_reciprocal import ReplaceReciprocal
 from mobilevit_deploy.rewrites.compatibility.replace_rms_norm import ReplaceRmsNorm
 from mobilevit_deploy.rewrites.compatibility.replace_softplus import ReplaceSoftplus
+from mobilevit_deploy.rewrites.compatibility.replace_uncounted_padding import ReplaceUncountedPadding
 from mobilevit_deploy.rewrites.compatibility.replace_variance import ReplaceVariance
 from mobilevit_deploy.rewrites.constants.fold_constants import FoldConstants
 from mobilevit_deploy.rewrites.convolution.fuse_patch_merge import FusePatchMerge
@@ -85,6 +86,7 @@ REWRITES: tuple[Rewrite, ...] = (
     ReplaceVariance(),
     ReplaceInterpolation(),
     ReplaceCeilMode(),  # before move_average_pool and split_average_pool, which take plain pools
+    ReplaceUncountedPadding(),  # after replace_ceil_mode, which leaves plain pools
     FuseGlobalAverage(),  # before fold_batch_norm, which passes through a mean and not through the other spellings
     MergeLinears(),  # before fold_batch_norm, which then scales one head and not two
     MoveAveragePool(),  # after fuse_global_average: only real windows are left; before the folds

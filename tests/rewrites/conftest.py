@@ -14,18 +14,19 @@ from tests.conftest import capture_model
 Apply = Callable[..., tuple[RewriteResult, Rewritten]]
 
 
+def apply_to(module: nn.Module, rewrite: Rewrite, *shape: int) -> tuple[RewriteResult, Rewritten]:
+    """Rewrites a module for an input shape, with its proof."""
+    randomise(module)
+    captured = capture_model(module, *shape)
+    sample = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    rewritten = rewrite_graph(captured.graph, [rewrite], sample)
+    return rewritten.results[0], rewritten
+
+
 @pytest.fixture
 def apply() -> Apply:
-    """Returns a function that rewrites a module for an input shape, with its proof."""
-
-    def run(module: nn.Module, rewrite: Rewrite, *shape: int) -> tuple[RewriteResult, Rewritten]:
-        randomise(module)
-        captured = capture_model(module, *shape)
-        sample = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-        rewritten = rewrite_graph(captured.graph, [rewrite], sample)
-        return rewritten.results[0], rewritten
-
-    return run
+    """Returns ``apply_to``."""
+    return apply_to
 
 
 @pytest.fixture
