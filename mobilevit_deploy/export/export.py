@@ -35,7 +35,7 @@ from mobilevit_deploy.system.publish import publish, staging
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
-from mobilevit_deploy.verification.explain import explain_noise, noisy_legs
+from mobilevit_deploy.verification.explain import doubtful_legs, explain_doubts
 from mobilevit_deploy.verification.leg import ARTIFACT
 from mobilevit_deploy.verification.legs import (
     Known,
@@ -190,7 +190,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
             compare_artifact(plan, ready, artifact, expected, comparison, own)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
-            if noisy_legs(comparison):
+            if doubtful_legs(comparison):
                 _explain(plan, prepared, ready, artifact, comparison)
             accuracy = _measure_accuracy(prepared, ready, artifact, clock)
     parity = comparison.report(why_accepted(trained=model.weights.trained, allowed=plan.allow_precision_loss))
@@ -224,7 +224,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
 
 
 def _explain(plan: Plan, prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, comparison: Comparison) -> None:
-    """Looks at each operation of an artifact that passes by the noise alone."""
+    """Looks at each operation of an artifact whose outputs alone tell too little."""
     _, sample = input_of(ready, prepared)
     made = cache(lambda: Reconstructed(prepared, recapture(ready.graph, sample), sample))
     file = describe_file(artifact.path)
@@ -233,7 +233,7 @@ def _explain(plan: Plan, prepared: Prepared, ready: ReadyForTarget, artifact: Ar
     if plan.precision == "fp32":
         files[ARTIFACT] = artifact.path
     half = next((step.path for step in artifact.intermediates if step.precision == "fp16"), None)
-    explain_noise(made, with_channels_first(file, noted), noted, comparison, files, half)
+    explain_doubts(made, with_channels_first(file, noted), noted, comparison, files, half)
 
 
 def _version(plan: Plan) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What is looked at besides where an artifact passes by the noise alone: the cause, and each operation by itself."""
+"""What is looked at besides where outputs alone tell too little: the cause, and each operation by itself."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from mobilevit_deploy.pipeline.reconstruct import Reconstructed
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.verification.conditioning import find_loss
 from mobilevit_deploy.verification.divergence import OWN_DIFFERENCE, Divergence
-from mobilevit_deploy.verification.leg import INT8_UNROUNDED, UNROUNDED, Leg
+from mobilevit_deploy.verification.leg import BY_OPERATION, INT8_UNROUNDED, UNROUNDED, Leg
 from mobilevit_deploy.verification.locate import check_operations, check_unrounded
 from mobilevit_deploy.verification.parity import Comparison
 
@@ -21,7 +21,7 @@ OPERATIONS_REASON = (
 )
 
 
-def explain_noise(
+def explain_doubts(
     made: Callable[[], Reconstructed],
     file: FileDescription,
     noted: Provenance | None,
@@ -29,7 +29,7 @@ def explain_noise(
     steps: Mapping[str, Path],
     half: Path | None = None,
 ) -> None:
-    """Where a leg passes by the noise alone: finds what makes the model so, and looks at each operation.
+    """Where the outputs of a leg tell too little: finds what makes the model so, and looks at each operation.
 
     Args:
         made: what the converter was given; called only where it is needed.
@@ -39,8 +39,8 @@ def explain_noise(
         steps: the float32 files by the subjects of their legs.
         half: what is compared with the first of those without rounding, where that is not the artifact.
     """
-    noisy = noisy_legs(comparison)
-    if not noisy:
+    doubtful = doubtful_legs(comparison)
+    if not doubtful:
         return
     try:
         prepared = made().prepared
@@ -48,9 +48,9 @@ def explain_noise(
         comparison.leave_out("by operation", error.message)
         return
     batch = prepared.model.input_shape[0]
-    if any(leg.allowance == "noise" for leg in noisy):
+    if any(leg.allowance == "noise" for leg in doubtful):
         comparison.ill_conditioned = find_loss(prepared.captured.graph, prepared.images, batch)
-    for subject, leg in {leg.subject: leg for leg in noisy}.items():
+    for subject, leg in {leg.subject: leg for leg in reversed(doubtful)}.items():
         if subject in steps:
             step = replace(file, path=steps[subject])
             _look(leg, partial(check_operations, made(), step, noted), comparison)
@@ -59,14 +59,15 @@ def explain_noise(
             _look(leg, partial(check_unrounded, made(), rounded, noted, next(iter(steps.values()))), comparison)
 
 
-def noisy_legs(comparison: Comparison) -> list[Leg]:
-    """Returns the float32 legs that pass by the noise alone; without one there is nothing to explain."""
-    return [leg for leg in comparison.legs if leg.allowance in ("noise", "decisions") and leg.precision == "fp32"]
+def doubtful_legs(comparison: Comparison) -> list[Leg]:
+    """Returns the float32 legs that pass by the noise alone, or by outputs that are the same for every image."""
+    legs = [leg for leg in comparison.legs if leg.precision == "fp32"]
+    return legs if comparison.constant else [leg for leg in legs if leg.allowance in ("noise", "decisions")]
 
 
 def _look(leg: Leg, check: Callable[[], Divergence | None], comparison: Comparison) -> None:
     """Adds a leg of the same file, by operation: no loss of one is counted for the next."""
-    subject = f"{leg.subject}, by operation"
+    subject = f"{leg.subject}{BY_OPERATION}"
     try:
         wrong = check()
     except ArtifactError as error:  # such as a runtime that shows no value on the way

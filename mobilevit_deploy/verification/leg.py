@@ -26,6 +26,7 @@ ARTIFACT = "artifact"  # the subject of the legs that decide
 UNROUNDED = "half precision, unrounded"
 INT8_UNROUNDED = "int8, unrounded"
 REPEATED = "same export, unrounded"
+BY_OPERATION = ", by operation"  # ends the subject of a leg that looks at each operation by itself
 NEAREST = 1e-6  # of the largest output, what right float32 files come to: a tolerance below it is meant as it stands
 
 

@@ -39,7 +39,7 @@ from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
 from mobilevit_deploy.verification.divergence import Divergence
 from mobilevit_deploy.verification.expected import Expected
-from mobilevit_deploy.verification.explain import explain_noise
+from mobilevit_deploy.verification.explain import explain_doubts
 from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Candidate
 from mobilevit_deploy.verification.legs import (
     GIVEN,
@@ -160,11 +160,13 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and all below may need it
     comparison, expected = _compare(file, noted, recipe, precision, model, borders, own, made)
     if precision == "fp32":
-        explain_noise(made, file, noted, comparison, {ARTIFACT: file.path})
+        explain_doubts(made, file, noted, comparison, {ARTIFACT: file.path})
     allowed = noted is not None and noted.allow_precision_loss
     accepted = why_accepted(trained=model.weights.trained, allowed=allowed)
-    # What half precision costs is accepted of a conversion that is proved, and that takes the export's own legs.
-    if request.tight or (accepted and noted and any(leg.lossy for leg in comparison.legs)):
+    # What half precision costs is accepted of a conversion that is proved, and that takes the export's own legs. So do
+    # outputs that are the same for every image.
+    doubtful = comparison.constant and precision != "fp32"
+    if request.tight or (noted and (doubtful or (accepted and any(leg.lossy for leg in comparison.legs)))):
         progress("converting the model again in float32")
         _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
     parity = comparison.report(accepted)
@@ -287,7 +289,7 @@ def _compare_tightly(
         if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
             subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
             compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
-            explain_noise(lambda: made, file, noted, comparison, {FLOAT32_CONVERSION: path})
+            explain_doubts(lambda: made, file, noted, comparison, {FLOAT32_CONVERSION: path})
         else:
             again = Path(folder) / f"again{file.path.suffix}"
             convert_again(made, noted, file, recipe, again, precision=precision)

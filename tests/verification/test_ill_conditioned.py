@@ -1,5 +1,6 @@
 """Models that lose their digits in float32: right files pass, and a wrong one is found below what is lost."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,27 @@ def test_a_wrong_weight_below_the_noise_is_found_by_its_operation(factor: float,
     assert "conv2d of trunk.middle" in document["parity"]["reason"]
 
 
+@pytest.mark.parametrize("target", ["onnx", "coreml"])
+def test_behind_outputs_that_never_change_each_operation_is_looked_at(target: str, tmp_path: Path, mvd: Mvd) -> None:
+    report = export("silent", tmp_path, target)
+    assert report.parity.status == "passed"
+    looked_at = [leg for leg in report.parity.legs if leg.subject.endswith(", by operation")]
+    assert looked_at
+    path = report.artifact.path
+    request = VerifyRequest(path, model=f"{NETS}:build_silent")
+    assert verify_artifact(request).parity.status == "passed", "as the export says"
+    if target == "onnx":
+        change_weight(path, 1, 1.001)
+    else:
+        edit_model(path, lambda model: make_relu(body_of(model)))
+    result = mvd("verify", path, "--model", f"{NETS}:build_silent", "--json")
+    assert result.exit_code == 3
+    legs = {leg["subject"]: leg["passed"] for leg in json.loads(result.stdout)["parity"]["legs"]}
+    whole = "artifact" if target == "onnx" else "half precision, unrounded"
+    assert legs[whole], "the outputs do not tell"
+    assert not legs[f"{whole}, by operation"]
+
+
 def test_what_is_larger_than_the_noise_is_found_by_the_outputs(tmp_path: Path) -> None:
     """Also where no operation can be looked at, as of a file that says nothing of its export."""
     path = export("cancelling", tmp_path).artifact.path
@@ -91,7 +113,8 @@ def test_what_is_larger_than_the_noise_is_found_by_the_outputs(tmp_path: Path) -
         verify_artifact(request)
 
 
-def test_a_faulty_converter_is_caught_at_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["flat", "silent"])
+def test_a_faulty_converter_is_caught_at_the_export(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = onnx_target._export
 
     def wrong(request: Any, path: Path) -> None:
@@ -100,7 +123,7 @@ def test_a_faulty_converter_is_caught_at_the_export(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(onnx_target, "_export", wrong)
     with pytest.raises(ParityFailedError, match=r"conv2d of trunk\.stem"):
-        export("flat", tmp_path)
+        export(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 

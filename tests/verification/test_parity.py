@@ -1,6 +1,7 @@
 """Parity: what is measured, what fails, and what is never a pass."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mobilevit_deploy.verification.differences import judge_decisions
 from mobilevit_deploy.verification.expected import Expected, Runs, run_all
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.noise import Noise
-from mobilevit_deploy.verification.parity import ParityReport, compare
+from mobilevit_deploy.verification.parity import Comparison, ParityReport, compare
 
 TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
 SAMPLES = make_samples(8, 3, 16, 16)
@@ -266,6 +267,18 @@ def test_outputs_that_never_change_prove_nothing() -> None:
     report = judge_all([lambda: constant], reference=constant)
     assert report.status == "not_measured"
     assert "do not depend on the image" in str(report.reason)
+
+
+def test_outputs_that_never_change_are_looked_at_by_operation_at_every_size() -> None:
+    constant = Function(lambda logits: np.zeros_like(logits))
+    comparison = Comparison()
+    expected = Expected(constant, SAMPLES, 1, ["logits"])
+    comparison.add(Candidate(ARTIFACT, "fp32", TOLERANCE, [lambda: constant]), expected)
+    (leg,) = comparison.legs
+    comparison.add_leg(replace(leg, subject="artifact, by operation"))
+    assert comparison.report().status == "passed"
+    comparison.add_leg(replace(leg, size=(32, 32)))
+    assert comparison.report().status == "not_measured", "at another size nothing was looked at"
 
 
 def test_samples_are_seeded_structured_and_normalised() -> None:
