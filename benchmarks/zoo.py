@@ -63,16 +63,14 @@ def sides(size: Any) -> tuple[int, int]:
 
 
 def build_folder(how: Mapping[str, Any], folder: Path) -> None:
-    """Writes a model of transformers with random weights as a folder with its configuration."""
-    import torch
+    """Writes the configuration of a model of transformers; without weights beside it, they are random."""
     import transformers  # type: ignore[import-not-found]
 
     def configured(part: Mapping[str, Any], **more: object) -> Any:
         return getattr(transformers, part["config"])(**part.get("settings", {}), **more)
 
     inner = {"backbone_config": configured(how["backbone"])} if "backbone" in how else {}
-    torch.manual_seed(0)
-    getattr(transformers, how["class"])(configured(how, **inner)).save_pretrained(folder)
+    configured(how, architectures=[how["class"]], **inner).save_pretrained(folder)
 
 
 def export(
