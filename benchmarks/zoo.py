@@ -76,7 +76,7 @@ def build_folder(how: Mapping[str, Any], folder: Path) -> None:
 def export(
     model: str, size: object, targets: Sequence[str], folder: Path, checkpoint: Path | None
 ) -> dict[str, tuple[int | None, str, str]]:
-    """Exports to several targets at once, and to each alone where that fails.
+    """Exports to several targets at once, and to each alone where that refuses one.
 
     Returns:
         By target: the exit code, the verdict, and the report's note.
@@ -90,8 +90,10 @@ def export(
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S * len(targets))
     except subprocess.TimeoutExpired:
         done = None
-    if done and done.returncode == 0:
-        return {report["target"]: (0, *_judged(report)) for report in json.loads(done.stdout)["artifacts"]}
+    if done and done.stdout:  # of what failed its parity, too
+        reports = json.loads(done.stdout)["artifacts"]
+        failed = [report for report in reports if report["parity"]["status"] == "failed"]
+        return {report["target"]: (3 if report in failed else 0, *_judged(report)) for report in reports}
     if len(targets) > 1:
         return {key: row for one in targets for key, row in export(model, size, [one], folder, checkpoint).items()}
     if done is None:
