@@ -269,6 +269,13 @@ def test_outputs_that_never_change_prove_nothing() -> None:
     assert "do not depend on the image" in str(report.reason)
 
 
+@pytest.mark.parametrize(("scale", "status"), [(1e-41, "not_measured"), (1e-36, "failed")])
+def test_what_float32_ends_above_may_be_zero_and_is_no_proof(scale: float, status: str) -> None:
+    reference = Function(lambda logits: logits.astype(np.float64) * scale)
+    report = judge_all([lambda: Function(np.zeros_like)], reference=reference)
+    assert report.status == status
+
+
 def test_outputs_that_never_change_are_looked_at_by_operation_at_every_size() -> None:
     constant = Function(lambda logits: np.zeros_like(logits))
     comparison = Comparison()
