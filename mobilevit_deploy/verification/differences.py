@@ -19,7 +19,7 @@ Outputs = Sequence[Values]
 # float32, and where a tolerance is so wide that it is half precision's, by what right half-precision files differ by.
 FLOAT32_TIE = 1e-5
 HALF_TIE = 1e-3
-# What is smaller than float32's smallest normal number, a runtime may take for zero: XNNPACK does, and PyTorch does not.
+# What is smaller than float32's smallest normal number, a runtime may take for zero: XNNPACK does, PyTorch does not.
 VANISHING = float(np.finfo(np.float32).smallest_normal)
 
 

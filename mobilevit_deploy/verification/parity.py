@@ -143,7 +143,7 @@ def _conclude(legs: Sequence[Leg], not_run: Sequence[NotRun], constant: bool) ->
         reason = "rounding alone turns every decision of PyTorch's own: there was nothing to compare"
         return ParityReport("not_measured", reason, *found)
     if constant and not _is_proved_by_operation(own, legs, not_run):
-        reason = "the model's outputs do not depend on the image, as far as float32 tells: they agree, which proves little"
+        reason = "the model's outputs do not depend on the image, as float32 tells it: they agree, which proves little"
         return ParityReport("not_measured", reason, *found)
     return ParityReport("passed", None, *found)
 

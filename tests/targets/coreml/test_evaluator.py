@@ -52,6 +52,21 @@ MODES = ("fp16_storage", "half", "widened")
 class TestConverter:
     """What coremltools itself changes: the runner computes what the file says, not what was meant."""
 
+    @pytest.mark.parametrize("width", [16, 400])
+    def test_small_constants_that_half_precision_would_lose(self, width: int, tmp_path: Path) -> None:
+        """An epsilon is kept from zero, and so are few numbers; of many each becomes what is nearest."""
+        small = torch.linspace(-1e-7, 1e-7, width)
+        module = Of(lambda x: F.layer_norm(x * 0, (width,), eps=1e-12) + (x * small) * 1e4)
+        x = torch.randn(2, width)
+        files = {precision: tmp_path / precision for precision in ("fp32", "fp16")}
+        for precision, folder in files.items():
+            folder.mkdir()
+            files[precision] = save(convert(module, x, "export", 16, precision), folder)  # type: ignore[arg-type]
+        (expected,) = MilRunner(files["fp32"], "half_constants").run(x.numpy())
+        (found,) = MilRunner(files["fp16"], "widened").run(x.numpy())
+        assert np.isfinite(found).all()
+        assert (found == expected).all()
+
     @pytest.mark.parametrize(("route", "is_tanh"), [("trace", True), ("export", False)])
     def test_tanh_gelu_becomes_exact_on_the_export_route(self, route: Route, is_tanh: bool, tmp_path: Path) -> None:
         x = torch.linspace(-3, 3, 64).reshape(1, 64)

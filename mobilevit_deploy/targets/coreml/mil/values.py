@@ -11,6 +11,10 @@ from mobilevit_deploy.targets.coreml.mil.data_types import FP16, DataType
 from mobilevit_deploy.targets.coreml.mil.program import Constant, TensorType
 
 Mode = Literal["fp16_storage", "half", "widened", "half_constants"]
+# coremltools 9.0 keeps constants with fewer numbers from becoming zero, as an epsilon of 1e-12 would: it rounds them to
+# the smallest number that is none (FP16ComputePrecision._check_underflow_to_zero).
+KEPT_FROM_ZERO = 400
+SMALLEST_HALF = float(np.finfo(np.float16).smallest_subnormal)
 MODES: tuple[Mode, ...] = ("fp16_storage", "half", "widened", "half_constants")
 
 
@@ -27,12 +31,13 @@ Value = Tensor | str | int | tuple[str | int, ...] | State
 def hold_constant(constant: Constant, mode: Mode) -> Value:
     """Returns a decoded constant as the program's ops take it.
 
-    What the file holds as fp16 has been rounded to fp16, whatever the mode; ``half_constants`` rounds float32 so too.
+    What the file holds as fp16 has been rounded to fp16, whatever the mode; ``half_constants`` rounds float32 so too,
+    as coremltools does.
     """
     if not isinstance(constant, np.ndarray):
         return constant
     if constant.dtype == np.float32 and mode == "half_constants":
-        return torch.tensor(constant).half().float()
+        return _round_to_half(torch.tensor(constant))
     if constant.dtype == np.float16:
         half = torch.tensor(constant)
         return half if mode == "half" else half.float()
@@ -41,6 +46,13 @@ def hold_constant(constant: Constant, mode: Mode) -> Value:
     if constant.dtype == np.uint32:
         return torch.tensor(constant.astype(np.int64))
     return torch.tensor(constant)  # a copy: the array may be a view of bytes that cannot be written to
+
+
+def _round_to_half(values: Tensor) -> Tensor:
+    half = values.half().float()
+    if values.numel() >= KEPT_FROM_ZERO:
+        return half
+    return torch.where((half == 0) & (values != 0), values.sign() * SMALLEST_HALF, half)
 
 
 def settle(result: Tensor, data_type: DataType, mode: Mode, rounds: bool) -> Tensor:
