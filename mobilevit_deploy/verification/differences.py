@@ -82,7 +82,7 @@ def measure(
             # A few of the unsure places are taken for sure ones: those that differ most may be among them.
             error = np.sort(np.abs(error))[: error.size - may_miss(noise.unsure)] if noise.unsure else error
         max_abs = float(np.abs(error).max(initial=0))
-        snr_db = float(10 * np.log10((left**2).sum() / (error**2).sum()))
+        snr_db = float(10 * np.log10((left**2).sum() / (error**2).sum())) if error.any() else float("inf")
         spread = float(np.abs(centred).max(initial=0)) / largest if largest else 0.0
         rounding = min(max_abs, tie * largest if noise is None else max(tie * largest, noise.floor))
     return OutputDifference(

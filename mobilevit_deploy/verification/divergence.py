@@ -4,7 +4,8 @@ Each operation is computed again in PyTorch from the values that the artifact it
 whose result the artifact does not have is the faulty one, however far an error of an earlier one has spread.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -108,12 +109,50 @@ class Sides:
             finite = bool(np.isfinite(item.value).all())
             if not finite and np.isfinite(self._expected[node]).all() and self._reaches_the_end(node):
                 return self._describe(node, "overflow", self._overflow(node))
-            if not node.meta["val"].is_floating_point() or self._own_difference(node) <= limit:
+            allowed = self._allowed(node, limit)
+            if self._own_difference(node) <= allowed:
                 continue
-            allowed = max(limit, FACTOR * self._own_noise(node))
-            if not self._own_difference(node) <= allowed:
+            if not _may_be_another(item):
                 return self.describe_wrong(node, allowed)
+            pairs = {other: value for other, value in self.pairs.items() if other is not node}
+            rest = Sides(self._graph, self._batch, pairs, self._computed)
+            if any(not rest._own_difference(reader) <= rest._allowed(reader, limit) for reader in rest.readers(node)):
+                return self.describe_wrong(node, allowed)
+            return rest.find(limit)
         return None
+
+    def find_other(self, right: Mapping[Node, Array], limit: float) -> Node | None:
+        """Returns the first value that differs by more than the limit from another artifact's."""
+        wrong: set[Node] = set()
+        others: set[Node] = set()
+        for node, item in reversed(list(self.pairs.items())):
+            if node not in right or difference(right[node], item.value) <= limit:
+                continue
+            if _may_be_another(item) and wrong.isdisjoint(self.readers(node, others)):
+                others.add(node)
+            else:
+                wrong.add(node)
+        return next((node for node in self.pairs if node in wrong), None)
+
+    def readers(self, node: Node, left_out: Collection[Node] = ()) -> set[Node]:
+        """Returns the nearest values behind a node that were compared."""
+        found, seen, waiting = set[Node](), set[Node](), list(node.users)
+        while waiting:
+            item = waiting.pop()
+            if item in self.pairs and item not in left_out:
+                found.add(item)
+            elif item not in seen:
+                seen.add(item)
+                waiting += item.users
+        return found
+
+    def _allowed(self, node: Node, limit: float) -> float:
+        """Returns what a value may differ by from what its own inputs give; whole numbers are not asked."""
+        if not node.meta["val"].is_floating_point():
+            return float("inf")
+        if self._own_difference(node) <= limit:
+            return limit
+        return max(limit, FACTOR * self._own_noise(node))
 
     def describe_wrong(self, node: Node, limit: float) -> Divergence:
         """Describes an operation that differs by more than the limit from what it should compute."""
@@ -212,6 +251,15 @@ class Sides:
             compared=len(self.pairs),
             computed=self._computed,
         )
+
+
+def _may_be_another(item: Observed) -> bool:
+    """Tells whether coremltools may have made a value's name by itself, of an operation and a number: ``transpose_3``.
+
+    PyTorch names its nodes so too, and both may have given one name to two values of one shape. What was computed from
+    the value tells: where the value is wrong, that is too.
+    """
+    return re.fullmatch(rf"{re.escape(item.op)}_\d+(_cast_fp16)?", item.name) is not None
 
 
 def _run(graph: Graph, batch: Array, given: Mapping[Node, Tensor]) -> dict[Node, Array]:

@@ -12,7 +12,7 @@ from mobilevit_deploy.runners.base import IN_HALF, SUMS, NotMeasured, Opener, Ru
 from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
 from mobilevit_deploy.verification.differences import Agreement, OutputDifference, judge_all, judge_decisions
 from mobilevit_deploy.verification.expected import Expected, run_all
-from mobilevit_deploy.verification.noise import Noise, of_decisions, of_numbers, widen
+from mobilevit_deploy.verification.noise import Noise, as_far_as_it_reaches, of_decisions, of_numbers, widen
 from mobilevit_deploy.verification.optimizers import Optimizations
 
 # Images for a runner that sums in half precision: on a CPU without that its matrix products take half a minute
@@ -143,6 +143,8 @@ def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept
     noise = [of_numbers(far[i][kept], output, leg.tolerance) for i, output in zip(chosen, before, strict=True)]
     # Half precision is held to its tolerance where the reference is sure; what it costs beyond that is no noise.
     exact = leg.precision == "fp32"
+    if exact:
+        noise = [as_far_as_it_reaches(own, output) for own, output in zip(noise, before, strict=True)]
     differences, reasons = judge_all(names, before, after, leg.tolerance, noise, as_far_as_noise=exact)
     widest = leg.tolerance
     for output, own in zip(before, noise, strict=True):

@@ -121,11 +121,9 @@ def _compare_unrounded(
     right = {_plain(item.name): item.value for item in values}
     observed = _observe(file, batch, "unrounded")
     sides = _set_up(file, noted, _round_weights(graph), observed, batch)
-    for node, item in sides.pairs.items():
-        name = _plain(item.name)
-        if name in right and not difference(right[name], item.value) <= OWN_DIFFERENCE_UNROUNDED:
-            return sides.describe_wrong(node, OWN_DIFFERENCE_UNROUNDED)
-    return None
+    named = {node: right[name] for node, item in sides.pairs.items() if (name := _plain(item.name)) in right}
+    wrong = sides.find_other(named, OWN_DIFFERENCE_UNROUNDED)
+    return None if wrong is None else sides.describe_wrong(wrong, OWN_DIFFERENCE_UNROUNDED)
 
 
 def _observe(file: FileDescription, batch: Array, reading: Reading) -> list[Observed]:

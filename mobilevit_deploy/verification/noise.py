@@ -90,6 +90,15 @@ def of_numbers(far: Values, expected: Values, tolerance: Tolerance) -> Noise:
     return Noise(sure, float(far[sure].max(initial=0)), float((far[sure] ** 2).sum()))
 
 
+def as_far_as_it_reaches(noise: Noise, expected: Values) -> Noise:
+    """Returns the noise; sure of no place where it reaches half as far as the values do.
+
+    Of values that a decision turns as a whole, such as boxes in the order of nearly equal scores, the noise is as large
+    as their range lets it be. No factor of it then bounds what another order comes to.
+    """
+    return Noise(np.zeros_like(noise.sure)) if noise.floor and noise.floor >= np.ptp(expected) / 2 else noise
+
+
 def of_decisions(far: Values) -> Noise:
     """Returns the noise of an output of whole numbers or truth values: a place is sure that never changed."""
     return Noise(far == 0)

@@ -139,10 +139,11 @@ def _conclude(legs: Sequence[Leg], not_run: Sequence[NotRun], constant: bool) ->
     own = [leg for leg in legs if leg.subject == ARTIFACT]
     shares = [output.unsure for leg in own for output in leg.outputs]
     shares += [decision.unsure for leg in own for decision in leg.decisions]
-    if min(shares, default=0.0) == 1:
+    proved = _is_proved_by_operation(own, legs, not_run)
+    if min(shares, default=0.0) == 1 and not proved:
         reason = "rounding alone turns every decision of PyTorch's own: there was nothing to compare"
         return ParityReport("not_measured", reason, *found)
-    if constant and not _is_proved_by_operation(own, legs, not_run):
+    if constant and not proved:
         reason = "the model's outputs do not depend on the image, as float32 tells it: they agree, which proves little"
         return ParityReport("not_measured", reason, *found)
     return ParityReport("passed", None, *found)

@@ -66,6 +66,43 @@ def test_the_faulty_operation_is_named_however_far_its_error_spreads(name: str) 
     assert found.compared == len([node for node in whole.nodes if node.op == "call_function"])
 
 
+def named(sides: Sides, name: str, op: str) -> Sides:
+    """Returns the sides with an operation of one value that would give it its name."""
+    pairs = {
+        node: Observed(item.name, op if item.name == name else item.op, item.value)
+        for node, item in sides.pairs.items()
+    }
+    return Sides(sides._graph, IMAGE, pairs, len(pairs))
+
+
+def test_another_value_of_the_same_name_is_no_wrong_operation() -> None:
+    """coremltools names what it makes by operation and number, as PyTorch names its nodes."""
+    right = observe(graph(), lambda _, value: value)
+    (place,) = [node for node in right.pairs if node.name == "conv2d_1"]
+    stray = {**right.pairs, place: Observed("conv2d_1", "conv2d", right.pairs[place].value[:, ::-1].copy())}
+    values = {node: item.value for node, item in right.pairs.items()}
+    sides = Sides(right._graph, IMAGE, stray, len(stray))
+    assert sides.find(OWN_DIFFERENCE["fp32"]) is None
+    assert sides.find_other(values, 2e-5) is None
+    other = {node: Observed(item.name, "op", item.value) for node, item in stray.items()}
+    found = Sides(right._graph, IMAGE, other, len(stray)).find(OWN_DIFFERENCE["fp32"])
+    assert found is not None
+    assert found.name == "conv2d_1", "a name that only PyTorch gives"
+
+
+def test_a_wrong_operation_is_felt_behind_it_whatever_its_name() -> None:
+    right = observe(graph(), lambda _, value: value)
+    values = {node.name: item.value for node, item in right.pairs.items()}
+    wrong = observe(graph(), lambda node, value: value * np.float32(1.001) if node == "conv2d_1" else value)
+    sides = named(wrong, "conv2d_1", "conv2d")
+    found = sides.find(OWN_DIFFERENCE["fp32"])
+    assert found is not None
+    assert found.name == "conv2d_1"
+    place = sides.find_other({node: values[node.name] for node in sides.pairs}, 2e-5)
+    assert place is not None
+    assert place.name == "conv2d_1"
+
+
 @pytest.mark.parametrize("name", ["relu", "exp"])
 def test_a_value_that_is_not_finite_far_from_the_end_is_a_wrong_operation(name: str) -> None:
     """Such as a weight that is NaN: an overflow has large values before it (see test_verify)."""

@@ -269,6 +269,26 @@ def test_outputs_that_never_change_prove_nothing() -> None:
     assert "do not depend on the image" in str(report.reason)
 
 
+def test_where_rounding_orders_all_values_anew_each_operation_has_to_be_looked_at() -> None:
+    """As boxes in the order of nearly equal scores: no factor of the noise bounds what another order comes to."""
+
+    def ordered(by: int) -> Function:
+        return Function(lambda logits: np.roll(logits, by, axis=-1))
+
+    def unsure(_: float) -> Runs:
+        yield lambda: ordered(1), 1.0
+
+    expected, comparison = Expected(Function(), SAMPLES, 1, ["boxes"], unsure), Comparison()
+    comparison.add(Candidate(ARTIFACT, "fp32", TOLERANCE, [lambda: ordered(5)]), expected)
+    (leg,) = comparison.legs
+    assert (leg.allowance, leg.outputs[0].unsure, leg.outputs[0].snr_db) == ("decisions", 1, float("inf"))
+    assert comparison.report().status == "not_measured"
+    comparison.add_leg(replace(leg, subject="artifact, by operation"))
+    assert comparison.report().status == "passed"
+    comparison.add_leg(replace(leg, subject="artifact, by operation", reasons=("conv2d is wrong",)))
+    assert comparison.report().status == "failed"
+
+
 @pytest.mark.parametrize(("scale", "status"), [(1e-41, "not_measured"), (1e-36, "failed")])
 def test_what_float32_ends_above_may_be_zero_and_is_no_proof(scale: float, status: str) -> None:
     reference = Function(lambda logits: logits.astype(np.float64) * scale)

@@ -61,7 +61,7 @@ class TestConverter:
         files = {precision: tmp_path / precision for precision in ("fp32", "fp16")}
         for precision, folder in files.items():
             folder.mkdir()
-            files[precision] = save(convert(module, x, "export", 16, precision), folder)  # type: ignore[arg-type]
+            files[precision] = save(convert(module, x, "export", 16, precision), folder)
         (expected,) = MilRunner(files["fp32"], "half_constants").run(x.numpy())
         (found,) = MilRunner(files["fp16"], "widened").run(x.numpy())
         assert np.isfinite(found).all()
