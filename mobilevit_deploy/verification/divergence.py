@@ -105,6 +105,7 @@ class Sides:
         by four times what it loses there. Whole numbers are decided, and ties go either way: what is computed with them
         is looked at.
         """
+        others: dict[Node, float] = {}
         for node, item in self.pairs.items():
             finite = bool(np.isfinite(item.value).all())
             if not finite and np.isfinite(self._expected[node]).all() and self._reaches_the_end(node):
@@ -112,14 +113,23 @@ class Sides:
             allowed = self._allowed(node, limit)
             if self._own_difference(node) <= allowed:
                 continue
-            if not _may_be_another(item):
+            if _may_be_another(item):
+                others[node] = allowed
+            elif not others:
                 return self.describe_wrong(node, allowed)
-            pairs = {other: value for other, value in self.pairs.items() if other is not node}
-            rest = Sides(self._graph, self._batch, pairs, self._computed)
-            if any(not rest._own_difference(reader) <= rest._allowed(reader, limit) for reader in rest.readers(node)):
+        return self._find_without(others, limit) if others else None
+
+    def _find_without(self, others: Mapping[Node, float], limit: float) -> Divergence | None:
+        """Returns the first faulty operation where values may be others: where such a one is wrong, its reader is."""
+        pairs = {node: item for node, item in self.pairs.items() if node not in others}
+        rest = Sides(self._graph, self._batch, pairs, self._computed)
+        found = rest.find(limit)
+        if found is None:
+            return None
+        for node, allowed in others.items():
+            if any(pairs[reader].name == found.name for reader in rest.readers(node)):
                 return self.describe_wrong(node, allowed)
-            return rest.find(limit)
-        return None
+        return found
 
     def find_other(self, right: Mapping[Node, Array], limit: float) -> Node | None:
         """Returns the first value that differs by more than the limit from another artifact's."""
