@@ -179,10 +179,9 @@ def digits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def kept_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept_exports(shared: Path) -> Path:
     """A folder of kept exports, one for all processes: for tests that look at an export and not at exporting."""
-    folder = tmp_path_factory.getbasetemp()
-    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "kept-exports"
+    return shared / "kept-exports"
 
 
 # The smallest model of each family, of two narrow blocks: every rewrite of its own finds its place in them.

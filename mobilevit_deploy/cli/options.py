@@ -14,6 +14,7 @@ import typer
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
+from mobilevit_deploy.loading.checkpoint_files import find_files, refuse_what_is_none
 
 
 class TargetName(StrEnum):
@@ -77,7 +78,20 @@ ModelArg = Annotated[
         "--model-arg", metavar="KEY=VALUE", help="For the function or library that builds the model; repeatable."
     ),
 ]
-Checkpoint = Annotated[Path | None, typer.Option(metavar="FILE", help="Trained weights; without it they are random.")]
+
+
+def check_checkpoint(path: Path | None) -> Path | None:
+    """Returns the path of a checkpoint; raises CheckpointError for what is none by its name or its first bytes."""
+    if path is not None:
+        for file in find_files(path):
+            refuse_what_is_none(file)
+    return path
+
+
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", callback=check_checkpoint, help="Trained weights; without it they are random."),
+]
 Weights = Annotated[
     WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
 ]

@@ -19,6 +19,7 @@ from mobilevit_deploy.cli.options import (
     Prefix,
     Pretrained,
     WeightsName,
+    check_checkpoint,
     parse_arguments,
 )
 
@@ -29,7 +30,10 @@ def verify(
         str | None, typer.Option(metavar="MODEL", help="What it was made from. Default: what the artifact names.")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Its weights. Default: the file that the artifact names.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", callback=check_checkpoint, help="Its weights. Default: the file that the artifact names."
+        ),
     ] = None,
     weights: Annotated[
         WeightsName | None, typer.Option(help="Of the checkpoint. Default: what it was made of.")

@@ -21,7 +21,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
-from mobilevit_deploy.loading.file_content import find_files
+from mobilevit_deploy.loading.checkpoint_files import find_files
 from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.loading.source import Source, find_source, source_packages
 from mobilevit_deploy.pipeline.request import ExportRequest
@@ -30,6 +30,7 @@ from mobilevit_deploy.system.cache_folder import cache_folder
 from mobilevit_deploy.system.environment import installed_version
 from mobilevit_deploy.system.hashing import measure_files, sha256_of
 from mobilevit_deploy.system.publish import staging
+from mobilevit_deploy.system.vanishing import still_there
 
 REPORTS = "reports.json"
 LARGEST_BYTES = 2 * 2**30  # of all kept exports together: some dozens; the ones used longest ago go first
@@ -147,7 +148,8 @@ def _by_content(value: Any) -> str:
     """Returns a path's name, which artifacts tell, and its content as a hash: another file is another export."""
     if not isinstance(value, Path):
         raise TypeError(f"no JSON for {type(value).__name__}")
-    return f"{value.name} {measure_files(value)[0]}" if value.exists() else f"missing {value}"
+    with still_there():
+        return f"{value.name} {measure_files(value)[0]}" if value.exists() else f"missing {value}"
 
 
 @cache

@@ -12,11 +12,13 @@ from pathlib import Path
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.file_content import RESAVE, Content, find_files, read_files
+from mobilevit_deploy.loading.checkpoint_files import RESAVE, find_files
+from mobilevit_deploy.loading.file_content import Content, read_files
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
 from mobilevit_deploy.system.hashing import sha256_of
+from mobilevit_deploy.system.vanishing import still_there
 
 SHOWN = 12  # names in a message
 
@@ -92,17 +94,20 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
 
     Raises:
         CheckpointError: the file is missing, damaged, of an unknown kind, or holds no weights of the kind asked for.
+        MvdError: it goes away meanwhile.
     """
     selection = selection or Selection()
     files = find_files(path)
-    content = read_files(files)
+    with still_there():
+        content = read_files(files)
     found = find_state_dicts(content.value, selection.weights)
     if selection.key:
         found = [item for item in found if item.key == selection.key] or _refuse_key(path, content.value, selection)
     if not found:
         raise _no_weights(path, content, selection)
     unread = _unread(content)
-    digest = _digest(path, files)
+    with still_there():
+        digest = _digest(path, files)
     top = [str(name) for name in content.value] if isinstance(content.value, Mapping) else []
     checkpoints = []
     for item in found:

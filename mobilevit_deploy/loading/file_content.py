@@ -10,6 +10,7 @@
 
 import io
 import json
+import math
 import pickle
 import tarfile
 import warnings
@@ -28,23 +29,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.loading.checkpoint_files import RESAVE, refuse_what_is_none
 from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
 from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
-PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
-SUFFIXES = (*PICKLED, ".safetensors", ".npz")
-FOLDER_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-INDEX = ".index.json"
-LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
-HEAD = 512  # bytes that are looked at to tell what a file is
-
-RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
 # What torch.export.save writes for a dtype (torch/_export/serde/schema.py, ScalarType).
 EXPORTED_DTYPES = {
     1: torch.uint8,
@@ -73,59 +62,6 @@ class Content:
     not_read: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_files(path: Path) -> list[Path]:
-    """Returns the files of a checkpoint, the one that was given or those of a folder; nothing is opened but an index.
-
-    Raises:
-        CheckpointError: there is none, a part is missing, or it is of an unknown kind.
-    """
-    if not str(path) or path == Path():
-        raise CheckpointError("--checkpoint names no file", "give the checkpoint's file")
-    if path.is_dir():
-        return _files_of_folder(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
-    if path.name.endswith(INDEX):
-        return _files_of_index(path)
-    if path.suffix not in SUFFIXES:
-        raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
-    return [path]
-
-
-def _files_of_folder(folder: Path) -> list[Path]:
-    found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
-    if found:
-        return find_files(found)
-    if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
-        raise CheckpointError(
-            f"{folder} is a distributed checkpoint in parts",
-            f"join them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} joined.pth",
-        )
-    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("**/*zero_pp_rank_*")):
-        raise CheckpointError(
-            f"{folder} is a checkpoint of DeepSpeed in parts", f"join them: python zero_to_fp32.py {folder} joined"
-        )
-    raise CheckpointError(f"{folder} is a folder and no checkpoint file", "give the file in it")
-
-
-def _files_of_index(path: Path) -> list[Path]:
-    if path.stat().st_size > LARGEST_INDEX:
-        raise CheckpointError(f"{path.name} is larger than an index is", "is it damaged?")
-    try:
-        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path.name} is no index of a checkpoint: {error}", "copy it again") from error
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-        raise CheckpointError(f"{path.name} names files that are not beside it", "do not use it")
-    missing = [name for name in names if not (path.parent / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{path.parent} lacks {len(missing)} of {len(names)} parts: {', '.join(missing[:5])}",
-            "copy the missing files",
-        )
-    return [path.parent / name for name in names]
-
-
 def read_files(files: list[Path]) -> Content:
     """Reads the files of a checkpoint; several are parts of one.
 
@@ -144,28 +80,12 @@ def read_files(files: list[Path]) -> Content:
 
 
 def _read(path: Path) -> Content:
-    _refuse_what_is_none(path)
+    refuse_what_is_none(path)
     if path.suffix == ".safetensors":
         return Content(_read_safetensors(path))
     if path.suffix == ".npz":
         return Content(_read_arrays(path))
     return _read_pickled(path)
-
-
-def _refuse_what_is_none(path: Path) -> None:
-    """Raises CheckpointError for what people take for a checkpoint: a pointer to one, or a web page about it."""
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    text = head.lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{path.name} is a pointer of Git LFS, and not the file itself", f"git lfs pull --include {path.name}"
-        )
-    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise CheckpointError(
-            f"{path.name} is a web page, and no checkpoint",
-            "download the file itself: on GitHub and Hugging Face that is the link 'raw' or 'download'",
-        )
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -192,15 +112,14 @@ def _read_arrays(path: Path) -> Mapping[str, Tensor]:
 
 def _read_pickled(path: Path) -> Content:
     try:
-        archive = zipfile.is_zipfile(path)
-        if not archive and tarfile.is_tarfile(path):
-            raise CheckpointError(f"{path.name} is in PyTorch's first format, a tar archive", RESAVE)
-        check_pickles(path)
-        if archive and (exported := _read_exported(path)) is not None:
-            return exported
         with _Bounded(path) as file:
-            return _read_with_torch(path, file, archive=archive)
-    except CheckpointError:
+            archive = zipfile.is_zipfile(file)
+            if not archive and tarfile.is_tarfile(path):
+                raise CheckpointError(f"{path.name} is in PyTorch's first format, a tar archive", RESAVE)
+            check_pickles(file, path.stat().st_size)
+            exported = _read_exported(path) if archive else None
+            return exported or _read_with_torch(path, file, archive=archive)
+    except (CheckpointError, FileNotFoundError):
         raise
     except CostlyFileError as error:
         raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
@@ -259,7 +178,7 @@ def _read_exported(path: Path) -> Content | None:
         names = archive.namelist()
         config = next((name for name in names if name.endswith("/data/weights/model_weights_config.json")), None)
         if config is not None:
-            return Content(_exported_weights(archive, config))
+            return Content(_exported_weights(archive, config, path.stat().st_size))
         old = next((name for name in names if name.rpartition("/")[2] == "serialized_state_dict.pt"), None)
         if old is None:
             old = next((name for name in names if name.endswith("/data/weights/model.pt")), None)
@@ -267,19 +186,23 @@ def _read_exported(path: Path) -> Content | None:
             return None
         content = archive.read(old)
     with io.BytesIO(content) as stream:
+        check_pickles(stream, len(content))
         value = torch.load(stream, map_location="cpu", pickle_module=unpickler, weights_only=False)
     return Content(value)
 
 
-def _exported_weights(archive: zipfile.ZipFile, config: str) -> Mapping[str, Tensor]:
+def _exported_weights(archive: zipfile.ZipFile, config: str, size: int) -> Mapping[str, Tensor]:
+    """Returns the tensors that a list of weights names; none with more values than the file has bytes."""
     folder = config.rpartition("/")[0]
     found = {}
     for name, entry in json.loads(archive.read(config))["config"].items():
         meta = entry["tensor_meta"]
         if entry["use_pickle"]:
             raise pickle.UnpicklingError(f"the weight {name} is pickled")
+        sizes, strides = ([int(size["as_int"]) for size in meta[key]] for key in ("sizes", "strides"))
+        if math.prod(sizes) > size:
+            raise CostlyFileError(f"it claims a tensor of {math.prod(sizes):,} values, more than the file has bytes")
         content = bytearray(archive.read(f"{folder}/{entry['path_name']}"))
         flat = torch.frombuffer(content, dtype=EXPORTED_DTYPES[meta["dtype"]]) if content else torch.empty(0)
-        sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
-        found[name] = flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"]).clone()
+        found[name] = flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).clone()
     return found

@@ -16,12 +16,15 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.loading.checkpoint_files import RESAVE
 from mobilevit_deploy.loading.inert.values import Placeholder
 
 WeightsChoice = Literal["auto", "ema", "raw"]
 
 DEEPEST = 6  # containers around the weights; Lightning with an average has three
 DEEPEST_MODULE = 64  # modules in modules
+MOST_MODULES = 100_000  # in one another, each as often as it has a name: two names at every level double them
 MOST = 64  # state dicts; a checkpoint has two or three
 # Words in the name of an entry that holds an average of the weights: a teacher is the student's average.
 AVERAGES = ("ema", "teacher", "average", "averaged", "swa", "momentum")
@@ -74,7 +77,7 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
         return
     seen.add(id(value))
     if isinstance(value, Placeholder):
-        tensors = dict(_of_module(value, "", 0))
+        tensors = dict(_of_module(value, "", 0, iter(range(MOST_MODULES))))
         if tensors:
             yield StateDict(".".join(path), tensors, {})
             return
@@ -91,8 +94,10 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
             yield from _walk(entry, (*path, name), seen)
 
 
-def _of_module(module: Placeholder, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+def _of_module(module: Placeholder, prefix: str, depth: int, left: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
     """Yields the tensors of a pickled module, by the names of its state dict; of TorchScript, all of its tensors."""
+    if next(left, None) is None:
+        raise CheckpointError("the checkpoint has modules in modules without end", RESAVE)
     state = module.state
     if isinstance(state, tuple) and state:  # of a class with slots
         state = state[0]
@@ -112,7 +117,7 @@ def _of_module(module: Placeholder, prefix: str, depth: int) -> Iterator[tuple[s
             yield f"{prefix}{name}", tensor
     for name, child in inner.items():
         if isinstance(child, Placeholder):
-            yield from _of_module(child, f"{prefix}{name}.", depth + 1)
+            yield from _of_module(child, f"{prefix}{name}.", depth + 1, left)
 
 
 def _mapping(value: object) -> Mapping[Any, Any]:

@@ -16,9 +16,9 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def use_cards(log: Path) -> None:
-    """Makes the catalog read the folder ``given`` of a test; called in a fork."""
-    given = log.parent / "place" / "given"
+def use_cards(_log: Path) -> None:
+    """Makes the catalog read the folder ``given`` of a test; called in a fork, in the folder beside it."""
+    given = Path.cwd().parent / "given"
     catalog._folder = lambda name: given / name
     for cached in (catalog.models, catalog.recipes, catalog.devices):
         cached.cache_clear()

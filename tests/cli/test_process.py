@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
+import typer.main
 
+from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.pipeline import prepare
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from tests.conftest import RESEARCH
@@ -20,24 +23,56 @@ from tests.support.forks import Forks
 HEAVY = ("torch", "coremltools", "onnxruntime", "onnx", "onnxsim", "numpy", "scipy")
 
 
-def imported_by(*arguments: str) -> set[str]:
+def imported_by(*commands: Sequence[str]) -> tuple[set[str], str]:
+    """Returns the packages that a process has imported after command lines, and what it said."""
     code = (
         "import sys\nfrom mobilevit_deploy.cli.app import app\n"
-        f"try:\n    app({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        f"for command in {list(map(list, commands))!r}:\n"
+        "    try:\n        app(command)\n"
+        "    except SystemExit as end:\n        print('exit', end.code, file=sys.stderr)\n"
         "print('imported', *sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
+    return set(done.stdout.splitlines()[-1].split()), done.stderr
 
 
 def test_help_imports_nothing_heavy() -> None:
-    assert not {*HEAVY, "pydantic"} & imported_by("--help")
-    for command in ("export", "latency", "compare"):
-        assert not set(HEAVY) & imported_by(command, "--help")  # typer itself asks for pydantic there
+    assert not {*HEAVY, "pydantic"} & imported_by(["--help"])[0]
+    commands = [[command, "--help"] for command in ("export", "latency", "compare")]
+    assert not set(HEAVY) & imported_by(*commands)[0]  # typer itself asks for pydantic there
 
 
 def test_listing_models_does_not_import_the_converters() -> None:
-    assert not {"torch", "coremltools", "onnxruntime", "onnx"} & imported_by("list")
+    assert not {"torch", "coremltools", "onnxruntime", "onnx"} & imported_by(["list"])[0]
+
+
+TAKE_A_CHECKPOINT = (["export", "cas_vit_xs", "--to", "onnx"], ["quantize", "cas_vit_xs"], ["verify", "a.onnx"])
+
+
+def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: Path) -> None:
+    """By its name and its first bytes, for every command that takes one."""
+    (tmp_path / "a.h5").touch()
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html>")
+    wrong = {
+        "there is no checkpoint file": tmp_path / "missing.pth",
+        "is a folder and no checkpoint file": tmp_path,
+        "--checkpoint names no file": "",
+        "a checkpoint ends in": tmp_path / "a.h5",
+        "is a web page, and no checkpoint": tmp_path / "page.pth",
+    }
+    commands = [
+        [*command, "--checkpoint", str(path)] for command in TAKE_A_CHECKPOINT for path in [*wrong.values(), "."]
+    ]
+    imported, errors = imported_by(*commands)
+    assert not set(HEAVY) & imported
+    assert errors.count("exit 1\n") == len(commands)
+    assert all(errors.count(said) >= len(TAKE_A_CHECKPOINT) for said in wrong)
+
+
+def test_every_command_that_takes_a_checkpoint_is_known() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = {name for name, command in commands.items() if any(item.name == "checkpoint" for item in command.params)}
+    assert found == {command[0] for command in TAKE_A_CHECKPOINT}
 
 
 def workers_of(folder: Path) -> list[str]:

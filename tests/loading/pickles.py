@@ -8,7 +8,7 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
@@ -25,12 +25,12 @@ def name(module: str, attribute: str) -> bytes:
     return f"c{module}\n{attribute}\n".encode()
 
 
-def gadgets(proof: Path) -> dict[str, bytes]:
-    """Returns calls that would leave a proof, or do other harm, by name; each pushes one value."""
+def gadgets(proof: Path) -> dict[str, tuple[str, str, tuple[object, ...]]]:
+    """Returns module, name and arguments of calls that would leave a proof, or do other harm."""
     touch = f"open({str(proof)!r}, 'w')"
     shell = f"touch '{proof}'"
     inner = b"\x80\x02" + name("os", "mkdir") + fragment((str(proof),)) + b"R."
-    calls: dict[str, tuple[str, str, tuple[object, ...]]] = {
+    return {
         "os.system": ("os", "system", (shell,)),
         "posix.system": ("posix", "system", (shell,)),
         "os.mkdir": ("os", "mkdir", (str(proof),)),
@@ -68,41 +68,105 @@ def gadgets(proof: Path) -> dict[str, bytes]:
         "multiprocessing.Process": ("multiprocessing.context", "Process", ()),
         "argparse.FileType": ("argparse", "FileType", ("w",)),
     }
-    return {key: name(module, attribute) + fragment(args) + b"R" for key, (module, attribute, args) in calls.items()}
+
+
+def _state(call: bytes) -> bytes:
+    """Returns the opcodes that give an object a state."""
+    return name("argparse", "Namespace") + fragment(()) + b"\x81" + call + b"b"
+
+
+# The opcodes that have a name called with arguments, and those that lead an unpickler to a call by another way.
+FORMS: dict[str, Callable[[str, str, tuple[object, ...]], bytes]] = {
+    "REDUCE": lambda module, attribute, given: name(module, attribute) + fragment(given) + b"R",
+    "NEWOBJ": lambda module, attribute, given: name(module, attribute) + fragment(given) + b"\x81",
+    "NEWOBJ_EX": lambda module, attribute, given: name(module, attribute) + fragment(given) + fragment({}) + b"\x92",
+    "OBJ": lambda module, attribute, given: b"(" + name(module, attribute) + b"".join(map(fragment, given)) + b"o",
+    "INST": lambda module, attribute, given: (
+        b"(" + b"".join(map(fragment, given)) + f"i{module}\n{attribute}\n".encode()
+    ),
+    "STACK_GLOBAL": lambda module, attribute, given: (
+        fragment(module) + fragment(attribute) + b"\x93" + fragment(given) + b"R"
+    ),
+    "a name from the memo": lambda module, attribute, given: (
+        name(module, attribute) + b"r\x00\x01\x00\x000" + b"j\x00\x01\x00\x00" + fragment(given) + b"R"
+    ),
+    "BUILD of a name": lambda module, attribute, given: name(module, attribute) + fragment({"a": given}) + b"b",
+    "BUILD with a call": lambda module, attribute, given: _state(name(module, attribute) + fragment(given) + b"R"),
+    "BUILD with slots": lambda module, attribute, given: _state(
+        fragment({}) + name(module, attribute) + fragment(given) + b"R" + b"\x86"
+    ),
+    "APPENDS to a call": lambda module, attribute, given: (
+        name(module, attribute) + fragment(given) + b"R(" + fragment(1) + b"e"
+    ),
+    "SETITEMS of a call": lambda module, attribute, given: (
+        name(module, attribute) + fragment(given) + b"R(" + fragment("a") + fragment(1) + b"u"
+    ),
+    "a factory of defaults": lambda module, attribute, given: (
+        name("collections", "defaultdict") + name(module, attribute) + fragment(given) + b"\x86R"
+    ),
+    "a subclass of tensors": lambda module, attribute, given: (
+        name("torch._tensor", "_rebuild_from_type_v2")
+        + b"("
+        + name(module, attribute)
+        + name("torch", "Tensor")
+        + fragment(given)
+        + fragment({})
+        + b"tR"
+    ),
+    "a storage's type": lambda module, attribute, given: (
+        b"(" + fragment("storage") + name(module, attribute) + b"".join(map(fragment, ("0", "cpu", 4))) + b"tQ"
+    ),
+    "a persistent id": lambda module, attribute, given: name(module, attribute) + fragment(given) + b"RQ",
+}
+# Where in a checkpoint that value stands.
+SPOTS: dict[str, Callable[[bytes], bytes]] = {
+    "an entry": lambda value: b"\x80\x02}" + fragment("model") + value + b"s.",
+    "a weight": lambda value: b"\x80\x02}" + fragment("0.weight") + value + b"s.",
+    "the top": lambda value: b"\x80\x02" + value + b".",
+    "a key": lambda value: b"\x80\x02}" + value + fragment(1) + b"s.",
+    "thrown away": lambda value: b"\x80\x02" + value + b"0}.",
+}
 
 
 def vectors(proof: Path) -> dict[str, bytes]:
-    """Returns ways other than REDUCE to reach a global, and places other than the top to put a call."""
+    """Returns other ways to reach a global, and other places for a call; each pushes one value."""
     system, arguments = name("os", "system"), fragment((f"touch '{proof}'",))
     call = system + arguments + b"R"
     ordered = name("collections", "OrderedDict") + fragment(()) + b"R"
     namespace = name("argparse", "Namespace") + fragment(()) + b"\x81"
     text = fragment("touch")
     return {
-        "NEWOBJ": system + arguments + b"\x81",
-        "NEWOBJ_EX": system + arguments + fragment({}) + b"\x92",
-        "OBJ": b"(" + system + fragment(f"touch '{proof}'") + b"o",
-        "INST": b"(" + fragment(f"touch '{proof}'") + b"ios\nsystem\n",
-        "STACK_GLOBAL": fragment("os") + fragment("system") + b"\x93" + arguments + b"R",
         "STACK_GLOBAL, dotted": fragment("torch") + fragment("serialization.os.system") + b"\x93" + arguments + b"R",
+        "STACK_GLOBAL of numbers": fragment(1) + fragment(2) + b"\x93" + arguments + b"R",
         "GLOBAL, dotted": name("torch", "serialization.os.system") + arguments + b"R",
         "GLOBAL, of a module": name("torch.serialization", "os") + b"0" + call,
         "EXT1": b"\x82\x01" + arguments + b"R",
-        "BUILD with a call": ordered + call + b"b",
+        "EXT2": b"\x83\x01\x00" + arguments + b"R",
+        "EXT4": b"\x84\xff\xff\xff\x7f" + arguments + b"R",
+        "BUILD of an ordered dictionary": ordered + call + b"b",
         "BUILD of __reduce__": ordered + fragment({"__reduce__": None}) + call + b"b",
         "BUILD of a namespace": namespace + b"}" + text + call + b"sb",
         "BUILD of a namespace's class": namespace + b"}" + fragment("__class__") + call + b"sb",
-        "a call as key": b"}" + call + fragment(1) + b"s",
-        "a call as value": b"}" + text + call + b"s",
+        "BUILD of a dictionary's setstate": namespace + b"}" + fragment("__setstate__") + system + b"sb" + call + b"b",
         "a call in a list": b"](" + call + b"e",
         "a call in a tuple": call + b"\x85",
         "a call in a set": b"\x8f(" + call + b"\x90",
         "a call in an ordered dictionary": ordered + text + call + b"s",
-        "a call that is thrown away": call + b"0}",
         "a call of a call": name("builtins", "getattr") + call + text + b"\x86R" + fragment(()) + b"R",
-        "BINPERSID of a call": call + b"Q",
         "BINPERSID of another kind": fragment(("module", "planted", "planted.py", "")) + b"Q",
+        "BINPERSID of a text": fragment("storage") + b"Q",
+        "BINPERSID of nothing": b")Q",
+        "BINPERSID of a number": fragment(("storage", 3, "0", "cpu", 4)) + b"Q",
+        "BINPERSID of another device": (
+            b"("
+            + fragment("storage")
+            + name("torch", "FloatStorage")
+            + b"".join(map(fragment, ("0", "planted:0", 4)))
+            + b"tQ"
+        ),
         "PERSID": b"Pstorage\n",
+        "NEXT_BUFFER": b"\x97",
+        "READONLY_BUFFER": fragment(b"a") + b"\x98",
     }
 
 

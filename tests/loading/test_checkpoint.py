@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.errors import CheckpointError, MvdError
+from mobilevit_deploy.loading import checkpoint as reading
+from mobilevit_deploy.loading import pickle_limits
 from mobilevit_deploy.loading.checkpoint import Selection, read_checkpoint
 from mobilevit_deploy.loading.names import name_forms
 
@@ -138,6 +140,32 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").touch()
     with pytest.raises(CheckpointError, match="a checkpoint ends in"):
         read_checkpoint(tmp_path / "weights.h5")
+
+
+@pytest.mark.parametrize("files", ["read_files", "sha256_of"])
+def test_a_file_that_goes_away_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: str) -> None:
+    """As training replaces it: while it is looked for, read or hashed."""
+    path = save(tmp_path / "c.pth", WEIGHTS)
+    original = getattr(reading, files)
+
+    def gone(given: Any) -> Any:
+        path.unlink()
+        return original(given)
+
+    monkeypatch.setattr(reading, files, gone)
+    with pytest.raises(MvdError, match=r"c\.pth went away while it was read"):
+        read_checkpoint(path)
+
+
+def test_a_file_of_too_many_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty set takes one byte of the file and 200 of memory."""
+    monkeypatch.setattr(pickle_limits, "MOST_OPCODES", 1000)
+    assert read_checkpoint(save(tmp_path / "c.pth", {"model": WEIGHTS, "log": [1] * 900})).key == "model"
+    for zipped in (True, False):
+        torch.save({"model": WEIGHTS, "log": [1] * 1000}, tmp_path / "c.pth", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(CheckpointError, match="more than 1,000 values beside the weights") as caught:
+            read_checkpoint(tmp_path / "c.pth")
+        assert "save the weights alone" in str(caught.value.hint)
 
 
 @given(st.lists(st.sampled_from(["module.", "backbone.", "model."]), max_size=4), st.sampled_from(["head.w", "x", ""]))

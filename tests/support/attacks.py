@@ -1,17 +1,18 @@
-"""What the hostile tests share: a fork for each input, and what must be true afterwards whatever the input was."""
+"""What the hostile tests share: a run for each input, and what must be true afterwards whatever the input was."""
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import RESEARCH
-from tests.support.forks import Done, Forks
+from tests.support.forks import Command, Done, Forks
 
 SECONDS = 10.0  # of a processor's time: what a busy machine adds to that is not the input's doing
 WAITING_S = 60.0  # what takes longer waits for something that does not come
@@ -21,6 +22,8 @@ NET = f"{RESEARCH / 'tiny_net.py'}:build"
 ALLOCATION_FAILED = re.compile(
     r"MemoryError|bad_alloc|Unable to allocate|not enough memory|can't allocate memory", re.I
 )
+Case = TypeVar("Case")
+Other = TypeVar("Other")
 PLANTED = "from pathlib import Path\nPath({!r}).touch()\ndef build():\n    raise SystemExit\n"
 
 
@@ -36,7 +39,7 @@ class Place:
     def __post_init__(self) -> None:
         self.given, self.here, self.proof = self.root / "given", self.root / "here", self.root / "proof"
         for folder in (self.given, self.here):
-            folder.mkdir()
+            folder.mkdir(parents=True)
             (folder / "planted.py").write_text(PLANTED.format(str(self.proof)))
 
     def write(self, name: str, content: bytes | str) -> Path:
@@ -70,23 +73,53 @@ def digest(place: Place) -> str:
     return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
-def attack(forks: Forks, place: Place, arguments: Sequence[object], prepare: str = "") -> Done:
-    """Runs the program on an input and checks that it did nothing but read; what it says is for the caller to check."""
-    before = look(place.root)
-    log = place.root.with_name(f"{place.root.name}-log-{len(list(place.root.parent.iterdir()))}")
-    log.mkdir()
-    done = forks.wait(forks.start(arguments, place.here, log, prepare), WAITING_S, 2 * LARGEST_BYTES)
-    shown = f"{arguments}\n{done.errors[-3000:]}"
+@dataclass
+class Attack:
+    """One input: how it is called, where it lies, and what was there before the run."""
+
+    case: Any
+    place: Place
+    command: Command
+    before: dict[str, str]
+
+
+def prepared(folder: Path, case: Any, make: Callable[[Place, Any], Sequence[object]]) -> Attack:
+    """Writes an input into a place of its own, and returns the run that it is for."""
+    place = Place(folder)
+    arguments = make(place, case)
+    return Attack(case, place, Command(arguments, place.here), look(place.root))
+
+
+def attack_all(forks: Forks, attacks: Sequence[Attack], log: Path, prepare: str = "") -> list[Done]:
+    """Runs the program on inputs, and checks that it did nothing but read; what it says is for the caller to check."""
+    found = forks.run_all([item.command for item in attacks], log, WAITING_S, 2 * LARGEST_BYTES, prepare)
+    check_all(check_nothing_but_read, attacks, found)
+    return found
+
+
+def check_all(check: Callable[[Attack, Done], object], attacks: Sequence[Attack], found: Sequence[Done]) -> None:
+    """Calls a check for each run; raises what it says of all of which it is not true."""
+    failed = []
+    for item, done in zip(attacks, found, strict=True):
+        try:
+            check(item, done)
+        except AssertionError as error:
+            failed.append(AssertionError(f"{item.case}: {error}"))
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(attacks)} inputs", failed)
+
+
+def check_nothing_but_read(item: Attack, done: Done) -> None:
+    shown = f"{[*map(str, item.command.arguments)]}\n{done.errors[-3000:]}"
     assert done.code in (0, 1, 2, 3), f"exit {done.code}: {shown}"
     assert done.cpu_seconds <= SECONDS, f"{done.cpu_seconds:.1f} s: {shown}"
     assert done.peak_bytes <= LARGEST_BYTES, f"{done.peak_bytes >> 20} MB: {shown}"
-    assert not place.proof.exists(), f"code was executed: {shown}"
-    assert done.acts == (), shown
-    assert look(place.root) == before, shown
+    assert not item.place.proof.exists(), f"code was executed: {shown}"
+    assert done.acts == (), f"{done.acts}: {shown}"
+    assert look(item.place.root) == item.before, f"files were changed: {shown}"
     assert not ALLOCATION_FAILED.search(done.errors), shown
-    assert not (left := list((log / "temporary").iterdir())), f"{left}: {shown}"
+    assert done.left == (), f"{done.left}: {shown}"
     assert said(done).replace("\n", "").isprintable(), f"control characters reach the terminal: {said(done)!r}"
-    return done
 
 
 def said(done: Done) -> str:
@@ -94,12 +127,10 @@ def said(done: Done) -> str:
     return done.errors.partition("Traceback (most recent call last):")[0]
 
 
-def refused(forks: Forks, place: Place, arguments: Sequence[object], prepare: str = "") -> Done:
-    """Runs the program on an input that it must refuse, and returns what it said."""
-    done = attack(forks, place, arguments, prepare)
-    assert done.code in (1, 2), f"exit {done.code}: {arguments}\n{done.output[-2000:]}{done.errors[-2000:]}"
+def check_refused(item: Attack, done: Done) -> None:
+    given = [*map(str, item.command.arguments)]
+    assert done.code in (1, 2), f"exit {done.code}: {given}\n{done.output[-2000:]}{done.errors[-2000:]}"
     assert len(said(done)) < 5_000, "a message that nobody can read"
-    return done
 
 
 def tenths(content: bytes) -> Iterator[bytes]:
@@ -108,35 +139,28 @@ def tenths(content: bytes) -> Iterator[bytes]:
         yield content[: len(content) * i // 10]
 
 
-def flipped(content: bytes, data: st.DataObject) -> bytes:
-    """Returns a file with one to eight bytes changed."""
-    places = st.tuples(st.integers(0, len(content) - 1), st.integers(1, 255))
-    damaged = bytearray(content)
-    for position, change in data.draw(st.lists(places, min_size=1, max_size=8)):
-        damaged[position] ^= change
-    return bytes(damaged)
-
-
-# Whether a test of flipped bytes tries all of its examples, or a fifth; the others differ in where a byte is hit.
+# Whether a test takes a part of its cases, or the others, which differ in a place or a number and not in kind.
 MANY = pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["few", "many"])
 
 
-def half(cases: Iterable[object]) -> list[object]:
-    """Returns parameters of which every second one is slow: of cases that differ in a place, and not in kind."""
-    return [pytest.param(case, marks=pytest.mark.slow) if i % 2 else case for i, case in enumerate(cases)]
+def half(cases: Iterable[Case], many: bool) -> list[Case]:
+    """Returns every second case; the others, if they are many."""
+    return [case for i, case in enumerate(cases) if i % 2 == many]
 
 
-def rotated(cases: Iterable[object], commands: Sequence[object]) -> list[object]:
-    """Returns parameters of every case with every command, of which all are slow but one for each case, in turns."""
+def rotated(cases: Iterable[Case], commands: Sequence[Other], many: bool) -> list[tuple[Case, Other]]:
+    """Returns every case with one command, in turns; with all the others, if they are many."""
     return [
-        pytest.param(case, command, marks=() if i % len(commands) == k else (pytest.mark.slow,))
+        (case, command)
         for i, case in enumerate(cases)
         for k, command in enumerate(commands)
+        if (i % len(commands) == k) != many
     ]
 
 
-def flip(content: bytes, examples: int, many: bool, check: Callable[[bytes], None]) -> None:
-    """Calls a function with copies of a file that have one to eight bytes changed."""
+def flipped(content: bytes, examples: int, many: bool) -> list[bytes]:
+    """Returns copies of a file with one to eight bytes changed; a fifth of the examples, or all if they are many."""
+    found = []
 
     @settings(
         max_examples=examples if many else max(examples // 5, 5),
@@ -146,7 +170,12 @@ def flip(content: bytes, examples: int, many: bool, check: Callable[[bytes], Non
         suppress_health_check=[*HealthCheck],
     )
     @given(data=st.data())
-    def run(data: st.DataObject) -> None:
-        check(flipped(content, data))
+    def draw(data: st.DataObject) -> None:
+        places = st.tuples(st.integers(0, len(content) - 1), st.integers(1, 255))
+        damaged = bytearray(content)
+        for position, change in data.draw(st.lists(places, min_size=1, max_size=8)):
+            damaged[position] ^= change
+        found.append(bytes(damaged))
 
-    run()
+    draw()
+    return found

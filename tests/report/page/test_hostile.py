@@ -2,15 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import Place, digest, refused
-from tests.support.forks import Forks
+from tests.support.attacks import LARGEST_BYTES, Attack, Place, check_all, look, prepared
+from tests.support.forks import Done, Forks
+from tests.support.hostile import Attacks
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -59,22 +59,36 @@ def folder_with(place: Place, exported: Path, edit: Callable[[Path], object]) ->
     return folder
 
 
-def page_of(forks: Forks, place: Place, folder: Path, log: Path) -> tuple[str, str]:
-    """Returns the page and what was said, when nothing but the page was written."""
-    before = set(place.root.rglob("*"))
-    log.mkdir()
-    done = forks.run(["report", folder, "--out", place.here / "page.html"], place.here, log, 10)
+def pages_of(
+    forks: Forks, folder: Path, exported: Path, cases: Iterable[str], spoil: Callable[[Path, str], object]
+) -> dict[str, tuple[str, str]]:
+    """Returns the page of each case and what was said, when nothing but the page was written."""
+
+    def make(place: Place, case: str) -> tuple[object, ...]:
+        given = folder_with(place, exported, lambda report: spoil(report, case))
+        return ("report", given, "--out", place.here / "page.html")
+
+    made = [prepared(Path(tempfile.mkdtemp(dir=folder)), case, make) for case in cases]
+    found = forks.run_all([item.command for item in made], folder, 10.0, LARGEST_BYTES)
+    check_all(wrote_a_page, made, found)
+    return {
+        item.case: ((item.place.here / "page.html").read_text(), done.errors)
+        for item, done in zip(made, found, strict=True)
+    }
+
+
+def wrote_a_page(item: Attack, done: Done) -> None:
     assert done.code == 0, done.errors
-    assert set(place.root.rglob("*")) - before == {place.here / "page.html"}
+    after = look(item.place.root)
+    assert after.keys() - item.before.keys() == {"here/page.html"}
+    assert {path: kind for path, kind in after.items() if path != "here/page.html"} == item.before
     assert [act for act in done.acts if act.startswith("executed")] == []
-    assert done.peak_bytes < 2 * 2**30
+    assert done.peak_bytes < LARGEST_BYTES
     assert "\x1b[2J" not in done.errors + done.output
-    return (place.here / "page.html").read_text(), done.errors
 
 
-@pytest.mark.parametrize("case", [*BROKEN, *EDITS])
-def test_a_broken_report_is_named(forks: Forks, place: Place, exported: Path, tmp_path: Path, case: str) -> None:
-    def spoil(report: Path) -> None:
+def test_a_broken_report_is_named(forks: Forks, exported: Path, tmp_path: Path) -> None:
+    def spoil(report: Path, case: str) -> None:
         if case in BROKEN:
             report.write_bytes(BROKEN[case])
         else:
@@ -82,38 +96,35 @@ def test_a_broken_report_is_named(forks: Forks, place: Place, exported: Path, tm
             EDITS[case](content)
             report.write_text(json.dumps(content))
 
-    page, errors = page_of(forks, place, folder_with(place, exported, spoil), tmp_path / "log")
-    assert ".onnx.json: " in errors
-    assert "<script" not in page
+    for case, (page, errors) in pages_of(forks, tmp_path, exported, [*BROKEN, *EDITS], spoil).items():
+        assert ".onnx.json: " in errors, case
+        assert "<script" not in page, case
 
 
-@pytest.mark.parametrize("case", SHOWN)
-def test_what_a_report_says_is_text(forks: Forks, place: Place, exported: Path, tmp_path: Path, case: str) -> None:
-    def spoil(report: Path) -> None:
+def test_what_a_report_says_is_text(forks: Forks, exported: Path, tmp_path: Path) -> None:
+    def spoil(report: Path, case: str) -> None:
         content = json.loads(report.read_text())
         SHOWN[case](content)
         report.write_text(json.dumps(content))
 
-    page, _ = page_of(forks, place, folder_with(place, exported, spoil), tmp_path / "log")
-    assert "<script>alert" not in page
-    assert "<img src=x" not in page
+    for case, (page, _) in pages_of(forks, tmp_path, exported, SHOWN, spoil).items():
+        assert "<script>alert" not in page, case
+        assert "<img src=x" not in page, case
 
 
-@pytest.mark.parametrize("case", PLACES)
-def test_a_report_that_is_no_file(forks: Forks, place: Place, exported: Path, tmp_path: Path, case: str) -> None:
-    def spoil(report: Path) -> None:
+def test_a_report_that_is_no_file(forks: Forks, exported: Path, tmp_path: Path) -> None:
+    def spoil(report: Path, case: str) -> None:
         report.unlink()
         PLACES[case](report)
 
-    page_of(forks, place, folder_with(place, exported, spoil), tmp_path / "log")
+    pages_of(forks, tmp_path, exported, PLACES, spoil)
 
 
-@pytest.mark.parametrize("case", [*PLACES, "an empty folder"])
-def test_no_folder(forks: Forks, place: Place, case: str, record_property: Callable[[str, object], None]) -> None:
+def test_no_folder(refuse: Attacks) -> None:
     """Without any report there is no page."""
-    if case == "an empty folder":
-        (place.given / "artifacts").mkdir()
-    else:
-        PLACES[case](place.given / "artifacts")
-    refused(forks, place, ("report", place.given / "artifacts"))
-    record_property("hostile", digest(place))
+
+    def make(place: Place, case: str) -> tuple[object, ...]:
+        {**PLACES, "an empty folder": Path.mkdir}[case](place.given / "artifacts")
+        return ("report", place.given / "artifacts")
+
+    refuse([*PLACES, "an empty folder"], make)

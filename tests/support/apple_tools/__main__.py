@@ -82,16 +82,16 @@ def warm_up(arguments: list[str]) -> None:
     """Runs a command line here, so that what it imports and keeps is there for every later one."""
     import torch
 
-    from tests.support import forks, torchlib
+    from tests.support import fork_server, torchlib
 
-    forks.quiet_tqdm()
+    fork_server.quiet_tqdm()
     torch.set_num_threads(1)
     torchlib.remember()
     output, errors = os.dup(1), os.dup(2)
     with tempfile.TemporaryFile() as nowhere:
         for stream in (1, 2):
             os.dup2(nowhere.fileno(), stream)
-        forks.warm(arguments)
+        fork_server.warm(arguments)
         for stream, before in ((1, output), (2, errors)):
             os.dup2(before, stream)
     libcoremlpython._MLModelProxy.loads = 0

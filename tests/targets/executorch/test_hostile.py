@@ -8,9 +8,8 @@ import pytest
 
 from tests.loading.hostile_cases import PLACES
 from tests.research.additive_net import __file__ as SOURCE
-from tests.support.attacks import MANY, Place, attack, flip, rotated, tenths
-from tests.support.forks import Forks
-from tests.support.hostile import Refuse
+from tests.support.attacks import MANY, Place, flipped, rotated, tenths
+from tests.support.hostile import Attacks
 
 NET = f"{SOURCE}:build"
 COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
@@ -42,67 +41,76 @@ EDITS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.fixture
-def beside(place: Place, program: Path) -> Path:
-    """The good file where commands under attack may look at it."""
-    return place.write("good.pte", program.read_bytes())
+def written(place: Place, program: Path, command: str, content: bytes) -> tuple[object, ...]:
+    """Returns a command on a file, with the good one where commands under attack may look at it."""
+    good = place.write("good.pte", program.read_bytes())
+    return COMMANDS[command](place.write("a.pte", content), good)
 
 
-def test_the_good_file_passes(forks: Forks, place: Place, beside: Path) -> None:
-    for command in ("inspect", "verify"):
-        assert attack(forks, place, COMMANDS[command](beside, beside)).code == 0
+def test_the_good_file_passes(attack: Attacks, program: Path) -> None:
+    def make(place: Place, command: str) -> tuple[object, ...]:
+        return written(place, program, command, program.read_bytes())
+
+    assert {done.code for done in attack(["inspect", "verify"], make).values()} == {0}
 
 
-@pytest.mark.parametrize("case", EDITS)
-def test_edits(refuse: Refuse, place: Place, program: Path, case: str) -> None:
-    changed = EDITS[case](program.read_bytes())
-    assert changed != program.read_bytes()
-    done = refuse(*COMMANDS["verify"](place.write("a.pte", changed), program))
-    assert done.code == 1
+def edited(program: Path) -> Callable[[Place, tuple[str, str]], tuple[object, ...]]:
+    def make(place: Place, case: tuple[str, str]) -> tuple[object, ...]:
+        changed = EDITS[case[0]](program.read_bytes())
+        assert changed != program.read_bytes()
+        return written(place, program, case[1], changed)
+
+    return make
+
+
+def test_edits(refuse: Attacks, program: Path) -> None:
+    found = refuse([(case, "verify") for case in EDITS], edited(program))
+    assert {done.code for done in found.values()} == {1}
 
 
 @pytest.mark.parametrize("command", ["compare", "inspect", "latency"])
-@pytest.mark.parametrize("case", ["a program without end", "an image of 2 GB", "zeros behind the header"])
-def test_edits_for_all(refuse: Refuse, place: Place, beside: Path, case: str, command: str) -> None:
-    path = place.write("a.pte", EDITS[case](beside.read_bytes()))
-    assert refuse(*COMMANDS[command](path, beside)).code == 1
+def test_edits_for_all(refuse: Attacks, program: Path, command: str) -> None:
+    cases = ("a program without end", "an image of 2 GB", "zeros behind the header")
+    found = refuse([(case, command) for case in cases], edited(program))
+    assert {done.code for done in found.values()} == {1}
 
 
-@pytest.mark.parametrize(
-    ("command", "reason"),
-    [("compare", "Backend PlantedBackend is not registered"), ("latency", "Failed to load method")],
-)
-def test_what_the_runtime_refuses(refuse: Refuse, place: Place, beside: Path, command: str, reason: str) -> None:
-    path = place.write("a.pte", EDITS["an unknown backend"](beside.read_bytes()))
-    assert reason in refuse(*COMMANDS[command](path, beside)).errors
+def test_what_the_runtime_refuses(refuse: Attacks, program: Path) -> None:
+    reasons = {"compare": "Backend PlantedBackend is not registered", "latency": "Failed to load method"}
+    changed = EDITS["an unknown backend"](program.read_bytes())
+    found = refuse(reasons, lambda place, command: written(place, program, command, changed))
+    assert all(reasons[command] in done.errors for command, done in found.items())
 
 
-@pytest.mark.parametrize(("tenth", "command"), rotated(range(10), [*COMMANDS]))
-def test_truncated(refuse: Refuse, place: Place, beside: Path, tenth: int, command: str) -> None:
-    path = place.write("a.pte", list(tenths(beside.read_bytes()))[tenth])
-    assert refuse(*COMMANDS[command](path, beside)).code == 1
+@MANY
+def test_truncated(refuse: Attacks, program: Path, many: bool) -> None:
+    cut = list(tenths(program.read_bytes()))
+    found = refuse(
+        rotated(range(10), [*COMMANDS], many), lambda place, case: written(place, program, case[1], cut[case[0]])
+    )
+    assert {done.code for done in found.values()} == {1}
 
 
-@pytest.mark.parametrize(("case", "command"), rotated(PLACES, [*COMMANDS]))
-def test_what_is_no_file(refuse: Refuse, place: Place, beside: Path, case: str, command: str) -> None:
-    PLACES[case](place.given / "a.pte")
-    refuse(*COMMANDS[command](place.given / "a.pte", beside))
+@MANY
+def test_what_is_no_file(refuse: Attacks, program: Path, many: bool) -> None:
+    def make(place: Place, case: tuple[str, str]) -> tuple[object, ...]:
+        PLACES[case[0]](place.given / "a.pte")
+        return COMMANDS[case[1]](place.given / "a.pte", place.write("good.pte", program.read_bytes()))
+
+    refuse(rotated(PLACES, [*COMMANDS], many), make)
 
 
 @MANY
 @pytest.mark.parametrize("part", ["program", "segments"])
-def test_flipped_bytes(
-    forks: Forks, tmp_path_factory: pytest.TempPathFactory, program: Path, part: str, many: bool
-) -> None:
+def test_flipped_bytes(attack: Attacks, program: Path, part: str, many: bool) -> None:
     """A flipped byte is refused, or fails the comparison, or is harmless; the runtime's own end is no end of mvd's."""
     content = program.read_bytes()
     base = int.from_bytes(content[24:32], "little")
     head, tail = content[:base], content[base:]
+    made = flipped(head if part == "program" else tail[:4096], 10, many)
 
-    def check(changed: bytes) -> None:
-        place = Place(tmp_path_factory.mktemp("place"))
-        path = place.write("a.pte", changed + tail if part == "program" else head + changed + tail[4096:])
-        attack(forks, place, COMMANDS["inspect"](path, program))
-        attack(forks, place, COMMANDS["verify"](path, program))
+    def make(place: Place, case: tuple[int, str]) -> tuple[object, ...]:
+        changed = made[case[0]] + tail if part == "program" else head + made[case[0]] + tail[4096:]
+        return COMMANDS[case[1]](place.write("a.pte", changed), program)
 
-    flip(head if part == "program" else tail[:4096], 10, many, check)
+    attack([(number, command) for number in range(len(made)) for command in ("inspect", "verify")], make)

@@ -8,9 +8,8 @@ import pytest
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
 
 from tests.loading.hostile_cases import PLACES
-from tests.support.attacks import MANY, NET, Place, attack, flip, rotated, tenths
-from tests.support.forks import Forks
-from tests.support.hostile import Refuse
+from tests.support.attacks import MANY, NET, Place, flipped, rotated, tenths
+from tests.support.hostile import Attacks
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
 
 SECRET = bytes(range(256)) * 16
@@ -39,47 +38,56 @@ def edited(place: Place, good: Path, edit: Edit) -> Path:
     return place.write("a.onnx", model.SerializeToString())
 
 
-def test_the_good_file_passes(forks: Forks, place: Place, good: Path) -> None:
-    path = edited(place, good, lambda _model, _folder: None)
-    for name in ("verify", "inspect"):
-        assert attack(forks, place, COMMANDS[name](path, good)).code == 0
+def test_the_good_file_passes(attack: Attacks, good: Path) -> None:
+    def make(place: Place, command: str) -> tuple[object, ...]:
+        return COMMANDS[command](edited(place, good, lambda _model, _folder: None), good)
+
+    assert {done.code for done in attack(["verify", "inspect"], make).values()} == {0}
 
 
-@pytest.mark.parametrize(("case", "command"), rotated(EXTERNAL, [*COMMANDS]))
-def test_weights_elsewhere(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
+@MANY
+def test_weights_elsewhere(refuse: Attacks, good: Path, many: bool) -> None:
     """Nothing outside the file's folder is opened, and nothing in it that is no file."""
-    done = refuse(*COMMANDS[command](edited(place, good, EXTERNAL[case]), good))
-    assert "stands in" in done.errors or "as a place in a file" in done.errors
+
+    def make(place: Place, case: tuple[str, str]) -> tuple[object, ...]:
+        return COMMANDS[case[1]](edited(place, good, EXTERNAL[case[0]]), good)
+
+    found = refuse(rotated(EXTERNAL, [*COMMANDS], many), make)
+    assert all("stands in" in done.errors or "as a place in a file" in done.errors for done in found.values())
 
 
-@pytest.mark.parametrize(("case", "command"), rotated(SIZES, RUNNING))
-def test_sizes(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
-    refuse(*COMMANDS[command](edited(place, good, SIZES[case]), good))
+@MANY
+def test_sizes(refuse: Attacks, good: Path, many: bool) -> None:
+    def make(place: Place, case: tuple[str, str]) -> tuple[object, ...]:
+        return COMMANDS[case[1]](edited(place, good, SIZES[case[0]]), good)
+
+    refuse(rotated(SIZES, RUNNING, many), make)
 
 
-@pytest.mark.parametrize("case", GRAPHS)
-def test_graphs(refuse: Refuse, place: Place, good: Path, case: str) -> None:
-    refuse(*COMMANDS["verify"](edited(place, good, GRAPHS[case]), good))
+def test_graphs(refuse: Attacks, good: Path) -> None:
+    refuse(GRAPHS, lambda place, case: COMMANDS["verify"](edited(place, good, GRAPHS[case]), good))
 
 
-@pytest.mark.parametrize(
-    ("case", "command"),
-    [
-        pytest.param(case, command, marks=() if command == "latency" or i == 0 else (pytest.mark.slow,))
+@MANY
+def test_graphs_in_processes_of_their_own(refuse: Attacks, good: Path, many: bool) -> None:
+    cases = [
+        (case, command)
         for i, case in enumerate(GRAPHS_FOR_ALL)
         for command in ("compare", "profile", "latency")
-    ],
-)
-def test_graphs_in_processes_of_their_own(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
-    refuse(*COMMANDS[command](edited(place, good, GRAPHS[case]), good))
+        if (command == "latency" or i == 0) != many
+    ]
+    refuse(cases, lambda place, case: COMMANDS[case[1]](edited(place, good, GRAPHS[case[0]]), good))
 
 
-@pytest.mark.parametrize("case", CLAIMS)
-def test_what_a_file_says_of_its_export(refuse: Refuse, place: Place, good: Path, case: str) -> None:
+def test_what_a_file_says_of_its_export(refuse: Attacks, good: Path) -> None:
     """No code that it names is imported, and no file outside the folders where a user would look is read."""
-    path = edited(place, good, CLAIMS[case])
-    (place.here / "loose.toml").write_text(Path("export_recipes/onnx.toml").read_text().replace("1e-5", "1e9"))
-    refuse("verify", path)
+    loose = Path("export_recipes/onnx.toml").read_text().replace("1e-5", "1e9")
+
+    def make(place: Place, case: str) -> tuple[object, ...]:
+        (place.here / "loose.toml").write_text(loose)
+        return ("verify", edited(place, good, CLAIMS[case]))
+
+    refuse(CLAIMS, make)
 
 
 def is_whole(content: bytes) -> bool:
@@ -90,37 +98,40 @@ def is_whole(content: bytes) -> bool:
     return bool(content)
 
 
-@pytest.mark.parametrize(("tenth", "command"), rotated(range(10), [*COMMANDS]))
-def test_truncated(refuse: Refuse, place: Place, good: Path, tenth: int, command: str) -> None:
-    cut = list(tenths(good.read_bytes()))[tenth]
-    # Between two entries of the metadata, behind the graph, the rest is a whole model: one byte less is not.
-    path = place.write("a.onnx", cut[:-1] if is_whole(cut) else cut)
-    refuse(*COMMANDS[command](path, good))
+@MANY
+def test_truncated(refuse: Attacks, good: Path, many: bool) -> None:
+    def make(place: Place, case: tuple[int, str]) -> tuple[object, ...]:
+        cut = list(tenths(good.read_bytes()))[case[0]]
+        # Between two entries of the metadata, behind the graph, the rest is a whole model: one byte less is not.
+        return COMMANDS[case[1]](place.write("a.onnx", cut[:-1] if is_whole(cut) else cut), good)
 
-
-@pytest.mark.parametrize(("case", "command"), rotated(PLACES, [*COMMANDS]))
-def test_what_is_no_file(refuse: Refuse, place: Place, good: Path, case: str, command: str) -> None:
-    PLACES[case](place.given / "a.onnx")
-    refuse(*COMMANDS[command](place.given / "a.onnx", good))
-
-
-@pytest.mark.parametrize("case", PLACES)
-def test_a_report_beside_it_that_is_no_file(refuse: Refuse, place: Place, good: Path, case: str) -> None:
-    """The report is asked for the checkpoint's path, and must not be waited for."""
-    trained = set_metadata(model="cas_vit_xs", own_code="false", trained="true", weights="w", weights_sha256="0" * 64)
-    path = edited(place, good, trained)
-    PLACES[case](place.given / "a.onnx.json")
-    assert "which is not where it was" in refuse("verify", path).errors
+    refuse(rotated(range(10), [*COMMANDS], many), make)
 
 
 @MANY
-def test_flipped_bytes(forks: Forks, tmp_path_factory: pytest.TempPathFactory, good: Path, many: bool) -> None:
+def test_what_is_no_file(refuse: Attacks, good: Path, many: bool) -> None:
+    def make(place: Place, case: tuple[str, str]) -> tuple[object, ...]:
+        PLACES[case[0]](place.given / "a.onnx")
+        return COMMANDS[case[1]](place.given / "a.onnx", good)
+
+    refuse(rotated(PLACES, [*COMMANDS], many), make)
+
+
+def test_a_report_beside_it_that_is_no_file(refuse: Attacks, good: Path) -> None:
+    """The report is asked for the checkpoint's path, and must not be waited for."""
+    trained = set_metadata(model="cas_vit_xs", own_code="false", trained="true", weights="w", weights_sha256="0" * 64)
+
+    def make(place: Place, case: str) -> tuple[object, ...]:
+        path = edited(place, good, trained)
+        PLACES[case](place.given / "a.onnx.json")
+        return ("verify", path)
+
+    assert all("which is not where it was" in done.errors for done in refuse(PLACES, make).values())
+
+
+@MANY
+def test_flipped_bytes(attack: Attacks, good: Path, many: bool) -> None:
     """A flipped byte is refused, or fails the comparison, or is harmless: a name, or the last digit of a weight."""
-
-    def check(changed: bytes) -> None:
-        place = Place(tmp_path_factory.mktemp("place"))
-        path = place.write("a.onnx", changed)
-        attack(forks, place, COMMANDS["verify"](path, good))
-        attack(forks, place, COMMANDS["inspect"](path, good))
-
-    flip(good.read_bytes(), 40, many, check)
+    made = flipped(good.read_bytes(), 40, many)
+    cases = [(number, command) for number in range(len(made)) for command in ("verify", "inspect")]
+    attack(cases, lambda place, case: COMMANDS[case[1]](place.write("a.onnx", made[case[0]]), good))

@@ -1,0 +1,96 @@
+"""Which files a checkpoint is, found before anything is read; without PyTorch, so that a wrong name is refused at once.
+
+::
+
+    best.pth, model.safetensors, weights.npz      itself
+    model.safetensors.index.json                  the files that it names
+    folder/                                       of Hugging Face: the file, or the index, that lies in it
+"""
+
+import json
+from pathlib import Path
+
+from mobilevit_deploy.errors import CheckpointError
+
+PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
+SUFFIXES = (*PICKLED, ".safetensors", ".npz")
+FOLDER_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+INDEX = ".index.json"
+LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
+HEAD = 512  # bytes that are looked at to tell what a file is
+
+RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
+
+
+def find_files(path: Path) -> list[Path]:
+    """Returns the files of a checkpoint, the one that was given or those of a folder; nothing is opened but an index.
+
+    Raises:
+        CheckpointError: there is none, a part is missing, or it is of an unknown kind.
+    """
+    if not str(path) or path == Path():
+        raise CheckpointError("--checkpoint names no file", "give the checkpoint's file")
+    if path.is_dir():
+        return _files_of_folder(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
+    if path.name.endswith(INDEX):
+        return _files_of_index(path)
+    if path.suffix not in SUFFIXES:
+        raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
+    return [path]
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
+    if found:
+        return find_files(found)
+    if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
+        raise CheckpointError(
+            f"{folder} is a distributed checkpoint in parts",
+            f"join them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} joined.pth",
+        )
+    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("**/*zero_pp_rank_*")):
+        raise CheckpointError(
+            f"{folder} is a checkpoint of DeepSpeed in parts", f"join them: python zero_to_fp32.py {folder} joined"
+        )
+    raise CheckpointError(f"{folder} is a folder and no checkpoint file", "give the file in it")
+
+
+def _files_of_index(path: Path) -> list[Path]:
+    if path.stat().st_size > LARGEST_INDEX:
+        raise CheckpointError(f"{path.name} is larger than an index is", "is it damaged?")
+    try:
+        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path.name} is no index of a checkpoint: {error}", "copy it again") from error
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise CheckpointError(f"{path.name} names files that are not beside it", "do not use it")
+    missing = [name for name in names if not (path.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{path.parent} lacks {len(missing)} of {len(names)} parts: {', '.join(missing[:5])}",
+            "copy the missing files",
+        )
+    return [path.parent / name for name in names]
+
+
+def refuse_what_is_none(path: Path) -> None:
+    """Raises CheckpointError for what people take for a checkpoint: a pointer to one, or a web page about it."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    text = head.lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path.name} is a pointer of Git LFS, and not the file itself", f"git lfs pull --include {path.name}"
+        )
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"{path.name} is a web page, and no checkpoint",
+            "download the file itself: on GitHub and Hugging Face that is the link 'raw' or 'download'",
+        )
