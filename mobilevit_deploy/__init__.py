@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
     from mobilevit_deploy.pipeline.request import ExportRequest
     from mobilevit_deploy.targets.app_options import AppOptions
-    from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
+    from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
+    from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 
 _HOMES = {
     "AppOptions": "targets.app_options",
@@ -41,8 +42,8 @@ _HOMES = {
     "ParityFailedError": "export.export",
     "ProfileReport": "measurement.profiling",
     "ProfileRequest": "measurement.profiling",
-    "VerifyFailedError": "verification.verify",
-    "VerifyReport": "verification.verify",
+    "VerifyFailedError": "verification.report",
+    "VerifyReport": "verification.report",
     "VerifyRequest": "verification.verify",
     "compare_artifacts": "measurement.comparison",
     "export_model": "export.export",

@@ -75,5 +75,10 @@ def inspect(
         for inspection in inspections:
             console.print_result(inspection_table(inspection))
     if strict and not all(inspection.clean for inspection in inspections):
+        changed = next(
+            (item.integrity.reason for item in inspections if item.integrity and item.integrity.reason), None
+        )
+        if changed:
+            raise CheckFailedError(f"{Path(model).name}: {changed}", "export or copy it again")
         count = sum(len(inspection.findings) + bool(inspection.conversion_error) for inspection in inspections)
         raise CheckFailedError(f"{count} finding{'s' if count != 1 else ''}", "leave --strict out to only list them")

@@ -66,7 +66,8 @@ def verify(
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.report.verify import verify_summary
         from mobilevit_deploy.verification.document import verify_document
-        from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
+        from mobilevit_deploy.verification.report import VerifyFailedError
+        from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 
         selection = Selection(weights.value if weights else "auto", key, prefix, tuple(ignore or ()))
         request = VerifyRequest(

@@ -5,10 +5,14 @@ the exported program, so the metadata holds the nodes' names by module path.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch.export import ExportedProgram
+
 KEY = "mvd.modules"
+ADDED = re.compile("(_promoted)?(_to_fp16)?(_quantized|_palettized|_sparsified)*$")  # to the name of a weight
 HALF = "_cast_fp16"  # what coremltools adds to the name of a half-precision result
 
 
@@ -18,6 +22,22 @@ def write_notes(paths: Iterable[tuple[str, str]]) -> str:
     for name, path in paths:
         names.setdefault(path, []).append(name)
     return json.dumps(names, separators=(",", ":"))
+
+
+def owners(program: ExportedProgram) -> list[tuple[str, str]]:
+    """Returns pairs of a weight's name in the graph and the path of the module that has it."""
+    inputs = program.graph_signature.input_specs
+    return [(item.arg.name, item.target.rpartition(".")[0]) for item in inputs if item.target]
+
+
+def owner(name: str, noted: Mapping[str, str]) -> str | None:
+    """Returns the module of a weight by its name in a package, where it was noted.
+
+    Args:
+        name: with what coremltools adds for half precision and for compressed weights.
+        noted: from ``read_notes``.
+    """
+    return noted.get(ADDED.sub("", name))
 
 
 def read_notes(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -51,3 +71,18 @@ def module_paths(operations: Iterable[Any], metadata: Mapping[str, str]) -> dict
             own = noted.get(item.name.replace(HALF, ""))
             found[item.name] = own if own is not None else (before[-1] if before else None)
     return found
+
+
+def common_path(paths: Iterable[str]) -> str:
+    """Returns the innermost module that holds all the given ones."""
+    common: list[str] | None = None
+    for path in paths:
+        parts = path.split(".") if path else []
+        if common is None:
+            common = parts
+            continue
+        same = 0
+        while same < min(len(common), len(parts)) and common[same] == parts[same]:
+            same += 1
+        common = common[:same]
+    return ".".join(common or [])

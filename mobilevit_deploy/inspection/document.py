@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
+from mobilevit_deploy.targets.contents import integrity_document
 
 if TYPE_CHECKING:
     from mobilevit_deploy.inspection import Inspection
@@ -23,5 +24,6 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
         "findings_before": [vars(finding) for finding in inspection.findings_before],
         "findings": [vars(finding) for finding in inspection.findings],
         "conversion_error": inspection.conversion_error,
+        "integrity": None if inspection.integrity is None else integrity_document(inspection.integrity),
         "clean": inspection.clean,
     }

@@ -13,8 +13,9 @@ from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.plan import plan_target
 from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.targets.contents import Integrity, compare
 from mobilevit_deploy.targets.operations import Operation, from_graph
-from mobilevit_deploy.targets.registry import rules_of
+from mobilevit_deploy.targets.registry import read_contents, rules_of
 from mobilevit_deploy.targets.registry import target as find_target
 from mobilevit_deploy.targets.rules import Finding, check
 
@@ -34,6 +35,7 @@ class Inspection:
         findings_before: in the captured graph.
         findings: in the rewritten graph (by module path) and in the artifact.
         conversion_error: what the converter said, where it refused the graph.
+        integrity: whether an artifact is what its export wrote; None for a model.
     """
 
     name: str
@@ -44,11 +46,13 @@ class Inspection:
     findings_before: tuple[Finding, ...]
     findings: tuple[Finding, ...]
     conversion_error: str | None = None
+    integrity: Integrity | None = None
 
     @property
     def clean(self) -> bool:
-        """Tells whether nothing was found and the converter took the graph."""
-        return not self.findings and self.conversion_error is None
+        """Tells whether nothing was found, the converter took the graph, and the file is what was exported."""
+        changed = self.integrity is not None and self.integrity.status == "changed"
+        return not self.findings and self.conversion_error is None and not changed
 
 
 def inspect_artifact(path: Path) -> Inspection:
@@ -57,7 +61,17 @@ def inspect_artifact(path: Path) -> Inspection:
     if not path.exists():
         raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
     operations = find_target(target).read_operations(path)
-    return Inspection(str(path), target, {}, {}, _count(operations), (), tuple(check(operations, rules_of(target))))
+    contents = read_contents(path)
+    return Inspection(
+        name=str(path),
+        target=target,
+        ops_before={},
+        ops_after={},
+        ops=_count(operations),
+        findings_before=(),
+        findings=tuple(check(operations, rules_of(target))),
+        integrity=compare(contents) if contents else Integrity(),
+    )
 
 
 def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: None) -> list[Inspection]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Recipe
@@ -179,15 +180,30 @@ def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
     )
 
 
+def export_seconds(file: FileDescription) -> float | None:
+    """Returns how long an export took once its model was loaded, in seconds; None where no report says so."""
+    seconds = _read_report(file).get("seconds")
+    if not isinstance(seconds, dict) or not all(isinstance(value, int | float) for value in seconds.values()):
+        return None
+    return float(sum(value for stage, value in seconds.items() if stage != "load"))
+
+
 def _reported_path(file: FileDescription) -> Path | None:
+    weights = _read_report(file).get("weights")
+    path = weights.get("path") if isinstance(weights, dict) else None
+    return Path(path) if isinstance(path, str) else None
+
+
+def _read_report(file: FileDescription) -> dict[str, Any]:
+    """Returns the report beside an artifact; it is a convenience, so nothing where there is none, or no such thing."""
     report = file.path.parent / report_name(file.path, file.target)
     try:
         if not report.is_file() or report.stat().st_size > LARGEST_REPORT:
-            return None
-        path = json.loads(report.read_text(encoding="utf-8"))["weights"]["path"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # the report is a convenience: without it the user is asked
-    return Path(path) if isinstance(path, str) else None
+            return {}
+        content = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _digest_if_there(path: Path) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.report.integrity import integrity_line
 from mobilevit_deploy.report.table import make_table, with_origin
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def inspection_table(inspection: Inspection) -> RenderableType:
         parts.append(ops)
     if inspection.ops:
         parts.append(Text("artifact: " + ", ".join(f"{name} {count}" for name, count in inspection.ops.items())))
+    if inspection.integrity:
+        parts.append(Text(integrity_line(inspection.integrity), style="red" if inspection.integrity.reason else ""))
     if inspection.conversion_error:
         parts.append(Text(f"the converter refuses the graph: {inspection.conversion_error}", style="red"))
     if inspection.findings_before:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.report.integrity import integrity_line
 from mobilevit_deploy.report.parity import accuracy_lines, legs_table
 from mobilevit_deploy.report.table import show_bytes, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.verification.divergence import Divergence
-    from mobilevit_deploy.verification.verify import VerifyReport
+    from mobilevit_deploy.verification.report import VerifyReport
 
 
 def verify_summary(report: VerifyReport) -> RenderableType:
@@ -24,7 +25,9 @@ def verify_summary(report: VerifyReport) -> RenderableType:
             f"{with_origin(report.model)}, {origin}; {report.precision}, {show_bytes(report.bytes)}, "
             f"{report.seconds:.1f} s"
         ),
+        Text(integrity_line(report.integrity), style="red" if report.integrity.reason else ""),
         legs_table(report.parity, report.artifact.name),
+        *(Text(line) for line in report.notes),
         *(Text(line) for line in accuracy_lines(report.accuracy)),
     ]
     if report.divergence:

@@ -21,6 +21,7 @@ from mobilevit_deploy.system import plugins
 
 if TYPE_CHECKING:
     from mobilevit_deploy.targets.artifact import Artifact, ConversionRequest, FileDescription
+    from mobilevit_deploy.targets.contents import Contents
     from mobilevit_deploy.targets.operations import Operation
     from mobilevit_deploy.targets.rules import Rule
 
@@ -82,6 +83,19 @@ def _import(name: str, part: str) -> ModuleType:
     if added:
         plugins.load(added)
     return importlib.import_module(f"{package_of(name)}.{part}")
+
+
+def read_contents(path: Path) -> "Contents | None":
+    """Reads what an artifact holds, by the target that its name ends in; None for a target that notes no digests.
+
+    Raises:
+        ArtifactError: there is no such file, or it is damaged.
+    """
+    name = target_of(path)
+    if not path.exists():
+        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    read = getattr(target(name), "read_contents", None)
+    return None if read is None else cast(Callable[[Path], "Contents"], read)(path)
 
 
 def describe_file(path: Path) -> "FileDescription":

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.system.json_text import SCHEMA
+from mobilevit_deploy.targets.contents import integrity_document
 
 if TYPE_CHECKING:
     from mobilevit_deploy.loading.model import WeightsOrigin
     from mobilevit_deploy.verification.accuracy import Accuracy
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
-    from mobilevit_deploy.verification.verify import VerifyReport
+    from mobilevit_deploy.verification.report import VerifyReport
 
 
 def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
@@ -43,7 +44,10 @@ def verify_document(report: VerifyReport) -> dict[str, Any]:
         "parity": parity_document(report.parity),
         "accuracy": accuracy_document(report.accuracy),
         "divergence": None if report.divergence is None else vars(report.divergence),
+        "integrity": integrity_document(report.integrity),
+        "unseen": report.unseen,
         "warnings": list(report.warnings),
+        "notes": list(report.notes),
         "seconds": report.seconds,
     }
 

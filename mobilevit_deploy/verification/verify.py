@@ -1,6 +1,5 @@
 """Parity of what lies on disk: an artifact beside the model that it says it was made from, or that it is given."""
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from mobilevit_deploy.graph.source_lines import root_cause
 from mobilevit_deploy.images.batches import fill_batches
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.checkpoint import Selection
-from mobilevit_deploy.loading.model import LoadedModel, WeightsOrigin, load_model
+from mobilevit_deploy.loading.model import LoadedModel, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.origin import (
     check_library_weights,
@@ -27,36 +26,37 @@ from mobilevit_deploy.pipeline.origin import (
 )
 from mobilevit_deploy.pipeline.prepare import structured_images
 from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
-from mobilevit_deploy.pipeline.reconstruct import Reconstructed, convert_again, reconstruct
+from mobilevit_deploy.pipeline.reconstruct import Reconstructed, reconstruct
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Runner
 from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.artifact import FileDescription
+from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
-from mobilevit_deploy.verification.divergence import Divergence
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.explain import explain_doubts
-from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Candidate
+from mobilevit_deploy.verification.integrity import largest_unseen, read_integrity, report_change
+from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import (
     GIVEN,
     OTHER_IMAGES_TOLERANCE,
     choose_tolerance,
-    compare_repeated,
-    compare_unrounded,
     expect,
     measure_given,
     open_rounded,
     optimizations_of,
 )
 from mobilevit_deploy.verification.locate import locate
-from mobilevit_deploy.verification.parity import Comparison, ParityReport
+from mobilevit_deploy.verification.parity import Comparison
 from mobilevit_deploy.verification.precision_loss import why_accepted
+from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
+from mobilevit_deploy.verification.tight import SameExport, hold_tightly
 
-FLOAT32_CONVERSION = "float32 conversion"
+NO_DIGESTS = "has no digests: what changes its outputs by less than {:.0e} of the largest value may not be seen"
 
 Progress = Callable[[str], None]
 
@@ -91,37 +91,6 @@ class VerifyRequest:
     locate: bool = False
 
 
-@dataclass(frozen=True)
-class VerifyReport:
-    """What was found of one artifact.
-
-    ``divergence`` is what ``locate`` found: None where nothing diverges, or where it was not asked for.
-    """
-
-    artifact: Path
-    target: str
-    sha256: str
-    bytes: int
-    model: str
-    weights: WeightsOrigin
-    precision: Precision
-    parity: ParityReport
-    accuracy: Accuracy | None
-    located: bool
-    divergence: Divergence | None
-    warnings: tuple[str, ...]
-    seconds: float = field(default=0.0)
-
-
-class VerifyFailedError(CheckFailedError):
-    """An artifact that does not compute what PyTorch computes, with its report."""
-
-    def __init__(self, report: VerifyReport) -> None:
-        hint = "the same command with --locate names the first module that differs"
-        super().__init__(f"{report.artifact.name}: {report.parity.reason}", None if report.located else hint)
-        self.report = report
-
-
 def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: None) -> VerifyReport:
     """Compares an artifact with PyTorch.
 
@@ -131,8 +100,17 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
         VerifyFailedError: it computes something else.
     """
     start = time.perf_counter()
+    integrity, noted = read_integrity(request.artifact)
+    if noted and integrity.changed and not request.locate:  # nothing needs to be loaded or run to say so
+        raise VerifyFailedError(report_change(request.artifact, integrity, noted, start))
+    return _verify(request, integrity, start, progress)
+
+
+def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress: Progress) -> VerifyReport:
+    """Runs the artifact beside PyTorch."""
     file = describe_file(request.artifact)
     noted = provenance.parse(file.metadata, file.path.name)
+    _check_app(file, noted)
     file = with_channels_first(file, noted)
     recipe = find_recipe(file, noted, request.recipe)
     progress(f"loading {request.model or (noted.model if noted else 'the model')}")
@@ -149,7 +127,6 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     warnings += check_library_weights(file, noted, model)
     borders = _borders(file, noted)
     precision = noted.precision if noted else "fp16" if file.half else "fp32"
-    _check_app(file, noted)
     if not noted and request.checkpoint is None and not catalog.is_own_code(wanted.name):
         warnings.append("compared with random weights: --checkpoint FILE gives those that the file was made from")
     if request.tight and precision == "fp32":
@@ -166,10 +143,17 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     # What half precision costs is accepted of a conversion that is proved, and that takes the export's own legs. So do
     # outputs that are the same for every image.
     doubtful = comparison.constant and precision != "fp32"
-    if request.tight or (noted and (doubtful or (accepted and any(leg.lossy for leg in comparison.legs)))):
-        progress("converting the model again in float32")
-        _compare_tightly(made(), file, noted, recipe, precision, borders, expected, comparison)
+    due = bool(noted and (doubtful or (accepted and any(leg.lossy for leg in comparison.legs))))
+    export = SameExport(made, file, noted, recipe, precision, borders)
+    notes = hold_tightly(export, model, expected, comparison, progress, asked=request.tight or due)
     parity = comparison.report(accepted)
+    if integrity.reason:
+        unknown = parity.status == "not_measured" and not integrity.changed  # a graph that no runner takes
+        reasons = filter(None, (integrity.reason, parity.reason))
+        parity = replace(parity, status=parity.status if unknown else "failed", reason="; ".join(reasons))
+    unseen = largest_unseen(parity.legs)
+    if integrity.status == "not noted" and unseen:
+        notes.append(f"{file.path.name} {NO_DIGESTS.format(unseen)}")
     accuracy = _measure(given, file, model, borders, progress)
     divergence = None
     if request.locate and (parity.status == "failed" or parity.precision_loss):
@@ -192,6 +176,9 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
         located=request.locate,
         divergence=divergence,
         warnings=tuple(warnings),
+        integrity=integrity,
+        unseen=unseen,
+        notes=tuple(notes),
         seconds=round(time.perf_counter() - start, 3),
     )
     if parity.status == "failed":
@@ -267,36 +254,6 @@ def _open_rounded(made: Callable[[], Reconstructed], borders: Borders, noted: Pr
     opener = open_rounded(graph_of(made().program), borders, noted.keep_fp32 if noted else ())
     assert opener is not None  # what is opened here needs no other machine
     return opener()
-
-
-def _compare_tightly(
-    made: Reconstructed,
-    file: FileDescription,
-    noted: Provenance | None,
-    recipe: Recipe,
-    precision: Precision,
-    borders: Borders,
-    expected: Expected,
-    comparison: Comparison,
-) -> None:
-    """Adds the legs of the export's own conversions, made again."""
-    with tempfile.TemporaryDirectory(prefix="mvd-float32-") as folder:
-        path = Path(folder) / f"float32{file.path.suffix}"
-        convert_again(made, noted, file, recipe, path, precision="fp32")
-        openers = borders.openers(runners_for(file.target, path))[:1]
-        comparison.add(Candidate(FLOAT32_CONVERSION, "fp32", recipe.tolerances["fp32"], openers), expected)
-        function = file.entries[0].function
-        if precision == "int8" or (precision == "fp16" and not (noted and (noted.prune or noted.keep_fp32))):
-            subject = INT8_UNROUNDED if precision == "int8" else UNROUNDED
-            compare_unrounded(file.target, path, file.path, expected, recipe, borders, comparison, function, subject)
-            explain_doubts(lambda: made, file, noted, comparison, {FLOAT32_CONVERSION: path})
-        else:
-            again = Path(folder) / f"again{file.path.suffix}"
-            convert_again(made, noted, file, recipe, again, precision=precision)
-            compare_repeated(file.target, again, file.path, expected, recipe, borders, comparison, function)
-    for entry in file.entries[1:]:
-        size = "x".join(map(str, entry.shape[2:]))
-        comparison.leave_out(f"{UNROUNDED}, {size}", "--tight converts the model for the first size only")
 
 
 def _read_given(request: VerifyRequest, model: LoadedModel, noted: Provenance | None) -> ImageSet | None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.graph.capture import capture, recapture
-from mobilevit_deploy.graph.module_notes import KEY, module_paths, read_notes, write_notes
+from mobilevit_deploy.graph.module_notes import KEY, common_path, module_paths, read_notes, write_notes
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml import convert as coreml
 from mobilevit_deploy.targets.coreml.mil.package import Package
@@ -54,3 +54,10 @@ def test_damaged_notes_are_none() -> None:
     assert read_notes({}) == {}
     assert read_notes({KEY: write_notes([("conv2d", "stem"), ("relu", "stem")])}) == {"conv2d": "stem", "relu": "stem"}
     assert json.loads(write_notes([("a", "x"), ("b", "x")])) == {"x": ["a", "b"]}
+
+
+def test_common_path() -> None:
+    assert common_path(["a.b.c", "a.b.d", "a.b"]) == "a.b"
+    assert common_path(["a.bc", "a.bd"]) == "a", "whole names are compared"
+    assert common_path(["a", ""]) == ""
+    assert common_path(["a.b"]) == "a.b"

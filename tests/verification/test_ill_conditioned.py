@@ -19,8 +19,10 @@ from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from mobilevit_deploy.verification.conditioning import FLOAT32_DB, find_loss
-from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
+from mobilevit_deploy.verification.report import VerifyFailedError
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
+from tests.support.damage.forget import forget
 from tests.support.schemas import check as check_document
 from tests.targets.coreml.mil.conftest import body_of, edit_model
 
@@ -45,6 +47,7 @@ def change_weight(path: Path, number: int, factor: float) -> None:
     values = onnx.numpy_helper.to_array(weight).copy()
     values[3] *= np.float32(factor)
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    forget(model)
     onnx.save(model, path)
 
 

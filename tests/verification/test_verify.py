@@ -1,5 +1,6 @@
 """Verifying what lies on disk: what passes, what is caught, what is said of it, and where it went wrong."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +21,14 @@ from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
+from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
+from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.registry import describe_file
-from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
+from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
+from mobilevit_deploy.verification.tight import why_left_out
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH, Digits
 from tests.golden.digits import digit_images
 from tests.support.schemas import check as check_document
@@ -247,12 +252,38 @@ def test_what_half_precision_hides_the_tight_leg_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("settings", [{"precision": "w8"}, {"app": AppOptions(prune=0.5)}], ids=["w8", "pruned"])
 def test_a_compressed_file_is_held_to_the_same_export_made_again(tmp_path: Path, settings: Any) -> None:
     path = export(NET, tmp_path, **settings)
-    report = verify(path, model=NET, tight=True)
+    report = verify(path, model=NET)
     assert [leg.subject for leg in report.parity.legs][-1] == "same export, unrounded"
     assert report.parity.legs[-1].outputs[0].max_rel == 0
     edit_model(path, lambda model: make_relu(body_of(model), number=1))
-    assert verify(path, model=NET).parity.status == "passed", "the tolerance of its precision is wide"
-    assert "same export, unrounded" in str(caught(path, model=NET, tight=True).parity.reason)
+    assert "same export, unrounded" in str(caught(path, model=NET).parity.reason)
+    path.with_suffix(".coreml.json").unlink()
+    report = verify(path, model=NET)
+    assert report.parity.status == "passed", "the tolerance of its precision is wide"
+    assert "no report beside it" in report.notes[0]
+    assert "--tight makes the export again" in report.notes[0]
+    assert "may not be seen" in report.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"load": 500.0, "capture": 4.0, "convert": 25.9}, None),
+        ({"load": 0.1, "capture": 4.0, "convert": 26.1}, "took 30 s to export"),
+        ({"capture": "4"}, "no report beside it"),
+        ([4.0], "no report beside it"),
+    ],
+)
+def test_what_takes_long_is_made_again_only_when_asked(tmp_path: Path, seconds: Any, expected: str | None) -> None:
+    path = tmp_path / "a.mlpackage"
+    path.with_suffix(".coreml.json").write_text(json.dumps({"seconds": seconds}))
+    file = FileDescription(path, "coreml", {}, (), ())
+    noted = Provenance(model="m", task="classify", trained=False, weights="", recipe="coreml", precision="w8")
+    model = load_model(ModelRequest(NET, size=(32, 32)))
+    found = why_left_out(file, noted, model)
+    assert found is None if expected is None else expected in str(found)
+    other = noted.model_copy(update={"trained": True, "weights_sha256": "0" * 64})
+    assert "not compared with the weights of its export" in str(why_left_out(file, other, model))
 
 
 def test_a_small_fault_in_half_precision_is_located(tmp_path: Path) -> None:

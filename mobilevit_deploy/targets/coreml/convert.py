@@ -29,11 +29,14 @@ from mobilevit_deploy.targets.artifact import (
 )
 from mobilevit_deploy.targets.compression import CompressionResult
 from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
+from mobilevit_deploy.targets.coreml.contents import note_contents
+from mobilevit_deploy.targets.coreml.contents import read_contents as read_contents
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.targets.coreml.inputs import check_types, input_types
 from mobilevit_deploy.targets.coreml.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.targets.coreml.mil.features import Feature
+from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
@@ -72,7 +75,8 @@ def convert(request: ConversionRequest) -> Artifact:
         model.short_description = request.metadata.get("mvd.description", "")
         model.user_defined_metadata.update(request.metadata)
         if request.metadata:
-            noted = ((node.name, module_path(node)) for node in program.graph.nodes if op_name(node))
+            noted = [(node.name, module_path(node)) for node in program.graph.nodes if op_name(node)]
+            noted += module_notes.owners(program)
             model.user_defined_metadata[module_notes.KEY] = module_notes.write_notes(noted)
         _save(model, request.path)
     sha256, size = measure_files(request.path)
@@ -117,8 +121,11 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
         specification = load_spec(str(path))
     _check_specification(specification.specificationVersion, version)
     specification.description.metadata.shortDescription = metadata.get("mvd.description", "")
-    specification.description.metadata.userDefined.update(metadata)  # coremltools drops the functions' own
+    default = Package(next(iter(artifacts.values())).path).model.description.metadata.userDefined
+    notes = {module_notes.KEY: default[module_notes.KEY]} if module_notes.KEY in default else {}
+    specification.description.metadata.userDefined.update({**metadata, **notes})  # coremltools drops the functions' own
     Package(path).model_file.write_bytes(specification.SerializeToString())
+    note_contents(path)
     make_reproducible(path)
     sha256, size = measure_files(path)
     first = next(iter(artifacts.values()))
@@ -167,7 +174,7 @@ def _computes_half(specification: Any) -> bool:
         for operations in blocks(specification)
         for operation in operations
         for output in operation.outputs
-        if operation.type != "const" and not operation.type.startswith("constexpr_")
+        if not is_stored(operation)
     )
 
 
@@ -267,6 +274,7 @@ def _compress(
 
 def _save(model: Any, path: Path) -> None:
     model.save(str(path))
+    note_contents(path)
     make_reproducible(path)
 
 

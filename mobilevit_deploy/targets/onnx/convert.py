@@ -16,6 +16,7 @@ import torch
 
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.module_notes import common_path
 from mobilevit_deploy.graph.sample import tensors_of
 from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.system.child_process import CHILD
@@ -30,6 +31,9 @@ from mobilevit_deploy.targets.artifact import (
     check_input,
     image_of,
 )
+from mobilevit_deploy.targets.contents import note
+from mobilevit_deploy.targets.onnx.contents import contents_of
+from mobilevit_deploy.targets.onnx.contents import read_contents as read_contents
 from mobilevit_deploy.targets.onnx.faults import avoid_faults
 from mobilevit_deploy.targets.onnx.files import COPY_AGAIN, first_line, load_onnx
 from mobilevit_deploy.targets.onnx.half_precision import convert_to_half
@@ -37,7 +41,6 @@ from mobilevit_deploy.targets.onnx.inputs import fed_inputs
 from mobilevit_deploy.targets.onnx.int8_kernels import suit_int8
 from mobilevit_deploy.targets.onnx.module_paths import (
     MODULE_PATH_KEY,
-    common_path,
     fill_from_neighbours,
     read_path,
     write_path,
@@ -72,7 +75,7 @@ def convert(request: ConversionRequest) -> Artifact:
     if request.precision != "fp32":
         model, intermediates, quantization = _change_precision(model, request)
     model.producer_name, model.producer_version = "mobilevit_deploy", __version__
-    onnx.helper.set_model_props(model, dict(request.metadata))
+    onnx.helper.set_model_props(model, {**request.metadata, **note(contents_of(model))})
     onnx.save(model, str(request.path))
     plain.unlink()
     simplified.unlink(missing_ok=True)

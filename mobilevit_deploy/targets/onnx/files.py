@@ -53,7 +53,7 @@ def check_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Raises ArtifactError for files outside the model's folder, and for what takes memory or time without end."""
     if any(isinstance(text, bytes) for text in _texts(model)):  # which protobuf leaves as they are
         raise ArtifactError(f"{path.name} is damaged: a name in it is no UTF-8", COPY_AGAIN)
-    for tensor in _tensors(model):
+    for _, tensor in tensors_of(model):
         if external_data_helper.uses_external_data(tensor):
             _check_external(tensor, path)
         elif tensor.HasField("raw_data") and len(tensor.raw_data) < _bytes(tensor.dims, tensor.data_type, path):
@@ -101,7 +101,7 @@ def _whole(value: object, path: Path) -> int:
 
 def _check_loops(model: onnx.ModelProto, path: Path) -> None:
     counts = {item.name: item for item in model.graph.initializer}
-    for node in _nodes(model):
+    for node in nodes_of(model):
         if node.op_type != "Loop":
             continue
         name = node.input[0] if node.input else ""
@@ -168,17 +168,17 @@ def _texts(model: onnx.ModelProto) -> Iterator[object]:
     yield from (graph.name, model.producer_name)
     for entry in (*model.metadata_props, *(entry for node in graph.node for entry in node.metadata_props)):
         yield from (entry.key, entry.value)
-    for node in _nodes(model):
+    for node in nodes_of(model):
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
     for value in (*graph.input, *graph.output, *graph.value_info):
         yield from (value.name, *(size.dim_param for size in value.type.tensor_type.shape.dim))
-    for tensor in _tensors(model):
+    for _, tensor in tensors_of(model):
         yield from (tensor.name, *(part for entry in tensor.external_data for part in (entry.key, entry.value)))
     yield from (item.domain for item in model.opset_import)
 
 
-def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+def nodes_of(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Yields every node, those of functions, branches and loop bodies among them."""
     for function in model.functions:
         yield from _inside(function.node)
@@ -193,14 +193,21 @@ def _inside(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
                 yield from _inside(graph.node)
 
 
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yields every tensor that holds values, wherever it stands."""
-    for graph in (model.graph, *(item.g for node in _nodes(model) for item in node.attribute)):
-        yield from graph.initializer
+def tensors_of(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Yields every tensor that holds values, wherever it stands, with the name by which it is read.
+
+    That is the name of a node's result for a tensor that stands in the node.
+    """
+    parts = (part for node in nodes_of(model) for item in node.attribute for part in (item.g, *item.graphs))
+    for graph in (model.graph, *parts):
+        yield from ((tensor.name, tensor) for tensor in graph.initializer)
         for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in _nodes(model):
+            yield from ((sparse.values.name, part) for part in (sparse.values, sparse.indices))
+    for node in nodes_of(model):
+        name = node.output[0] if node.output else node.name
         for attribute in node.attribute:
-            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
-            for sparse in (*attribute.sparse_tensors, attribute.sparse_tensor):
-                yield from (sparse.values, sparse.indices)
+            for tensor in (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else [])):
+                yield name, tensor
+            single = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*attribute.sparse_tensors, *single):
+                yield from ((name, part) for part in (sparse.values, sparse.indices))

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+from mobilevit_deploy.graph.module_notes import common_path
+
 LONGEST_NOTE = 10_000  # characters; a module 50 deep has a tenth of it
 MODULE_PATH_KEY = "pkg.torch.onnx.name_scopes"  # where the dynamo exporter notes it on a node
 
@@ -47,21 +49,6 @@ def path_from_name(name: str) -> str | None:
         repeated = before and scope.startswith(f"{before}.")
         parts.append(scope.removeprefix(f"{before}.") if repeated else scope)
     return ".".join(parts)
-
-
-def common_path(paths: Iterable[str]) -> str:
-    """Returns the innermost module that holds all the given ones."""
-    common: list[str] | None = None
-    for path in paths:
-        parts = path.split(".") if path else []
-        if common is None:
-            common = parts
-            continue
-        same = 0
-        while same < min(len(common), len(parts)) and common[same] == parts[same]:
-            same += 1
-        common = common[:same]
-    return ".".join(common or [])
 
 
 def fill_from_neighbours(nodes: Sequence[onnx.NodeProto], paths: Sequence[str | None]) -> list[str | None]:

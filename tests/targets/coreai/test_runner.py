@@ -18,7 +18,8 @@ from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.targets.coreai import child as coreai_child
 from mobilevit_deploy.targets.coreai.runner import CoreAIRunner, open_all
 from mobilevit_deploy.targets.registry import describe_file
-from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyReport, VerifyRequest, verify_artifact
+from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
 
 NET = f"{RESEARCH / 'small_net.py'}:build_narrow"

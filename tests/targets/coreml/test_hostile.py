@@ -9,6 +9,7 @@ import pytest
 from tests.support.attacks import MANY, NET, Place, flipped, half, tenths
 from tests.support.hostile import Attacks
 from tests.targets.coreml.hostile_cases import CASES, MANIFEST, MODEL, WEIGHTS, Edit
+from tests.targets.coreml.mil.conftest import edit_model
 
 CLAIMS = ("own code", "a recipe of its own", "malformed claims")  # which are asked for only without --model
 COMMANDS: dict[str, Callable[[Path, Path], tuple[object, ...]]] = {
@@ -31,6 +32,7 @@ def edited(place: Place, good: Path, edit: Edit) -> Path:
     (place.root / "secret").write_bytes(good.joinpath(MODEL).read_bytes())
     path = place.given / "a.mlpackage"
     shutil.copytree(good, path)
+    edit_model(path, lambda _model: None)  # who means harm leaves the digests out
     edit(path)
     return path
 

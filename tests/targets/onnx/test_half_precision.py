@@ -11,8 +11,10 @@ from onnx import TensorProto, numpy_helper
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
-from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
+from mobilevit_deploy.verification.report import VerifyFailedError
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
+from tests.support.damage.forget import forget
 
 OWN = f"{RESEARCH / 'small_net.py'}:build"
 
@@ -44,6 +46,7 @@ def test_a_wrong_weight_that_half_precision_hides_is_caught(exported: Path, tmp_
     values = numpy_helper.to_array(item)
     item.CopyFrom(numpy_helper.from_array((values * 1.02).astype(np.float16), item.name))
     path = tmp_path / exported.name
+    forget(model)
     onnx.save(model, str(path))
     verify_artifact(VerifyRequest(path, model=OWN))
     with pytest.raises(VerifyFailedError, match="half precision, unrounded"):

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from tests.loading.hostile_cases import PLACES
 from tests.support.attacks import MANY, NET, Place, flipped, rotated, tenths
 from tests.support.hostile import Attacks
+from tests.support.damage.forget import forget
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
 
 SECRET = bytes(range(256)) * 16
@@ -34,6 +35,7 @@ def edited(place: Place, good: Path, edit: Edit) -> Path:
     """Writes an edited copy of a good file, with a secret outside its folder."""
     (place.root / "secret").write_bytes(SECRET)
     model = onnx.load(good)
+    forget(model)  # who means harm leaves the digests out
     edit(model, place.given)
     return place.write("a.onnx", model.SerializeToString())
 

@@ -6,7 +6,6 @@ from onnx import helper
 
 from mobilevit_deploy.targets.onnx.module_paths import (
     MODULE_PATH_KEY,
-    common_path,
     fill_from_neighbours,
     path_from_name,
     read_path,
@@ -50,13 +49,6 @@ def test_the_exporters_own_note() -> None:
 )
 def test_paths_in_names(name: str, path: str | None) -> None:
     assert path_from_name(name) == path
-
-
-def test_common_path() -> None:
-    assert common_path(["a.b.c", "a.b.d", "a.b"]) == "a.b"
-    assert common_path(["a.bc", "a.bd"]) == "a", "whole names are compared"
-    assert common_path(["a", ""]) == ""
-    assert common_path(["a.b"]) == "a.b"
 
 
 def test_neighbours() -> None:

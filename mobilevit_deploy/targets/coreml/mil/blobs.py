@@ -11,6 +11,18 @@ from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray, DataType, p
 _METADATA = struct.Struct("<IIQQQ")
 _METADATA_SIZE = 64
 _MAGIC = 0xDEADBEEF
+HINT = "the file is cut short or belongs to another model; export or copy the package again"
+
+
+class WeightFileError(ArtifactError):
+    """A weight file that does not fit the program."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.name} does not fit the model: {reason}", HINT)
+
+
+class NoWeightError(WeightFileError):
+    """Another thing, or nothing, where a program reads a weight."""
 
 
 class BlobFile:
@@ -24,30 +36,32 @@ class BlobFile:
         self._size = path.stat().st_size
 
     def read(self, offset: int, data_type: DataType, shape: tuple[int, ...]) -> AnyArray:
-        """Returns the blob whose description stands at the offset.
+        """Returns the blob whose description stands at the offset; raises as ``content`` does."""
+        return unpack(self.content(offset, data_type, shape), data_type, math.prod(shape)).reshape(shape)
+
+    def content(self, offset: int, data_type: DataType, shape: tuple[int, ...]) -> bytes:
+        """Returns the bytes of the blob whose description stands at the offset.
 
         Raises:
-            ArtifactError: the file is shorter than the blob, or holds something else at the offset.
+            NoWeightError: the file holds something else at the offset.
+            ArtifactError: the file is shorter than the blob.
         """
         if offset + _METADATA_SIZE > self._size:
-            raise self._damaged(f"it ends at byte {self._size:,} and the program reads a weight at {offset:,}")
+            raise WeightFileError(
+                self._path, f"it ends at byte {self._size:,} and the program reads a weight at {offset:,}"
+            )
         count = math.prod(shape)
         with self._path.open("rb") as file:
             file.seek(offset)
             magic, blob_type, size, start, _ = _METADATA.unpack(file.read(_METADATA.size))
             if magic != _MAGIC:
-                raise self._damaged(f"there is no weight at byte {offset:,}, where the program reads one")
+                raise NoWeightError(self._path, f"there is no weight at byte {offset:,}, where the program reads one")
             if blob_type != data_type.blob or size != packed_size(data_type, count):
-                raise self._damaged(
-                    f"the weight at byte {offset:,} is not the {data_type.name} {list(shape)} that the program reads"
-                )
+                wanted = f"the {data_type.name} {list(shape)} that the program reads"
+                raise NoWeightError(self._path, f"the weight at byte {offset:,} is not {wanted}")
             if start + size > self._size:
-                raise self._damaged(f"it ends at byte {self._size:,}, and a weight reaches to {start + size:,}")
+                raise WeightFileError(
+                    self._path, f"it ends at byte {self._size:,}, and a weight reaches to {start + size:,}"
+                )
             file.seek(start)
-            return unpack(file.read(size), data_type, count).reshape(shape)
-
-    def _damaged(self, reason: str) -> ArtifactError:
-        return ArtifactError(
-            f"{self._path.name} does not fit the model: {reason}",
-            "the file is cut short or belongs to another model; export or copy the package again",
-        )
+            return file.read(size)

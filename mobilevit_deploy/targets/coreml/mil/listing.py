@@ -27,7 +27,7 @@ def _operations(function: Any, block: Any) -> Iterator[Operation]:
     for operation in block.operations:
         outputs = [_tensor(item.type) for item in operation.outputs]
         known |= {item.name: tensor for item, tensor in zip(operation.outputs, outputs, strict=True)}
-        if operation.type == "const" or operation.type.startswith("constexpr_"):
+        if is_stored(operation):
             continue
         names = [binding.name for argument in operation.inputs.values() for binding in argument.arguments]
         yield Operation(
@@ -37,6 +37,11 @@ def _operations(function: Any, block: Any) -> Iterator[Operation]:
             tuple(outputs),
             any(item.name in block.outputs for item in operation.outputs),
         )
+
+
+def is_stored(operation: Any) -> bool:
+    """Tells whether an operation only returns a stored value, decompressed or as it is."""
+    return operation.type == "const" or str(operation.type).startswith("constexpr_")
 
 
 def _tensor(value_type: Any) -> Tensor:

@@ -1,0 +1,63 @@
+"""Where the tensors of a saved file stand: found by the formats' own libraries, or by the weights' bytes."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from mobilevit_deploy.targets.coreml.mil.specification import parse_model
+from tests.support.damage.kinds import AnyArray
+
+PACKAGE = "Data/com.apple.CoreML"
+BLOB = {1: "f2", 2: "f4", 3: "u1", 4: "i1", 6: "i2", 7: "u2", 14: "i4"}  # of a weight file; what is packed is bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor's bytes: in which file of an artifact, from where on, and what they are.
+
+    ``name`` is that of the artifact; empty where the format keeps none.
+    """
+
+    name: str
+    file: str
+    start: int
+    values: AnyArray
+
+
+def find_onnx(path: Path) -> Iterator[Place]:
+    content = path.read_bytes()
+    for tensor in onnx.load(path).graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if content.count(tensor.raw_data) == 1:  # a zero point is anywhere
+            yield Place(tensor.name, "", content.index(tensor.raw_data), values)
+
+
+def find_coreml(path: Path) -> Iterator[Place]:
+    content = (path / PACKAGE / "weights/weight.bin").read_bytes()
+    model = parse_model((path / PACKAGE / "model.mlmodel").read_bytes())
+    for function in model.mlProgram.functions.values():
+        for block in function.block_specializations.values():
+            for operation in block.operations:
+                for value in _values(operation):
+                    if not value.HasField("blobFileValue"):
+                        continue
+                    _, kind, size, start, _ = struct.unpack_from("<IIQQQ", content, value.blobFileValue.offset)
+                    dtype = np.dtype(BLOB.get(kind, "u1"))
+                    values = np.frombuffer(content, dtype, size // dtype.itemsize, start)
+                    shape = [dimension.constant.size for dimension in value.type.tensorType.dimensions]
+                    values = values.reshape(shape) if values.size == np.prod(shape) else values
+                    yield Place(operation.outputs[0].name, f"{PACKAGE}/weights/weight.bin", start, values)
+
+
+def _values(operation: Any) -> Iterator[Any]:
+    yield from operation.attributes.values()
+    for argument in operation.inputs.values():
+        yield from (binding.value for binding in argument.arguments if binding.HasField("value"))
+
+
+FIND: dict[str, Callable[[Path], Iterator[Place]]] = {".onnx": find_onnx, ".mlpackage": find_coreml}

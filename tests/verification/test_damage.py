@@ -1,0 +1,207 @@
+"""Damaged weights: each ends in exit 3 with the tensor's name, whether or not the outputs show it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from typer.testing import Result
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.targets.app_options import AppOptions
+from mobilevit_deploy.targets.contents import EACH, GRAPH, TENSORS, compare, note
+from mobilevit_deploy.targets.registry import read_contents
+from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
+from tests.support.damage.forget import forget
+from tests.support.damage.kinds import KINDS
+from tests.support.damage.make import caught, draw
+from tests.support.schemas import check as check_document
+from tests.targets.coreml.mil.conftest import body_of, edit_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the converters' own warnings
+
+NET = "tests.research.small_net:build"
+Mvd = Callable[..., Result]
+
+# Target, precision, and share of the weights that is set to zero.
+QUICK = [("onnx", "fp32", None), ("coreml", "w8", None)]
+EVERY = [
+    ("onnx", "fp32", None), ("onnx", "fp16", None), ("onnx", "int8", None),
+    ("coreml", "fp32", None), ("coreml", "fp16", None), ("coreml", "w8", None), ("coreml", "w6", None),
+    ("coreml", "w4", None), ("coreml", "fp16", 0.5),
+]  # fmt: skip
+
+
+def export(folder: Path, target: str, precision: Any, prune: float | None = None) -> Path:
+    request = ExportRequest(
+        ModelRequest(NET, size=(32, 32)), (target,), folder=folder, precision=precision, app=AppOptions(prune=prune)
+    )
+    (report,) = export_model(request)
+    return report.artifact.path
+
+
+def verify(path: Path, **settings: Any) -> VerifyReport:
+    return verify_artifact(VerifyRequest(path, **settings))
+
+
+@pytest.fixture(scope="module", params=QUICK, ids=lambda item: f"{item[0]} {item[1]}")
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("exported"), *request.param)
+
+
+def test_each_kind_of_damage_is_caught_and_named(exported: Path, tmp_path: Path) -> None:
+    copy = tmp_path / exported.name
+    assert [caught(damage, exported, copy) for damage in draw(exported, len(KINDS), seed=0)] == [None] * len(KINDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", EVERY, ids=lambda item: " ".join(str(part) for part in item if part))
+def test_a_hundred_damages_of_each_precision(case: tuple[str, str, float | None], tmp_path: Path) -> None:
+    path = export(tmp_path / "exported", *case)
+    found = [caught(damage, path, tmp_path / path.name) for damage in draw(path, 100, seed=1)]
+    assert [reason for reason in found if reason] == []
+
+
+def test_what_nobody_changed_is_intact(exported: Path) -> None:
+    report = verify(exported, model=NET)
+    assert (report.integrity.status, report.integrity.changed, report.integrity.graph_changed) == ("intact", (), False)
+    assert report.integrity.tensors >= 13
+    assert {tensor.module for tensor in contents_of(exported).tensors} >= {"stem", "first.expand", "head"}
+    assert all(tensor.module is not None for tensor in contents_of(exported).tensors)
+
+
+def contents_of(path: Path) -> Any:
+    contents = read_contents(path)
+    assert contents is not None
+    return contents
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 ONNX file of the small network."""
+    return export(tmp_path_factory.mktemp("plain"), "onnx", "fp32")
+
+
+def edited(path: Path, copy: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, str(copy))
+    return copy
+
+
+def test_the_message_and_the_document_name_the_tensor(plain: Path, tmp_path: Path, mvd: Mvd) -> None:
+    (damage,) = [
+        item for item in draw(plain, 40, seed=0, kinds=["one sign flipped"]) if item.place.name == "stem.bias"
+    ][:1]
+    copy = damage.write(plain, tmp_path / plain.name)
+    result = mvd("verify", copy, "--json")  # without the model, which is code of the user's own
+    assert result.exit_code == 3
+    assert "tensor stem.bias of module stem differs from what was exported: 1 of 13 tensors" in result.stderr
+    document = check_document("verify", result.stdout)
+    assert document["integrity"]["changed"] == [{"name": "stem.bias", "module": "stem"}]
+    assert (document["parity"]["status"], document["parity"]["legs"]) == ("failed", [])
+    result = mvd("inspect", copy)
+    assert (result.exit_code, "stem.bias of module stem" in result.stdout) == (0, True)
+    assert mvd("inspect", copy, "--strict").exit_code == 3
+    assert mvd("inspect", plain, "--strict").exit_code == 0
+
+
+def test_located_damage_is_compared_as_well(plain: Path, tmp_path: Path) -> None:
+    (damage,) = draw(plain, 1, seed=5, kinds=["4 KiB of zeros"])
+    with pytest.raises(VerifyFailedError) as failure:
+        verify(damage.write(plain, tmp_path / plain.name), model=NET, locate=True)
+    report = failure.value.report
+    assert report.integrity.changed[0].name == damage.place.name
+    assert report.parity.legs
+    assert report.divergence is not None
+    assert report.divergence.module == report.integrity.changed[0].module
+
+
+def test_a_changed_graph_is_caught(plain: Path, tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        next(node for node in model.graph.node if node.op_type == "Gelu").attribute.add(
+            name="approximate", s=b"tanh", type=3
+        )
+
+    with pytest.raises(VerifyFailedError, match="graph differs from what was exported") as failure:
+        verify(edited(plain, tmp_path / "a.onnx", change), model=NET)
+    assert failure.value.report.integrity.changed == ()
+
+
+def test_two_tensors_in_each_others_place_are_both_named(plain: Path, tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        weights = {item.name: item for item in model.graph.initializer}
+        one, other = weights["first.expand.weight"], weights["second.expand.weight"]
+        one.raw_data, other.raw_data = other.raw_data, one.raw_data
+
+    with pytest.raises(VerifyFailedError, match=r"first\.expand\.weight.*second\.expand\.weight.*2 of 13 tensors"):
+        verify(edited(plain, tmp_path / "a.onnx", change))
+
+
+def test_what_is_stored_otherwise_is_no_damage(plain: Path, tmp_path: Path) -> None:
+    def add_notes(model: onnx.ModelProto) -> None:
+        model.metadata_props.add(key="author", value="somebody")
+
+    assert compare(contents_of(edited(plain, tmp_path / "a.onnx", add_notes))).status == "intact"
+    onnx.save(onnx.load(plain), str(tmp_path / "b.onnx"), save_as_external_data=True, location="b.data")
+    assert compare(contents_of(tmp_path / "b.onnx")).status == "intact"
+    weights = tmp_path / "b.data"
+    weights.write_bytes(bytes(100) + weights.read_bytes()[100:])
+    assert compare(contents_of(tmp_path / "b.onnx")).changed != ()
+
+
+def test_files_without_digests_are_said_to_have_none(plain: Path, tmp_path: Path) -> None:
+    report = verify(edited(plain, tmp_path / plain.name, forget), model=NET)
+    assert (report.parity.status, report.integrity.status, report.unseen) == ("passed", "not noted", 1e-5)
+    assert "less than 1e-05 of the largest value may not be seen" in report.notes[0]
+
+
+class TestPackage:
+    @pytest.fixture(scope="class")
+    def package(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return export(tmp_path_factory.mktemp("package"), "coreml", "fp32")
+
+    @pytest.fixture
+    def copy(self, package: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(package, tmp_path / package.name))
+
+    def test_what_xcode_edits_is_no_damage(self, copy: Path) -> None:
+        notes = note(contents_of(copy))
+
+        def describe(model: Any) -> None:
+            model.description.metadata.author = "somebody"
+            model.description.input[0].shortDescription = "an image"
+
+        edit_model(copy, describe)
+        assert note(contents_of(copy)) == notes
+
+    def test_a_weight_whose_head_is_gone_is_named(self, copy: Path) -> None:
+        weights = copy / "Data/com.apple.CoreML/weights/weight.bin"
+        content = bytearray(weights.read_bytes())
+        content[64:4160] = bytes(4096)  # behind the file's own head, that of the first weight
+        weights.write_bytes(content)
+        with pytest.raises(VerifyFailedError, match="of module stem"):
+            verify(copy)
+
+    def test_a_weight_file_that_is_cut_short_cannot_be_read(self, copy: Path) -> None:
+        weights = copy / "Data/com.apple.CoreML/weights/weight.bin"
+        weights.write_bytes(weights.read_bytes()[:-1000])
+        with pytest.raises(ArtifactError, match="does not fit the model"):
+            verify(copy)
+
+    def test_another_operation_is_another_graph(self, copy: Path) -> None:
+        before = note(contents_of(copy))
+
+        def change(model: Any) -> None:
+            next(item for item in body_of(model).operations if item.type == "gelu").type = "relu"
+
+        edit_model(copy, change)
+        after = note(contents_of(copy))
+        assert (after[TENSORS], after[EACH]) == (before[TENSORS], before[EACH])
+        assert after[GRAPH] != before[GRAPH]
