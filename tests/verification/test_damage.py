@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.images.test_images import make_samples
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
@@ -35,12 +37,20 @@ EVERY = [
     ("onnx", "fp32", None), ("onnx", "fp16", None), ("onnx", "int8", None),
     ("coreml", "fp32", None), ("coreml", "fp16", None), ("coreml", "w8", None), ("coreml", "w6", None),
     ("coreml", "w4", None), ("coreml", "fp16", 0.5),
+    ("executorch", "fp32", None), ("executorch", "int8", None),
 ]  # fmt: skip
 
 
 def export(folder: Path, target: str, precision: Any, prune: float | None = None) -> Path:
+    images = folder.with_suffix(".npy")
+    np.save(images, make_samples(16, 3, 32, 32))
     request = ExportRequest(
-        ModelRequest(NET, size=(32, 32)), (target,), folder=folder, precision=precision, app=AppOptions(prune=prune)
+        ModelRequest(NET, size=(32, 32)),
+        (target,),
+        folder=folder,
+        precision=precision,
+        app=AppOptions(prune=prune),
+        calibrate=images if precision == "int8" else None,
     )
     (report,) = export_model(request)
     return report.artifact.path

@@ -16,6 +16,8 @@ from torch.fx import Node
 from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.graph import module_path
+from mobilevit_deploy.graph.module_notes import KEY as MODULES
+from mobilevit_deploy.graph.module_notes import write_notes
 from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import (
@@ -26,7 +28,12 @@ from mobilevit_deploy.targets.artifact import (
     Intermediate,
     check_input,
 )
+from mobilevit_deploy.targets.contents import note
+from mobilevit_deploy.targets.executorch.contents import METADATA, notes_of
+from mobilevit_deploy.targets.executorch.contents import read_contents as read_contents
+from mobilevit_deploy.targets.executorch.owners import constant_owners, node_owners
 from mobilevit_deploy.targets.executorch.pte import Plan, read_program
+from mobilevit_deploy.targets.executorch.pte.constant_text import replace_text
 from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError
 from mobilevit_deploy.targets.executorch.pte.operations import count_operations, operations_of, shares_of
 from mobilevit_deploy.targets.executorch.pte.program import COPY_AGAIN
@@ -36,8 +43,6 @@ from mobilevit_deploy.targets.operations import Operation
 from mobilevit_deploy.targets.quantization import QuantizationResult
 
 METHOD = "forward"
-METADATA = "mvd_metadata"
-LONGEST_NOTE = 2**20  # characters of the metadata
 
 
 def convert(request: ConversionRequest) -> Artifact:
@@ -69,7 +74,7 @@ def convert(request: ConversionRequest) -> Artifact:
 
 def describe(path: Path) -> FileDescription:
     """Reads a file's names, shapes and metadata; raises ArtifactError when it is damaged."""
-    plan, notes = _plan(path), _read_notes(path)
+    plan, notes = _plan(path), notes_of(read_program(path), path.name)
     if len(plan.inputs) != 1 or plan.inputs[0].shape is None or plan.inputs[0].dtype != "float32":
         found = ", ".join(f"{value.dtype or 'no tensor'}" for value in plan.inputs) or "none"
         raise ArtifactError(f"{path.name} has the inputs {found}, where mvd compares models of one float32 image")
@@ -113,36 +118,31 @@ def _plan(path: Path) -> Plan:
     return plan
 
 
-def _read_notes(path: Path) -> Mapping[str, Any]:
-    """Returns what the export noted; nothing for a file from elsewhere."""
-    plan = read_program(path).plan(METADATA)
-    text = plan.outputs[0].text if plan and len(plan.outputs) == 1 else None
-    if text is None or len(text) > LONGEST_NOTE:
-        return {}
-    try:
-        notes = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"what {path.name} says of its own export is malformed", "export it again") from error
-    return notes if isinstance(notes, dict) else {}
-
-
 def _write(program: ExportedProgram, request: ConversionRequest, path: Path) -> None:
     """Lowers a program and writes it; raises ConversionError."""
-    notes = {
-        "input": request.input.name,
-        "outputs": [output.name for output in request.outputs],
-        "metadata": dict(request.metadata),
-    }
     try:
         with quiet_executorch():
-            lowered, written, known = _lower(program, json.dumps(notes, sort_keys=True))
+            lowered, written, known = _lower(program)
     except Exception as error:
         raise ConversionError(f"ExecuTorch refused the graph: {blame(error, request.program)}", REFUSAL_HINT) from error
     _check_kernels(lowered, written.executorch_program.execution_plan, known)
     path.write_bytes(written.buffer)
+    owners = constant_owners(path, written.exported_program()) + node_owners(lowered)
+    notes: dict[str, Any] = {
+        "input": request.input.name,
+        "outputs": [output.name for output in request.outputs],
+        "metadata": {**request.metadata, MODULES: write_notes(owners)},
+    }
+    _note(path, notes)
+    notes["metadata"] |= note(read_contents(path))
+    _note(path, notes)
 
 
-def _lower(program: ExportedProgram, notes: str) -> tuple[ExportedProgram, Any, set[str]]:
+def _note(path: Path, notes: Mapping[str, Any]) -> None:
+    path.write_bytes(replace_text(path.read_bytes(), METADATA, json.dumps(notes, sort_keys=True)))
+
+
+def _lower(program: ExportedProgram) -> tuple[ExportedProgram, Any, set[str]]:
     """Returns the lowered graph, what is to be written, and the names of all kernels."""
     from executorch.backends.xnnpack._passes.remove_noop_expand_copy_pass import RemoveNoopExpandCopyPass
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -154,7 +154,7 @@ def _lower(program: ExportedProgram, notes: str) -> tuple[ExportedProgram, Any, 
         # What torch.matmul expands to its own shape is a copy, which no delegate takes: LightViT has 170 of them.
         transform_passes=[RemoveNoopExpandCopyPass()],
         partitioner=[XnnpackPartitioner()],
-        constant_methods={METADATA: notes},
+        constant_methods={METADATA: ""},  # written at the end, when it is known what the file holds
     )
     graph = lowered.exported_program()
     return graph, lowered.to_executorch(), Runtime.get().operator_registry.operator_names

@@ -60,4 +60,22 @@ def _values(operation: Any) -> Iterator[Any]:
         yield from (binding.value for binding in argument.arguments if binding.HasField("value"))
 
 
-FIND: dict[str, Callable[[Path], Iterator[Place]]] = {".onnx": find_onnx, ".mlpackage": find_coreml}
+def find_executorch(path: Path) -> Iterator[Place]:
+    """The weights of XNNPACK's nodes, which have no names: rows of eight for channels, and bytes for int8."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    content = path.read_bytes()
+    stored = deserialize_pte_binary(content).named_data
+    assert stored is not None
+    for key, entry in stored.pte_data.items():
+        numbers = bytes(stored.buffers[entry.buffer_index])
+        if content.count(numbers) == 1:
+            values = np.frombuffer(numbers, "u1" if "int8" in path.name and "scale" not in key else "f4")
+            yield Place("", "", content.index(numbers), values.reshape(8, -1) if values.size % 8 == 0 else values)
+
+
+FIND: dict[str, Callable[[Path], Iterator[Place]]] = {
+    ".onnx": find_onnx,
+    ".mlpackage": find_coreml,
+    ".pte": find_executorch,
+}

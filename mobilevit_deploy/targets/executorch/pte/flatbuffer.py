@@ -77,6 +77,10 @@ class Table:
             raise DamagedError("a part is missing")
         return found
 
+    def place(self, field: int) -> int | None:
+        """Returns where the offset stands that leads to a field's text, list or table; None where there is none."""
+        return self._find(field)
+
     def text(self, field: int) -> str:
         """Returns a text; empty where there is none."""
         start, count = self._vector(field, 1)

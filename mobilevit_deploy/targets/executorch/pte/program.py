@@ -7,7 +7,7 @@ Source: https://docs.pytorch.org/executorch/stable/pte-file-format.html
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -42,11 +42,15 @@ KERNEL_CALL, DELEGATE_CALL = 1, 2  # kinds of an instruction
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a method: a tensor with its shape, a text, or something else."""
+    """One value of a method: a tensor with its shape, a text, or something else.
+
+    ``constant`` is the number of what it holds among the file's constants; 0 for what is computed.
+    """
 
     shape: tuple[int, ...] | None = None
     dtype: str = ""
     text: str | None = None
+    constant: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,26 @@ class Plan:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     calls: tuple[Call, ...]
+    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
 class Program:
-    """A whole file."""
+    """A whole file.
+
+    Attributes:
+        plans: methods.
+        segments: what lies behind the FlatBuffer: weights, and what delegates were given.
+        constants: what kernels read, by number, with what lies between them; the first is empty.
+        constants_segment: of which segment these are the parts; None where there are none.
+        named: the segments that delegates read besides what they were given, by name.
+    """
 
     plans: tuple[Plan, ...]
+    segments: tuple[bytes, ...]
+    constants: tuple[bytes, ...]
+    constants_segment: int | None
+    named: Mapping[str, int]
 
     def plan(self, name: str) -> Plan | None:
         """Returns a method, if there is one of that name."""
@@ -88,10 +105,23 @@ class Program:
 
 
 def read_program(path: Path) -> Program:
-    """Reads a file.
+    """Reads a file; raises ArtifactError as ``read_file`` does, and where it is damaged."""
+    return parse_program(read_file(path), path.name)
+
+
+def parse_program(content: bytes, name: str) -> Program:
+    """Returns the program that a file's bytes are; raises ArtifactError, with the file's name."""
+    try:
+        return _Reader(content).program()
+    except (DamagedError, struct.error, IndexError) as error:
+        raise ArtifactError(f"{name} is damaged: {error}", COPY_AGAIN) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Returns a file's bytes.
 
     Raises:
-        ArtifactError: it is missing, no ``.pte`` file, damaged, or asks for more memory than a model needs.
+        ArtifactError: it is missing, no ``.pte`` file, or larger than a model for a telephone.
     """
     if not path.is_file():  # a pipe would be waited for
         raise ArtifactError(f"{path} is no file", COPY_AGAIN)
@@ -100,10 +130,7 @@ def read_program(path: Path) -> Program:
     content = path.read_bytes()
     if content[4:8] not in IDENTIFIERS:
         raise ArtifactError(f"{path.name} is no ExecuTorch program, or damaged", COPY_AGAIN)
-    try:
-        return _Reader(content).program()
-    except (DamagedError, struct.error, IndexError) as error:
-        raise ArtifactError(f"{path.name} is damaged: {error}", COPY_AGAIN) from error
+    return content
 
 
 class _Reader:
@@ -121,10 +148,35 @@ class _Reader:
         for offset, length in self._segments:
             if self._base + offset + length > len(content):
                 raise DamagedError("it is cut off: its weights lie beyond its end")
+        if sum(length for _, length in self._segments) > len(content):
+            raise DamagedError("its weights lie in one another")
         self._inline = [item.content(0) for item in self._root.tables(3)]
 
     def program(self) -> Program:
-        return Program(tuple(self._plan(item) for item in self._root.tables(1)))
+        named = {item.text(0): item.whole(1, "I") for item in self._root.tables(7)}
+        _pick(self._segments, list(named.values()))
+        part = self._root.table(5)
+        number = None if part is None else part.whole(0, "I")
+        return Program(
+            tuple(self._plan(item) for item in self._root.tables(1)),
+            tuple(map(self._segment, range(len(self._segments)))),
+            () if part is None or number is None else self._parts(number, part.numbers(1, "Q")),
+            number,
+            named,
+        )
+
+    def _segment(self, number: int) -> bytes:
+        offset, length = _pick(self._segments, [number])[0]
+        return self._content[self._base + offset : self._base + offset + length]
+
+    def _parts(self, number: int, offsets: Sequence[int]) -> tuple[bytes, ...]:
+        """Returns the parts of a segment, each from its offset to the next one's."""
+        if not offsets:
+            return ()
+        content = self._segment(number)
+        if list(offsets) != sorted(offsets):
+            raise DamagedError("its constants lie in no order")
+        return tuple(content[start:end] for start, end in zip(offsets, [*offsets[1:], len(content)], strict=True))
 
     def _plan(self, plan: Table) -> Plan:
         if any(not 0 <= size <= LARGEST_TENSOR for size in plan.numbers(8, "q")):
@@ -150,6 +202,7 @@ class _Reader:
             _pick(values, plan.numbers(3)),
             _pick(values, plan.numbers(4)),
             tuple(item for item in calls if item is not None),
+            tuple(values),
         )
 
     def _delegate(self, delegate: Table) -> Delegate:
@@ -157,9 +210,7 @@ class _Reader:
         in_segment, index = reference.whole(0, "b"), reference.whole(1, "I")
         if not in_segment:
             return Delegate(delegate.text(0), _pick(self._inline, [index])[0])
-        offset, length = _pick(self._segments, [index])[0]
-        start = self._base + offset
-        return Delegate(delegate.text(0), self._content[start : start + length])
+        return Delegate(delegate.text(0), self._segment(index))
 
 
 def _pick(items: Sequence[Item], places: Sequence[int]) -> tuple[Item, ...]:
@@ -178,7 +229,7 @@ def _value(item: Table) -> Value:
     tensor = item.required(1)
     shape, dtype = tuple(tensor.numbers(2)), TYPES.get(tensor.whole(0, "b"), "unknown")
     check_size(shape, WIDTHS.get(dtype, 8))
-    return Value(shape, dtype)
+    return Value(shape, dtype, constant=tensor.whole(5, "I") if tensor.place(6) is None else 0)
 
 
 def check_size(shape: Sequence[int], width: int) -> None:

@@ -5,6 +5,7 @@ The numbers of fields are those of ExecuTorch's ``backends/xnnpack/serialization
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError, Table
 from mobilevit_deploy.targets.executorch.pte.program import check_size
@@ -35,6 +36,8 @@ NODES: tuple[tuple[str, tuple[Sequence[int], int]], ...] = (
 )  # fmt: skip
 _TYPES = {1: "float32", 2: "float16", 3: "int8", 4: "uint8", 5: "int32", 6: "int8", 7: "int32", 9: "int8", 12: "int32"}
 _PLAIN = 1  # a value that is not quantised
+PER_CHANNEL, PER_GROUP = 1, 4  # kinds of quantisation whose scales lie beside the delegate's content
+ROLES = ("input", "weight", "bias")  # of what a layer reads
 
 
 def read_delegate(content: bytes, at: str) -> list[Operation]:
@@ -47,16 +50,74 @@ def read_delegate(content: bytes, at: str) -> list[Operation]:
     Raises:
         DamagedError: it is no XNNPACK graph.
     """
-    start, size = 0, len(content)
-    if content[4:8] == HEADER:
-        start, size = struct.unpack_from("<II", content, 10)
-    graph = Table.root(content[start : start + size])
+    graph = _graph(content)
     values: dict[int, Tensor] = {}
     for item in graph.tables(2):
         number, tensor = _tensor(item)
         values[number] = tensor
     ends = set(graph.numbers(5, "I"))
     return [_operation(node, values, ends, at) for node in graph.tables(1)]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A node that reads a weight from the file.
+
+    Attributes:
+        name: of the weight: the delegate, the node by its number there, and what it is to the node.
+        key: of the weight's content.
+        handle: of the node of the exported program that the node was made from.
+    """
+
+    name: str
+    key: str
+    handle: int
+
+
+def read_readers(content: bytes, at: str) -> list[Reader]:
+    """Returns what reads the weights that one delegate finds beside its content; arguments as in ``read_delegate``."""
+    graph = _graph(content)
+    keys = [item.text(2) for item in graph.tables(8)]
+    weights = {_tensor(item)[0]: _buffers(item) for item in graph.tables(2)}
+    found = []
+    for i, node in enumerate(graph.tables(1)):
+        kind, (inputs, _) = _kind(node)
+        part = node.required(1)
+        roles = ROLES if len(inputs) == len(ROLES) else [f"input {k}" for k in range(len(inputs))]
+        for role, field in zip(roles, inputs, strict=True):
+            for what, place in weights.get(part.whole(field, "I"), []):
+                if place >= len(keys):
+                    raise DamagedError("it refers to what is not there")
+                found.append(Reader(f"{at}, {kind} {i}, {role}{what}", keys[place], node.whole(2, "I")))
+    return found
+
+
+def _buffers(item: Table) -> list[tuple[str, int]]:
+    """Returns where a value finds its numbers and, quantised by channel, its scales, with what they are to it."""
+    value = item.required(1)
+    if item.whole(0, "B") == _PLAIN:
+        return [("", place) for place in [value.whole(3, "I")] if place]
+    found = [("", value.required(0).whole(3, "I"))]
+    scales = {PER_CHANNEL: 2, PER_GROUP: 4}.get(value.whole(1, "B"))
+    if scales is not None:
+        found.append((", scales", value.required(2).whole(scales, "I")))
+    return [(what, place) for what, place in found if place]
+
+
+def _graph(content: bytes) -> Table:
+    """Returns the FlatBuffer of one delegate."""
+    start, size = 0, len(content)
+    if content[4:8] == HEADER:
+        start, size = struct.unpack_from("<II", content, 10)
+    return Table.root(content[start : start + size])
+
+
+def _kind(node: Table) -> tuple[str, tuple[Sequence[int], int]]:
+    """Returns a node's operation, and the fields of its inputs and its output."""
+    kind = node.whole(0, "B")
+    if not 1 <= kind <= len(NODES):
+        raise DamagedError(f"XNNPACK has no operation {kind}")
+    return NODES[kind - 1]
 
 
 def _tensor(item: Table) -> tuple[int, Tensor]:
@@ -68,10 +129,7 @@ def _tensor(item: Table) -> tuple[int, Tensor]:
 
 
 def _operation(node: Table, values: Mapping[int, Tensor], ends: set[int], at: str) -> Operation:
-    kind = node.whole(0, "B")
-    if not 1 <= kind <= len(NODES):
-        raise DamagedError(f"XNNPACK has no operation {kind}")
-    name, (inputs, output) = NODES[kind - 1]
+    name, (inputs, output) = _kind(node)
     part = node.required(1)
     found = [part.whole(field, "I") for field in inputs]
     result = part.whole(output, "I")
