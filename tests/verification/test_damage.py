@@ -37,7 +37,7 @@ EVERY = [
     ("onnx", "fp32", None), ("onnx", "fp16", None), ("onnx", "int8", None),
     ("coreml", "fp32", None), ("coreml", "fp16", None), ("coreml", "w8", None), ("coreml", "w6", None),
     ("coreml", "w4", None), ("coreml", "fp16", 0.5),
-    ("executorch", "fp32", None), ("executorch", "int8", None),
+    ("executorch", "fp32", None), ("executorch", "int8", None), ("coreai", "fp32", None), ("coreai", "fp16", None),
 ]  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """Core AI: Apple's converter on the exported program, and its compiler, in a child process; nothing model-specific."""
 
-import json
 import math
 import re
 from collections import Counter
@@ -29,12 +28,13 @@ from mobilevit_deploy.targets.artifact import (
 )
 from mobilevit_deploy.targets.coreai.abort import find_aborting
 from mobilevit_deploy.targets.coreai.child import Child, ChildError
+from mobilevit_deploy.targets.coreai.contents import ask, note_contents, read_metadata
+from mobilevit_deploy.targets.coreai.contents import read_contents as read_contents
 from mobilevit_deploy.targets.coreai.half import convert_to_half
 from mobilevit_deploy.targets.coreai.nodes import mark, read_nodes
 from mobilevit_deploy.targets.operations import Operation, Tensor
 
 SUFFIX = ".aimodel"
-LARGEST_METADATA = 16 * 2**20  # bytes
 LOWERING = "lowering"  # the converter's last stage, after that of the last node
 
 
@@ -67,7 +67,7 @@ def convert(request: ConversionRequest) -> Artifact:
 
 def describe(path: Path) -> FileDescription:
     """Reads an asset's names, shapes and metadata; raises ArtifactError when it is damaged."""
-    found = _ask(path, "describe")
+    found = ask(path, "describe")
     if len(found["inputs"]) != 1:
         names = ", ".join(name for name, _, _ in found["inputs"]) or "none"
         raise ArtifactError(f"{path.name} has the inputs {names}, where mvd compares models of one image")
@@ -92,7 +92,7 @@ def read_operations(path: Path) -> list[Operation]:
     metadata = read_metadata(path)
     parts, modules = read_nodes(metadata), read_notes(metadata)
     found = []
-    for item in _ask(path, "operations")["operations"]:
+    for item in ask(path, "operations")["operations"]:
         node = parts.get(item["node"], item["node"])
         found.append(
             Operation(
@@ -106,31 +106,9 @@ def read_operations(path: Path) -> list[Operation]:
     return found
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Returns the texts that an asset holds beside its program; raises ArtifactError for a damaged file."""
-    file = path / "metadata.json"
-    try:
-        if file.stat().st_size > LARGEST_METADATA:
-            raise ValueError("too large")
-        entries = json.loads(file.read_text(encoding="utf-8")).get("creatorDefinedMetadata", {})
-        return {str(key): value for key, value in entries.items() if isinstance(value, str)}
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise ArtifactError(f"{path.name} has no readable metadata.json", "export or copy the asset again") from error
-
-
 def _tensor(tensor: Any) -> Tensor:
     shape, kind = tensor
     return Tensor(tuple(size or "?" for size in shape), kind)
-
-
-def _ask(path: Path, command: str) -> dict[str, Any]:
-    child = Child()
-    try:
-        return child.ask(command, path=str(path.resolve()))
-    except ChildError as error:
-        raise ArtifactError(f"Core AI does not read {path.name}: {error}", "export or copy the asset again") from error
-    finally:
-        child.close()
 
 
 def _write(request: ConversionRequest, program: ExportedProgram) -> list[str]:
@@ -152,6 +130,7 @@ def _write(request: ConversionRequest, program: ExportedProgram) -> list[str]:
             outputs=[output.name for output in request.outputs],
             metadata={**request.metadata, MODULES: write_notes((node.name, module_path(node)) for node in calls)},
         )
+        note_contents(request.path, child.ask("constants", path=str(request.path.resolve()))["constants"])
     except ChildError as error:
         if not error.died:
             reason = f"Core AI's converter refused the graph: {blame(error, request.program)}"

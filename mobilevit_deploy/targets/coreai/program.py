@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coreai._compiler.ir import ArrayAttr, RankedTensorType
+import numpy as np
+from coreai._compiler.ir import ArrayAttr, Attribute, RankedTensorType
 from coreai.authoring import AIModelAsset
 
 from mobilevit_deploy.targets.coreai.readings import read_unrounded, round_constants
@@ -15,8 +16,11 @@ CONSTANT = "coreai.constant"
 OUTPUT = "coreai.output"
 INVOKE = "coreai.invoke"
 SOURCE = re.compile(r'"sources": \[\{id = (\d+) : ui64, identifiers = \["([^"]+)"\], name = "torch"\}\]')
+RESOURCE = re.compile(r"dense_resource<([^>]+)>")
 CALLED = re.compile(r"@\"?([^\"> ]+)")
 TYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "bf16": "bfloat16", "i1": "bool"}
+
+FLOATS = ("float16", "float32", "float64")
 
 
 def load(path: str) -> AIModelAsset:
@@ -57,6 +61,28 @@ def operations(path: str) -> list[dict[str, Any]]:
                 "result": item.operation in ends,
             }
         )
+    return found
+
+
+def constants(path: str) -> list[dict[str, Any]]:
+    """Returns the constants of all functions in order, but for whole numbers, which are sizes and axes.
+
+    Each has the ``node`` of the program it came from, its ``type`` and ``shape``, and either the ``key`` of what lies
+    beside the program or its ``content``, in hexadecimal digits.
+    """
+    program = load(path).program
+    found = []
+    for graph in program._module._body.operations:
+        for item in graph.bodyRegion.blocks[0].operations:
+            if item.name != CONSTANT:
+                continue
+            shape, kind = _tensor(item.results[0].type)
+            value = item.attributes["value"]
+            key = RESOURCE.match(str(value)) if type(value) is Attribute else None
+            if key is None and kind not in FLOATS:
+                continue
+            content = "" if key else np.array(value).tobytes().hex()
+            found.append({"node": _node(item), "type": kind, "shape": shape, "key": key and key[1], "content": content})
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners.base import IN_FLOAT32, IN_HALF, SUMS, Array, Observed, Opener, Reading
 from mobilevit_deploy.targets.coreai.child import Child, ChildError
-from mobilevit_deploy.targets.coreai.convert import describe, read_metadata
+from mobilevit_deploy.targets.coreai.contents import read_metadata
+from mobilevit_deploy.targets.coreai.convert import describe
 from mobilevit_deploy.targets.coreai.nodes import read_nodes
 
 

@@ -50,6 +50,12 @@ class Server:
 
         return {"operations": operations(path)}
 
+    def constants(self, path: str) -> dict[str, Any]:
+        """Returns the constants of the program that are no whole numbers."""
+        from mobilevit_deploy.targets.coreai.program import constants
+
+        return {"constants": constants(path)}
+
     def open(
         self, path: str, reading: str = "rounded", values: Sequence[int] = (), like: str | None = None
     ) -> dict[str, Any]:

@@ -59,7 +59,9 @@ def caught(damage: Damage, path: Path, copy: Path) -> str | None:
             return f"{damage.kind} of {damage.place.name}: {error.message}"
         if damage.place.name and not changed[0].name.startswith(damage.place.name):
             return f"{damage.kind} of {damage.place.name}: {changed[0]} is named"
-        return None if changed[0].module is not None else f"{changed[0]}: of no module"
+        if changed[0].module is None or damage.place.module not in (None, changed[0].module):
+            return f"{damage.kind} of {damage.place.module}: {changed[0]} is named"
+        return None
     except Exception as error:
         return f"{damage.kind} of {damage.place.name}: {error!r}"
     return f"{damage.kind} of {damage.place.name}: passed"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.targets.coreml.mil.specification import parse_model
 from tests.support.damage.kinds import AnyArray
 
@@ -20,13 +21,14 @@ BLOB = {1: "f2", 2: "f4", 3: "u1", 4: "i1", 6: "i2", 7: "u2", 14: "i4"}  # of a 
 class Place:
     """A tensor's bytes: in which file of an artifact, from where on, and what they are.
 
-    ``name`` is that of the artifact; empty where the format keeps none.
+    ``name`` is that of the artifact, empty where the format keeps none; ``module`` is the owner, where it is known.
     """
 
     name: str
     file: str
     start: int
     values: AnyArray
+    module: str | None = None
 
 
 def find_onnx(path: Path) -> Iterator[Place]:
@@ -74,8 +76,21 @@ def find_executorch(path: Path) -> Iterator[Place]:
             yield Place("", "", content.index(numbers), values.reshape(8, -1) if values.size % 8 == 0 else values)
 
 
+def find_coreai(path: Path) -> Iterator[Place]:
+    """The weights of the small network, by their bytes: Apple's packages do not say where those lie."""
+    content = (path / "main.mlirb").read_bytes()
+    dtype = np.float16 if "fp16" in path.name else np.float32
+    build = "build_narrow" if "narrow" in path.name else "build"
+    weights = load_model(ModelRequest(f"tests.research.small_net:{build}", size=(32, 32))).module.state_dict()
+    for name, value in weights.items():
+        numbers = value.numpy().astype(dtype)
+        if content.count(numbers.tobytes()) == 1:
+            yield Place("", "main.mlirb", content.index(numbers.tobytes()), numbers, name.rpartition(".")[0])
+
+
 FIND: dict[str, Callable[[Path], Iterator[Place]]] = {
     ".onnx": find_onnx,
     ".mlpackage": find_coreml,
     ".pte": find_executorch,
+    ".aimodel": find_coreai,
 }

@@ -21,6 +21,8 @@ from mobilevit_deploy.targets.registry import describe_file
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
+from tests.support.damage.kinds import KINDS
+from tests.support.damage.make import caught, draw
 
 NET = f"{RESEARCH / 'small_net.py'}:build_narrow"
 GELU = torch.ops.aten.gelu
@@ -113,6 +115,14 @@ def test_a_wrong_operation_is_caught_and_located(tmp_path: Path, spoilt: Path, p
     divergence = failure.value.report.divergence
     assert divergence is not None
     assert (divergence.module, divergence.op, divergence.kind) == ("second", "gelu", "wrong op")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_weight_is_caught_and_named(assets: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """Small weights stand in the program, large ones beside it."""
+    path = assets["fp16"]
+    (damage,) = draw(path, 1, seed=0, kinds=[kind])
+    assert caught(damage, path, tmp_path / path.name) is None
 
 
 def test_a_damaged_asset_is_refused(assets: dict[str, Path], tmp_path: Path) -> None:
