@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mobilevit_deploy.errors import printable
+
 GRAPH, TENSORS, EACH = "mvd.graph_sha256", "mvd.tensors_sha256", "mvd.tensors"
+LONGEST_NAME = 200  # characters of what is shown
 SHORT = 8  # hexadecimal digits for each tensor: they only name it, and a thousand tensors take 8 kB
 
 Status = Literal["intact", "changed", "not noted"]
@@ -31,7 +34,11 @@ class StoredTensor:
     sha256: str
 
     def __str__(self) -> str:
-        return self.name if self.module is None else f"{self.name} of module {self.module or '(the model itself)'}"
+        """Returns name and module for a message: both are the file's own words."""
+        name = printable(self.name[:LONGEST_NAME])
+        if self.module is None:
+            return name
+        return f"{name} of module {printable(self.module[:LONGEST_NAME]) or '(the model itself)'}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,43 @@ def contents_of(package: Package) -> Contents:
                     if sha256:
                         name = _name(operation, parameter) + (f" ({function})" if len(functions) > 1 else "")
                         found.append(StoredTensor(name, _module(operation, modules), sha256))
-    content = graph.SerializeToString(deterministic=True)
-    return Contents(metadata, tuple(found), hashlib.sha256(content).hexdigest())
+    return Contents(metadata, tuple(found), hashlib.sha256(_canonical(graph, {})).hexdigest())
+
+
+def _canonical(message: Any, known: dict[tuple[str, bytes], bytes]) -> bytes:
+    """Returns bytes that are the same for the same message, whichever implementation of protobuf reads it.
+
+    What these write differs: each has an order of its own for the entries of maps, also of the deterministic kind.
+
+    Args:
+        message: any.
+        known: what it is for messages so far, by what protobuf writes: most types of values occur again and again.
+    """
+    key = (message.DESCRIPTOR.full_name, message.SerializeToString())
+    if key not in known:
+        known[key] = b"".join(_parts(message, known))
+    return known[key]
+
+
+def _parts(message: Any, known: dict[tuple[str, bytes], bytes]) -> Iterator[bytes]:
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            items = [repr(value if isinstance(value, str | bytes | float | int) else list(value)).encode()]
+        elif _is_map(field.message_type):
+            items = [part for key in sorted(value) for part in (key.encode(), _entry(value[key], known))]
+        else:
+            items = [_canonical(item, known) for item in ([value] if hasattr(value, "ListFields") else value)]
+        yield f"{field.number} {' '.join(str(len(item)) for item in items)}\n".encode()
+        yield from items
+
+
+@cache
+def _is_map(kind: Any) -> bool:
+    return bool(kind.GetOptions().map_entry)
+
+
+def _entry(value: Any, known: dict[tuple[str, bytes], bytes]) -> bytes:
+    return _canonical(value, known) if hasattr(value, "ListFields") else repr(value).encode()
 
 
 def _clear_notes(description: Any) -> None:

@@ -55,7 +55,7 @@ def caught(damage: Damage, path: Path, copy: Path) -> str | None:
         verify_artifact(VerifyRequest(copy))
     except VerifyFailedError as error:
         changed = error.report.integrity.changed
-        if error.exit_code != 3 or len(changed) != 1 or changed[0].name not in error.message:
+        if error.exit_code != 3 or len(changed) != 1 or str(changed[0]) not in error.message:
             return f"{damage.kind} of {damage.place.name}: {error.message}"
         if damage.place.name and not changed[0].name.startswith(damage.place.name):
             return f"{damage.kind} of {damage.place.name}: {changed[0]} is named"
