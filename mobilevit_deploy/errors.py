@@ -69,12 +69,6 @@ class ConversionError(MvdError):
     """A converter refused the graph."""
 
 
-REFUSAL_HINT = (
-    "write that line with other operations, or leave it out of the exported model and do it in the app; "
-    "MVD_DEBUG=1 shows the converter's whole report"
-)
-
-
 class ArtifactError(MvdError):
     """An artifact that cannot be run: damaged, of another format, or using an op that the runner lacks."""
 

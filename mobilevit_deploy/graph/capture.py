@@ -23,22 +23,12 @@ from mobilevit_deploy.graph.sample import Sample, copies_of, tensors_of
 from mobilevit_deploy.graph.source_lines import failing_line, user_line
 from mobilevit_deploy.graph.strides import on_any_strides
 from mobilevit_deploy.graph.torchscript import to_plain_module
+from mobilevit_deploy.graph.untraceable import at, not_traced, of_no_size, reason_of
 from mobilevit_deploy.loading.plain_module import arguments_of
 
 INPUT_NAME = "input"
 
 QUIET = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._subclasses")  # loggers
-
-# What torch.export says, and what helps.
-ADVICE = (
-    (
-        r"data-dependent|GuardOnDataDependent|control flow|Could not (?:guard|extract)",
-        "the line decides or sizes something by the image's values: compute both sides and choose with torch.where, "
-        "use a fixed size (torch.topk with a constant k), or take the line out of forward",
-    ),
-    (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module that the TorchScript one was made from"),
-    (r"quantiz|__obj_flatten__", "give the float model: mvd quantises after the export"),
-)
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,7 @@ def capture(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[Tens
         with torch.no_grad(), quiet_torch():
             program = _program_of(module, sample)
     except Exception as error:
-        reason = f"{_reason(error)}{_where(failing_line(error))}"
-        raise CaptureError(f"torch.export cannot trace the model: {reason}", _advice(error)) from error
+        raise not_traced(error) from error
     _check_sizes(program)
     _check_operations(program)
     graph = graph_of(program)
@@ -136,11 +125,7 @@ def _check_sizes(program: ExportedProgram) -> None:
     """Raises CaptureError when an output's size depends on the image's values: no fixed graph could be compared."""
     for node in program.graph.output_node().all_input_nodes:
         if not all(isinstance(size, int) for size in node.meta["val"].shape):
-            line = user_line(node.meta.get("stack_trace") or "")
-            raise CaptureError(
-                f"the size of an output depends on the image's values{_where(line)}",
-                "return a fixed number of values, with torch.where or torch.topk with a constant k",
-            )
+            raise of_no_size(node)
 
 
 def _check_operations(program: ExportedProgram) -> None:
@@ -148,7 +133,7 @@ def _check_operations(program: ExportedProgram) -> None:
     for node in program.graph.nodes:
         if "fake_quantize" in str(node.target):
             raise CaptureError(
-                f"the model rounds values as int8 would{_where(user_line(node.meta.get('stack_trace') or ''))}",
+                f"the model rounds values as int8 would{at(user_line(node.meta.get('stack_trace') or ''))}",
                 "give the float model: mvd quantize makes int8 of it",
             )
 
@@ -158,7 +143,7 @@ def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[st
         with torch.no_grad():
             result, again = module(*copies_of(sample)), module(*copies_of(sample))
     except Exception as error:
-        reason = f"{_reason(error)}{_where(failing_line(error))}"
+        reason = f"{reason_of(error)}{at(failing_line(error))}"
         shapes = " and ".join(str(tuple(item.shape)) for item in tensors_of(sample))
         what = "an input" if isinstance(sample, Tensor) else "inputs"
         raise DoesNotRunError(
@@ -175,7 +160,7 @@ def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[st
     for (_, leaf), other in zip(leaves, pytree.tree_leaves(again), strict=True):
         _check_output(leaf)
         if leaf.shape != other.shape or not torch.allclose(leaf.double(), other.double(), rtol=1e-3, atol=1e-6):
-            where = _where(_random_line(module, sample))
+            where = at(_random_line(module, sample))
             raise CaptureError(
                 f"the model returns something else each time that it runs on one image{where}",
                 "take out what is random in evaluation: torch.rand*, or dropout with training=True",
@@ -228,10 +213,6 @@ def _random_line(module: nn.Module, sample: Sample) -> str:
     return ""
 
 
-def _where(line: str) -> str:
-    return f" ({line})" if line else ""
-
-
 def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task, inputs: Sequence[str]) -> list[str]:
     """Returns dictionary keys and field names where there are any, else logits, features0, features1, ..."""
     names = []
@@ -265,17 +246,3 @@ def quiet_torch() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-
-
-def _advice(error: Exception) -> str:
-    """Returns what to change, by what torch.export could not do."""
-    text = f"{type(error).__name__} {error}"
-    for pattern, advice in ADVICE:
-        if re.search(pattern, text):
-            return advice
-    return "mvd needs one graph that does the same for every image of this size"

@@ -11,12 +11,13 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 from torch.fx import Node
+from torch.fx.graph import _PyTreeCodeGen
+from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.functional import StillRead, remove_writes, spell_fills
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.regions import casts, inline_regions
-from mobilevit_deploy.graph.source_lines import user_line
+from mobilevit_deploy.graph.untraceable import not_plain
 
 aten = torch.ops.aten
 
@@ -52,12 +53,26 @@ def _read(program: ExportedProgram) -> Graph:
     module = program.module()
     assert isinstance(module, fx.GraphModule)  # whatever the signature says
     inline_regions(module)
+    _forget_types(module.graph)
     for node in module.graph.nodes:
         if casts(node) or (node.op == "call_function" and not _is_plain(node)):
             raise _NotPlain(node)
     graph = Graph.from_module(module)
     graph.unkept = remove_writes(graph)
     return graph
+
+
+def _forget_types(graph: fx.Graph) -> None:
+    """Lets a graph return a tuple where it returns a type that is not Python's own: a file knows none of those."""
+    codegen = graph._codegen
+    spec = codegen.pytree_info.out_spec if isinstance(codegen, _PyTreeCodeGen) else None
+    if isinstance(codegen, _PyTreeCodeGen) and spec is not None and not _is_common(spec):
+        flat = pytree.tree_structure(tuple(range(spec.num_leaves)))
+        codegen.pytree_info = codegen.pytree_info._replace(out_spec=flat)
+
+
+def _is_common(spec: pytree.TreeSpec) -> bool:
+    return spec.type in (None, tuple, list, dict) and all(map(_is_common, spec.children()))
 
 
 def _is_plain(node: Node) -> bool:
@@ -74,13 +89,7 @@ def _decomposed(program: ExportedProgram) -> Graph:
     try:
         return _read(program.run_decompositions({}))
     except (_NotPlain, StillRead) as error:
-        node = error.node
-        line = user_line(node.meta.get("stack_trace") or "")
-        where = f" ({line})" if line else ""
-        raise CaptureError(
-            f"torch.export leaves a call of {node.target} in the graph, which no target takes{where}",
-            "write the line with plain tensor operations that return new tensors",
-        ) from error
+        raise not_plain(error.node) from error
 
 
 def _restore_batch_norms(graph: Graph) -> None:

@@ -1,4 +1,4 @@
-"""Which line of the model's own code a converter or torch.export stumbled over."""
+"""Which line of the model's own code, and which call, a converter or torch.export stumbled over."""
 
 import re
 import traceback
@@ -9,17 +9,21 @@ from pathlib import Path
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import module_path, op_name
+from mobilevit_deploy.graph.graph import op_name
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 LIBRARY = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib[\\/]python3\.\d+[\\/]|^<")
 OWN_PACKAGE = str(Path(__file__).parents[1])
 
 
+def own_frame(file: str) -> bool:
+    """Tells whether a file is the model's own code: neither a library's nor ours, but for the catalog's models."""
+    return not LIBRARY.search(file) and (not file.startswith(OWN_PACKAGE) or "architectures" in file)
+
+
 def user_line(trace: str) -> str:
-    """Returns the last line in a stack trace that is neither a library's nor ours, as ``line 7 of net.py``."""
-    frames = [(file, line) for file, line in FRAME.findall(trace) if not LIBRARY.search(file)]
-    own = [frame for frame in frames if not frame[0].startswith(OWN_PACKAGE) or "architectures" in frame[0]]
+    """Returns the last line in a stack trace that is the model's own, as ``line 7 of net.py``."""
+    own = [frame for frame in FRAME.findall(trace) if own_frame(frame[0])]
     return f"line {own[-1][1]} of {own[-1][0]}" if own else ""
 
 
@@ -36,16 +40,10 @@ def root_cause(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def blame(error: BaseException, program: ExportedProgram) -> str:
-    """Returns the cause of a converter's refusal, with the module and the source line of the op that it names."""
-    cause = root_cause(error)
+def named_in(message: str, program: ExportedProgram) -> Node | None:
+    """Returns the call of a program, or of what it is taken apart to, whose op a converter's message names."""
     # What an op is taken apart to, such as linalg_svdvals to _linalg_svd, has its line too.
-    node = _named_in(cause, program.graph.nodes) or _named_in(cause, _taken_apart(program))
-    if node is None:
-        return cause
-    places = [f"in {module_path(node)}" if module_path(node) else "", user_line(node.meta.get("stack_trace") or "")]
-    where = ", ".join(place for place in places if place)
-    return f"{cause} ({where})" if where else cause
+    return _named_in(message, program.graph.nodes) or _named_in(message, _taken_apart(program))
 
 
 def _taken_apart(program: ExportedProgram) -> Iterable[Node]:

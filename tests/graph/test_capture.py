@@ -119,7 +119,7 @@ def test_an_output_whose_size_depends_on_the_image() -> None:
             return positive
 
     with pytest.raises(
-        CaptureError, match=r"size of an output depends on the image's values \(line \d+ of .*test_capture"
+        CaptureError, match=r"size of an output depends on the image's values, by index \(line \d+ of .*test_capture"
     ):
         capture_model(Positive(), 1, 3, 8, 8)
 

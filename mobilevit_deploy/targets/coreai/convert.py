@@ -11,12 +11,12 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.graph.graph import module_path, op_name
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import read_notes, write_notes
-from mobilevit_deploy.graph.source_lines import blame, user_line
+from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import (
     Artifact,
@@ -33,6 +33,7 @@ from mobilevit_deploy.targets.coreai.contents import read_contents as read_conte
 from mobilevit_deploy.targets.coreai.half import convert_to_half
 from mobilevit_deploy.targets.coreai.nodes import mark, read_nodes
 from mobilevit_deploy.targets.operations import Operation, Tensor
+from mobilevit_deploy.targets.refusal import hint_of, refused, ways_out
 
 SUFFIX = ".aimodel"
 LOWERING = "lowering"  # the converter's last stage, after that of the last node
@@ -133,20 +134,25 @@ def _write(request: ConversionRequest, program: ExportedProgram) -> list[str]:
         note_contents(request.path, child.ask("constants", path=str(request.path.resolve()))["constants"])
     except ChildError as error:
         if not error.died:
-            reason = f"Core AI's converter refused the graph: {blame(error, request.program)}"
-            raise ConversionError(reason, REFUSAL_HINT) from error
-        raise ConversionError(_describe_abort(error, request.path, parts), REFUSAL_HINT) from error
+            raise refused("coreai", "Core AI's converter refused the graph", error, request) from error
+        raise _aborted(error, request, parts) from error
     finally:
         child.close()
     return [item["kind"] for item in answer["operations"]]
 
 
-def _describe_abort(error: ChildError, path: Path, program: ExportedProgram) -> str:
-    """Returns what the compiler said when it aborted, with the operation, the module and the line it came from."""
+def _aborted(error: ChildError, request: ConversionRequest, program: ExportedProgram) -> ConversionError:
+    """Returns what the compiler said when it aborted, with the operation, the module and the line it came from.
+
+    Args:
+        error: of the child.
+        request: what it was given.
+        program: the parts that the child converted.
+    """
     name, kind = error.stage, ""
     if name == LOWERING:
-        found = find_aborting(path) or {"node": "", "kind": ""}
-        name = read_nodes(read_metadata(path)).get(found["node"], found["node"])
+        found = find_aborting(request.path) or {"node": "", "kind": ""}
+        name = read_nodes(read_metadata(request.path)).get(found["node"], found["node"])
         kind = found["kind"]
     doing = "compiler" if error.stage == LOWERING else "converter"
     node = next((node for node in program.graph.nodes if node.name == name and op_name(node)), None)
@@ -157,7 +163,8 @@ def _describe_abort(error: ChildError, path: Path, program: ExportedProgram) -> 
         places += [f"from {op_name(node)}", f"in {module_path(node)}" if module_path(node) else ""]
         places.append(user_line(node.meta.get("stack_trace") or ""))
     where = ", ".join(place for place in places if place)
-    return f"Core AI's {doing} aborted: {error}" + (f" ({where})" if where else "")
+    message = f"Core AI's {doing} aborted: {error}" + (f" ({where})" if where else "")
+    return ConversionError(message, hint_of(() if node is None else ways_out(node, "coreai", request)))
 
 
 def _named_in(message: str, program: ExportedProgram) -> tuple[str, Node | None]:

@@ -10,6 +10,7 @@ import torch
 from coreai.authoring import AIModelAsset, func, graph_builder
 from coreai.runtime import AIModelAssetMetadata
 from coreai_torch import TorchConverter, get_decomp_table
+from coreai_torch._aten_to_core import _aten_to_core_resolver
 from torch.fx import Node
 
 from mobilevit_deploy.graph.capture import quiet_torch
@@ -30,6 +31,12 @@ class _Converter(TorchConverter):  # type: ignore[misc]
     def _get_operation(self, node: Node) -> None:
         self._stage_file.write_text(str(node.meta.get("custom", {}).get(nodes.MARK, node.name)), encoding="utf-8")
         super()._get_operation(node)
+
+
+def lowerings() -> dict[str, list[str]]:
+    """Returns the calls that the converter has a form for, and those that it takes apart before, by PyTorch's names."""
+    calls = [f"aten.{name}" for name in _aten_to_core_resolver]
+    return {"calls": calls, "apart": [str(op) for op in get_decomp_table()]}
 
 
 def convert(program: str, path: str, input: str, outputs: list[str], metadata: dict[str, str], stage: Path) -> None:

@@ -38,6 +38,12 @@ class Server:
         convert(stage=self._folder / "stage", **request)
         return self.operations(request["path"])
 
+    def lowerings(self) -> dict[str, Any]:
+        """Returns which calls of ATen the converter has a form for, and which it takes apart before."""
+        from mobilevit_deploy.targets.coreai.lower import lowerings
+
+        return lowerings()
+
     def describe(self, path: str) -> dict[str, Any]:
         """Returns names, shapes and types of what goes in and out, and which types are computed with."""
         from mobilevit_deploy.targets.coreai.program import describe

@@ -1,5 +1,6 @@
 """Core ML: coremltools on the exported program, to an ML Program; nothing model-specific."""
 
+import re
 import tempfile
 import traceback
 from collections import Counter
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 from torch.export import ExportedProgram
 
-from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_notes
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.graph import module_path, op_name
-from mobilevit_deploy.graph.source_lines import blame, root_cause
+from mobilevit_deploy.graph.source_lines import root_cause
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.app_options import Compression
 from mobilevit_deploy.targets.artifact import (
@@ -40,10 +41,12 @@ from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
+from mobilevit_deploy.targets.refusal import refused
 
 SUFFIX = ".mlpackage"
 # Specification versions by iOS release, from coremltools' own table of deployment targets.
 SPECIFICATION = {15: 6, 16: 7, 17: 8, 18: 9}
+LATER = re.compile(r"minimum_deployment_target to at least coremltools\.target\.iOS(\d+)")  # of an op that it lacks
 CLASS_LABEL = "classLabel"  # the name that Xcode gives the predicted class
 
 
@@ -117,7 +120,9 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
         try:
             save_multifunction(descriptor, str(path))
         except Exception as error:
-            raise ConversionError(f"coremltools cannot combine the sizes: {root_cause(error)}", REFUSAL_HINT) from error
+            raise ConversionError(
+                f"coremltools cannot combine the sizes: {root_cause(error)}", "export each size by itself"
+            ) from error
         specification = load_spec(str(path))
     _check_specification(specification.specificationVersion, version)
     specification.description.metadata.shortDescription = metadata.get("mvd.description", "")
@@ -216,9 +221,9 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         )
         return model, chooser.kept
     except Exception as error:
-        reason = blame(error, request.program)
         traceback.clear_frames(error.__traceback__)  # they hold a temporary folder of coremltools' open
-        raise ConversionError(f"coremltools refused the graph: {reason}", REFUSAL_HINT) from error
+        later = [f"give --min-ios {ios}" for ios in LATER.findall(str(error))]
+        raise refused("coreml", "coremltools refused the graph", error, request, later) from error
 
 
 class _PrecisionChooser:
@@ -267,7 +272,10 @@ def _compress(
     try:
         compressed = compress(model, compression, kept)
     except Exception as error:
-        raise ConversionError(f"coremltools cannot compress the weights: {root_cause(error)}", REFUSAL_HINT) from error
+        raise ConversionError(
+            f"coremltools cannot compress the weights: {root_cause(error)}",
+            "--precision fp16 leaves them as they are, and --keep-fp32 MODULE those of a module",
+        ) from error
     steps = [Intermediate("before compression", "fp16", path)] if request.intermediates else []
     return compressed, account(compressed.get_spec(), kept, size), steps
 

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from torch.export import ExportedProgram
-from torch.fx import Node
 
-from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.graph import module_path
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import write_notes
-from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import (
     Artifact,
@@ -41,6 +39,7 @@ from mobilevit_deploy.targets.executorch.quantize import quantize
 from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
 from mobilevit_deploy.targets.operations import Operation
 from mobilevit_deploy.targets.quantization import QuantizationResult
+from mobilevit_deploy.targets.refusal import refused
 
 METHOD = "forward"
 
@@ -124,8 +123,8 @@ def _write(program: ExportedProgram, request: ConversionRequest, path: Path) -> 
         with quiet_executorch():
             lowered, written, known = _lower(program)
     except Exception as error:
-        raise ConversionError(f"ExecuTorch refused the graph: {blame(error, request.program)}", REFUSAL_HINT) from error
-    _check_kernels(lowered, written.executorch_program.execution_plan, known)
+        raise refused("executorch", "ExecuTorch refused the graph", error, request) from error
+    _check_kernels(written.executorch_program.execution_plan, known, request)
     path.write_bytes(written.buffer)
     owners = constant_owners(path, written.exported_program()) + node_owners(lowered)
     notes: dict[str, Any] = {
@@ -160,20 +159,12 @@ def _lower(program: ExportedProgram) -> tuple[ExportedProgram, Any, set[str]]:
     return graph, lowered.to_executorch(), Runtime.get().operator_registry.operator_names
 
 
-def _check_kernels(graph: ExportedProgram, plans: Any, known: set[str]) -> None:
+def _check_kernels(plans: Any, known: set[str], request: ConversionRequest) -> None:
     """Raises ConversionError for an operation without a kernel: such a file is written, and does not load."""
     for item in (operator for plan in plans for operator in plan.operators):
         name = f"{item.name}.{item.overload}" if item.overload else item.name
-        if name in known:
-            continue
-        short = item.name.rpartition("::")[2]
-        node = next((node for node in graph.graph.nodes if _is_call_of(node, short)), None)
-        where = f" (in {module_path(node)})" if node is not None and module_path(node) else ""
-        raise ConversionError(f"ExecuTorch has no kernel for {name}{where}", REFUSAL_HINT)
-
-
-def _is_call_of(node: Node, name: str) -> bool:
-    return node.op == "call_function" and f"aten.{name}." in str(node.target)
+        if name not in known:
+            raise refused("executorch", "ExecuTorch refused the graph", f"it has no kernel for {name}", request)
 
 
 def _warn(plan: Plan) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which ATen calls ExecuTorch takes: those that it has kernels for, and what it takes apart to them by itself."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,12 +9,16 @@ from pathlib import Path
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call, op_name, shape
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
+aten = torch.ops.aten
+
 KERNELS = "kernels/portable/functions.yaml"  # what its library of kernels is built from
 KERNEL = re.compile(r"^- op: (\w+)", re.MULTILINE)
+# Not in Core ATen, and taken all the same: executorch 1.5.1, exir/verification/verifier.py.
+BESIDE_CORE = (aten.max.default, aten.min.default, aten.full_like.default)
 
 
 def takes(node: Node) -> bool:
@@ -22,9 +27,32 @@ def takes(node: Node) -> bool:
 
 
 def _has_kernel(node: Node) -> bool:
-    """Tells whether there is a kernel of a call's name; that of a view copies, and a batch norm's is functional."""
+    """Tells whether a call is in Core ATen and has a kernel; that of a view copies, a batch norm's is functional."""
+    assert isinstance(node.target, torch._ops.OpOverload), node  # callers ask of ATen calls
+    if any(is_call(node, packet) and is_refused(node) for packet, is_refused in REFUSED.items()):
+        return False
     name = op_name(node)
-    return not _kernels().isdisjoint((name, f"{name}_copy", f"_{name}_legit"))
+    if f"_{name}_legit" in _kernels():
+        return True
+    core = torch.Tag.core in node.target.tags or node.target in BESIDE_CORE
+    return core and not _kernels().isdisjoint((name, f"{name}_copy"))
+
+
+def _is_volume(node: Node) -> bool:
+    return len(shape(node)) > 4
+
+
+def _measures_itself(node: Node) -> bool:
+    return bool(arguments(node)["training"])
+
+
+# Calls for which there is a kernel, and not for this form; tests/targets/executorch/test_lowering.py holds them.
+REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.convolution: _is_volume,  # the kernel runs windows over one and two axes
+    # They sum one value after the other: 2e-5 of the largest value of a norm of 32x32.
+    aten.native_batch_norm: _measures_itself,
+    aten.native_group_norm: lambda _: True,
+}
 
 
 @cache

@@ -17,11 +17,11 @@ from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import ConversionError, UsageError
 from mobilevit_deploy.graph.graph import arguments, is_call, module_path, op_name
 from mobilevit_deploy.graph.sample import tensors_of
-from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
 from mobilevit_deploy.targets.quantization import Quantization, QuantizationResult
+from mobilevit_deploy.targets.refusal import refused
 
 aten = torch.ops.aten
 
@@ -63,9 +63,8 @@ def quantize(request: ConversionRequest, float32: Path | None) -> tuple[Exported
     except ConversionError:
         raise
     except Exception as error:
-        raise ConversionError(
-            f"ExecuTorch cannot quantise the graph: {blame(error, request.program)}",
-            "--precision fp32 has no such limit",
+        raise refused(
+            "executorch", "ExecuTorch cannot quantise the graph", error, request, ["give --precision fp32"]
         ) from error
     quantized = Counter(chosen.values())
     return program, QuantizationResult(

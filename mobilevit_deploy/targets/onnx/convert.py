@@ -14,11 +14,10 @@ from typing import Any
 import onnx
 import torch
 
-from mobilevit_deploy.errors import REFUSAL_HINT, ArtifactError, ConversionError
+from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.graph.module_notes import common_path
 from mobilevit_deploy.graph.sample import tensors_of
-from mobilevit_deploy.graph.source_lines import blame
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.system.version import __version__
@@ -48,6 +47,7 @@ from mobilevit_deploy.targets.onnx.module_paths import (
 from mobilevit_deploy.targets.onnx.quantize import quantize
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from mobilevit_deploy.targets.quantization import QuantizationResult
+from mobilevit_deploy.targets.refusal import refused
 
 SUFFIX = ".onnx"
 SIMPLIFIER = (*CHILD, "mobilevit_deploy.targets.onnx.simplify_worker")
@@ -193,9 +193,7 @@ def _export(request: ConversionRequest, path: Path) -> None:
             assert program is not None  # without a path, the exporter returns the program
             program.save(str(path))
     except Exception as error:
-        raise ConversionError(
-            f"PyTorch's ONNX exporter refused the graph: {blame(error, request.program)}", REFUSAL_HINT
-        ) from error
+        raise refused("onnx", "PyTorch's ONNX exporter refused the graph", error, request) from error
 
 
 @contextmanager

@@ -132,6 +132,50 @@ def test_what_is_left_of_a_number_after_division(apply: Apply) -> None:
     assert len(result.applied) == 1
 
 
+@pytest.mark.parametrize(
+    ("op", "function"),
+    [
+        (
+            "sort",
+            lambda m, x: torch.cat(torch.sort(x, 1, descending=True), 3) + torch.sort(x, 1).values.repeat(1, 1, 1, 2),
+        ),
+        ("kthvalue", lambda m, x: torch.cat(torch.kthvalue(x, 2, 1, True), 3)),
+        ("median", lambda m, x: torch.cat(torch.median(x, 2), 1)),
+        ("searchsorted", lambda m, x: torch.searchsorted(torch.tensor([-1.0, 0, 0.5, 1]), x)),
+        ("searchsorted", lambda m, x: torch.searchsorted(torch.tensor([-1.0, 0, 1]), x.round(), right=True)),
+        ("instance_norm", lambda m, x: m.norm(x)),
+        ("instance_norm", lambda m, x: F.instance_norm(x[0], eps=0.1)),
+        ("group_norm", lambda m, x: F.group_norm(x, 5) + F.group_norm(x[:, :4], 2, eps=0.1).mean()),
+        ("group_norm", lambda m, x: F.group_norm(x[:, :, 0, 0], 1) + m.groups(x).mean()),
+    ],
+)
+def test_orders_and_norms(apply: Apply, op: str, function: Callable[..., Any]) -> None:
+    check(apply, function, op, 2, 5, 3, 4, norm=nn.InstanceNorm2d(5, affine=True), groups=nn.GroupNorm(1, 5))
+
+
+def test_a_sort_that_keeps_the_order_of_equals_is_left(apply: Apply) -> None:
+    result, _ = apply(Of(lambda m, x: x.sort(stable=True).values), lacking("sort"), 1, 2, 3, 4)
+    assert "keeps the order of equal values" in result.refused[0].reason
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 2)),
+    padding=st.integers(0, 1),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2, 4]),
+)
+@PROPERTY
+def test_windows_over_volumes(apply: Apply, kernel: Any, stride: Any, padding: int, dilation: int, groups: int) -> None:
+    layer = nn.Conv3d(4, 8, kernel, stride, padding, dilation, groups)
+    graph = check(apply, lambda m, x: m.layer(x.view(2, 4, 5, 6, 7)), "conv3d", 2, 20, 6, 7, layer=layer)
+    assert "conv2d" in graph.histogram()
+    inside = [min(padding, size // 2) for size in kernel]
+    pool: Callable[..., Any] = lambda m, x: F.avg_pool3d(x.view(2, 4, 5, 6, 7), kernel, stride, inside)  # noqa: E731
+    check(apply, pool, "avg_pool3d", 2, 20, 6, 7)
+    check(apply, lambda m, x: F.avg_pool3d(x, kernel, None), "avg_pool3d", 4, 5, 6, 7)
+
+
 RECURRENT = {
     "lstm": nn.LSTM(4, 3, 2, batch_first=True, bidirectional=True),
     "gru": nn.GRU(4, 3, 2, bidirectional=True),
@@ -242,6 +286,11 @@ def _backwards(parts: list[Tensor], axis: int) -> Tensor:
     return torch.cat(parts[::-1], axis)
 
 
+def _from_the_other_end(x: Tensor, count: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+    values, places = torch.topk(x, count, axis, not largest)
+    return values, places
+
+
 # Of each definition: the op, a call of it, and one of its parts with what it becomes in a wrong version.
 SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "lstm": (lambda m, x: m.layer(x[0])[0], aten.sigmoid.default, aten.tanh.default),
@@ -272,6 +321,16 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "fmax": (lambda m, x: torch.fmax(x, x.flip(1)), aten.maximum.default, aten.minimum.default),
     "fmin": (lambda m, x: torch.fmin(x, x.flip(1)), aten.minimum.default, aten.maximum.default),
     "remainder": (lambda m, x: torch.remainder(2.5, x), aten.remainder.Tensor, aten.fmod.Tensor),
+    "max_pool1d": (lambda m, x: F.max_pool1d(x[0], 2), aten.max_pool1d.default, F.avg_pool1d),
+    "max_pool2d": (lambda m, x: F.max_pool2d(x, 2), aten.max_pool2d.default, F.avg_pool2d),
+    "sort": (lambda m, x: x.sort(-1, descending=True).values, aten.topk.default, _from_the_other_end),
+    "kthvalue": (lambda m, x: x.kthvalue(2).values, aten.topk.default, _from_the_other_end),
+    "median": (lambda m, x: x.median(2).values, aten.topk.default, _from_the_other_end),
+    "searchsorted": (lambda m, x: torch.searchsorted(x[0, 0, 0].sort().values, x), aten.lt.Tensor, aten.gt.Tensor),
+    "instance_norm": (lambda m, x: F.instance_norm(x, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
+    "group_norm": (lambda m, x: F.group_norm(x, 3, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
+    "conv3d": (lambda m, x: F.conv3d(x[:, None], torch.arange(4.0).view(2, 1, 2, 1, 1)), aten.cat.default, _backwards),
+    "avg_pool3d": (lambda m, x: F.avg_pool3d(x, 2, 1), aten.add.Tensor, aten.maximum.default),
 }
 
 
@@ -293,3 +352,10 @@ def test_a_definition_with_a_wrong_part_is_caught(apply: Apply, monkeypatch: pyt
     assert spoiled
     assert result.applied == ()
     assert "not proved" in result.refused[0].reason
+
+
+def test_every_definition_has_a_wrong_version() -> None:
+    ways: dict[Any, set[str]] = {}
+    for op, function in decomposition._DEFINITIONS.items():
+        ways.setdefault(function, set()).add(op._schema.name.removeprefix("aten::"))
+    assert [ops for ops in ways.values() if not ops & {*SPOILED, "unfold", "scaled_dot_product_attention"}] == []

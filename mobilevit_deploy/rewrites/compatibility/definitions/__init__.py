@@ -4,9 +4,22 @@ from mobilevit_deploy.rewrites.compatibility.definitions import (
     attention,
     elementwise,
     folding,
+    normalization,
+    ordering,
     padding,
     pooling,
     recurrent,
+    volumes,
 )
 
-__all__ = ["attention", "elementwise", "folding", "padding", "pooling", "recurrent"]
+__all__ = [
+    "attention",
+    "elementwise",
+    "folding",
+    "normalization",
+    "ordering",
+    "padding",
+    "pooling",
+    "recurrent",
+    "volumes",
+]
