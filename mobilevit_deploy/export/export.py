@@ -71,7 +71,13 @@ class ParityFailedError(CheckFailedError):
 
 def _advise(failed: Sequence[ExportReport]) -> str:
     """Returns the next step, by what failed."""
-    if all(report.parity.precision_loss for report in failed):
+    losses = [report.parity.precision_loss for report in failed]
+    if all(losses):
+        if any(loss.precision == "int8" for loss in losses if loss):
+            return (
+                "the conversion is exact, and int8 costs that much: --keep-fp32 MODULE keeps a module in float32, and "
+                "--sensitivity says which costs most"
+            )
         return (
             "the conversion is exact, and half precision costs that much: --keep-fp32 MODULE keeps a module in "
             "float32, --precision fp32 all of them, and --allow-precision-loss writes the file as it is"

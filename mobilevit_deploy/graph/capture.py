@@ -48,7 +48,9 @@ class Captured:
     outputs: tuple[TensorSpec, ...]
 
 
-def capture(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[TensorInput] = ()) -> Captured:
+def capture(
+    module: nn.Module, sample: Sample, task: Task, inputs: Sequence[TensorInput] = (), *, one_image: bool = False
+) -> Captured:
     """Traces a model for one shape of each input.
 
     Args:
@@ -56,13 +58,14 @@ def capture(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[Tens
         sample: (B, C, H, W) float32, or a tensor for each input.
         task: names the outputs that have no name of their own.
         inputs: where the user named them.
+        one_image: whether that is all that a model may take, as for int8.
 
     Raises:
         CaptureError: the model does not run on the sample, returns something else than tensors, or cannot be traced;
             or an input changes nothing.
     """
     _refuse_fake_quantization(module)
-    outputs = _run_once(module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,))
+    outputs = _run_once(module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,), one_image)
     try:
         with torch.no_grad(), quiet_torch():
             program = _program_of(module, sample)
@@ -138,7 +141,9 @@ def _check_operations(program: ExportedProgram) -> None:
             )
 
 
-def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[str]) -> tuple[TensorSpec, ...]:
+def _run_once(
+    module: nn.Module, sample: Sample, task: Task, inputs: Sequence[str], one_image: bool
+) -> tuple[TensorSpec, ...]:
     try:
         with torch.no_grad():
             result, again = module(*copies_of(sample)), module(*copies_of(sample))
@@ -148,7 +153,7 @@ def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[st
         what = "an input" if isinstance(sample, Tensor) else "inputs"
         raise DoesNotRunError(
             f"the model does not run on {what} of shape {shapes}: {reason}",
-            _advice_on_inputs(module, sample),
+            _advice_on_inputs(module, sample, one_image),
         ) from error
     leaves = pytree.tree_flatten_with_path(result)[0]
     if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):
@@ -171,7 +176,7 @@ def _run_once(module: nn.Module, sample: Sample, task: Task, inputs: Sequence[st
     )
 
 
-def _advice_on_inputs(module: nn.Module, sample: Sample) -> str:
+def _advice_on_inputs(module: nn.Module, sample: Sample, one_image: bool) -> str:
     """Returns what to type so that the model runs: its arguments, where it takes more than one."""
     if not isinstance(sample, Tensor):
         return "are the sizes and the types of --input right? TYPE is float32 where none is given"
@@ -181,6 +186,8 @@ def _advice_on_inputs(module: nn.Module, sample: Sample) -> str:
             "it must take one image tensor (N, C, H, W) of that size; --input-size N, HxW or CxHxW gives another, and "
             "--layout nhwc is for (N, H, W, C)"
         )
+    if one_image:
+        return f"forward takes {', '.join(names)}, and int8 one image: give a module that holds the others as buffers"
     image, *others = names
     size = "x".join(map(str, sample.shape))
     shown = " ".join(f"--input {name}=1xN:TYPE" for name in others)

@@ -116,7 +116,7 @@ def prepare(
     calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None
     example = sample_of(made[:batch])
     try:
-        captured = capture(model.module, example, model.task, model.inputs)
+        captured = capture(model.module, example, model.task, model.inputs, one_image=calibrate is not None)
     except DoesNotRunError:
         other = try_channels_last(model)
         if other is None:

@@ -58,9 +58,11 @@ def _accuracy_cells(item: Compared) -> tuple[str, ...]:
 
 
 def _drift_cells(drift: Drift) -> tuple[str, str, str]:
+    agreements = [output.top1_agreement for output in drift.outputs if output.top1_agreement is not None]
+    agreements += [decision.agreement for decision in drift.decisions]
+    same = f"{min(agreements):.0%}" if agreements else ""
     if not drift.outputs:
-        return "", "", ""
+        return "", "", same
     worst = max(output.max_rel for output in drift.outputs)
     snr = min(output.snr_db for output in drift.outputs)
-    agreements = [output.top1_agreement for output in drift.outputs if output.top1_agreement is not None]
-    return f"{worst:.0e}", f"{snr:.0f} dB", f"{min(agreements):.0%}" if agreements else ""
+    return f"{worst:.0e}", f"{snr:.0f} dB", same

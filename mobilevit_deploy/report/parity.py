@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.table import make_table, precision_name
 
 if TYPE_CHECKING:
     from mobilevit_deploy.verification.accuracy import Accuracy
@@ -75,7 +75,8 @@ def _explanations(parity: ParityReport) -> list[str]:
         cost = f"an SNR of {loss.snr_db:.0f} dB is left" if loss.snr_db is not None else "decisions turn"
         own = "" if loss.own_snr_db is None else f"; PyTorch, rounded likewise, keeps {loss.own_snr_db:.0f} dB"
         why = f"; accepted for {loss.accepted}" if loss.accepted else ""
-        lines.append(f"conversion exact; half precision costs more than the tolerance: {cost}{own}{why}")
+        what = precision_name(loss.precision)
+        lines.append(f"conversion exact; {what} costs more than the tolerance: {cost}{own}{why}")
     unsure = [output.unsure for leg in parity.legs for output in leg.outputs]
     unsure += [decision.unsure for leg in parity.legs for decision in leg.decisions]
     if max(unsure, default=0.0) > 0:

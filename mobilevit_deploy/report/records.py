@@ -73,9 +73,10 @@ class IllConditioned(Record):
 
 
 class PrecisionLoss(Record):
-    """What half precision costs beyond the tolerance, of a conversion that is exact."""
+    """What a precision costs beyond the tolerance, of a conversion that is exact."""
 
     accepted: Note | None = None
+    precision: Name = "fp16"
     snr_db: Number | None = None
     own_snr_db: Number | None = None
 

@@ -76,3 +76,8 @@ def milliseconds(value: float) -> str:
 def show_bytes(count: int) -> str:
     """Returns a size for people: kB below a tenth of a MB."""
     return f"{count / 2**20:.1f} MB" if count >= 2**20 / 10 else f"{count / 2**10:.1f} kB"
+
+
+def precision_name(precision: str) -> str:
+    """Returns what people call a precision."""
+    return "half precision" if precision == "fp16" else precision

@@ -1,4 +1,4 @@
-"""The rewritten graph in half precision, by PyTorch: what an artifact of it cannot but lose."""
+"""The rewritten graph in half precision, or with its weights in few bits: what an artifact of it cannot but lose."""
 
 from collections.abc import Collection
 
@@ -8,6 +8,32 @@ from torch import Tensor
 from mobilevit_deploy.graph.graph import Graph, module_path
 
 to_copy = torch.ops.aten._to_copy.default
+
+FEWEST_VALUES = 2048  # of a weight that is stored in fewer bits; coremltools leaves smaller ones as they are
+
+
+def store_weights(graph: Graph, bits: int, *, per_channel: bool, keep: Collection[str] = ()) -> Graph:
+    """Returns a graph whose large weights are on even, symmetric grids of so many bits.
+
+    Args:
+        graph: float32, left as it is.
+        bits: of a value.
+        per_channel: whether each first index of a weight has a grid of its own; else a weight has one, on which no
+            table of as many values, chosen by the weight, loses more.
+        keep: paths of the modules whose weights are left.
+    """
+    stored = graph.copy()
+    steps = 2 ** (bits - 1) - 1
+    for node in stored.nodes:
+        weight = stored.weight(node)
+        if weight is None or weight.ndim < 2 or weight.numel() <= FEWEST_VALUES or not weight.is_floating_point():
+            continue
+        if all(module_path(reader) in keep for reader in node.users):
+            continue
+        axes = tuple(range(1, weight.ndim)) if per_channel else tuple(range(weight.ndim))
+        step = (weight.abs().amax(axes, keepdim=True) / steps).clamp(min=torch.finfo(weight.dtype).tiny)
+        stored.weights[str(node.target)] = (weight / step).round() * step
+    return stored
 
 
 def round_to_half(graph: Graph, keep: Collection[str] = ()) -> Graph:

@@ -49,7 +49,7 @@ class Expected:
         self.reference = description
         self.images, self.batch, self.names = images, batch, tuple(names)
         self.outputs = run_all(reference, images, batch)
-        self.whole = tuple(map(_whole, self.outputs))
+        self.whole = tuple(map(is_whole, self.outputs))
         self._perturbed, self._noise_of = perturbed, noise_of
         self._far: dict[float, list[Values]] = {}
 
@@ -65,7 +65,7 @@ class Expected:
         return self._far[unit]
 
 
-def _whole(output: Values) -> bool:
+def is_whole(output: Values) -> bool:
     """Tells whether an output is whole numbers or truth values, which are decided and not computed."""
     return bool(np.abs(output).max(initial=0) <= LARGEST_WHOLE and (output == np.rint(output)).all())
 

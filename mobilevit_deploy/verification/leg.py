@@ -22,7 +22,7 @@ HALF_SUMS_SAMPLES = 2
 Allowance = Literal["noise", "decisions", "precision"]
 
 ARTIFACT = "artifact"  # the subject of the legs that decide
-# Subjects of the legs that prove a conversion to half precision, for they round nothing.
+# Subjects of the legs that prove a conversion to half precision or int8, for they round nothing.
 UNROUNDED = "half precision, unrounded"
 INT8_UNROUNDED = "int8, unrounded"
 REPEATED = "same export, unrounded"
@@ -48,9 +48,9 @@ class Leg:
         reasons: see above.
         beyond: why it is not within the recipe's own tolerance, where it passes all the same.
         allowance: why it does: it is no farther than PyTorch's own float32 comes; it is farther only where PyTorch's
-            own decisions turn; or half precision may cost so much.
+            own decisions turn; or the precision may cost so much.
         own_loss: what PyTorch loses when it rounds as the artifact does.
-        lossy: whether half precision's rounding may be all that is the matter: every value is there, and is a number.
+        lossy: whether what the precision costs may be all that is the matter: every value is there, and is a number.
         optimizers: of the runtime, which change the result: with these switched off the leg passes.
     """
 
@@ -116,7 +116,7 @@ def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
     )
     leg = _compare_numbers(leg, expected, found, kept)
     leg = _compare_decisions(leg, expected, found, kept)
-    if not leg.reasons or leg.precision != "fp16":
+    if not leg.reasons or leg.precision == "fp32":
         return leg
     complete = len(leg.outputs) + len(leg.decisions) == len(expected.names)
     lossy = complete and all(np.isfinite(output).all() for output in found)

@@ -1,6 +1,6 @@
 """The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from torch import nn
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.images.batches import Classes, batches, fill_batches
 from mobilevit_deploy.images.user_images import ImageSet
 from mobilevit_deploy.pipeline.plan import Plan
@@ -24,7 +23,6 @@ from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner
 from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.runners.rewritten_graph import GraphRunner
-from mobilevit_deploy.runners.rounded_graph import round_to_half
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import open_without, optimizers_of, runners_for, unrounded
 from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
@@ -34,6 +32,7 @@ from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, REPEATED
 from mobilevit_deploy.verification.noise import FACTOR
 from mobilevit_deploy.verification.noise import perturbed as open_perturbed
 from mobilevit_deploy.verification.optimizers import Optimizations
+from mobilevit_deploy.verification.own_loss import open_like, open_rounded
 from mobilevit_deploy.verification.parity import Comparison
 
 HELD_OUT = "PyTorch, on images held out of calibration"
@@ -163,7 +162,8 @@ def compare_artifact(
     tolerance = choose_tolerance(recipe, plan.precision, plan.compression.prune if plan.compression else None)
     openers = borders.openers(runners_for(artifact.target, artifact.path))
     optimizations = optimizations_of(artifact.target, artifact.path, borders)
-    candidate = Candidate(ARTIFACT, plan.precision, tolerance, openers, rounded, optimizations)
+    own_loss = open_like(plan, ready, borders)
+    candidate = Candidate(ARTIFACT, plan.precision, tolerance, openers, own_loss, optimizations)
     comparison.add(candidate, own or expected)
     paths = {step.precision: step.path for step in artifact.intermediates}
     half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
@@ -186,12 +186,6 @@ def optimizations_of(target: str, path: Path, borders: Borders) -> Optimizations
         return opener
 
     return Optimizations(names, without) if names else None
-
-
-def open_rounded(graph: Graph, borders: Borders, keep: Collection[str] = ()) -> Opener | None:
-    """Returns what opens a graph, with an artifact's borders, as half precision computes it."""
-    (opener,) = borders.openers([lambda: GraphRunner(round_to_half(graph, keep))])
-    return None if isinstance(opener, NotMeasured) else opener
 
 
 def compare_unrounded(

@@ -36,8 +36,8 @@ class NotRun:
 class ParityReport:
     """All legs; ``not_measured`` is never a pass, and has its reason, and so has each leg that was not run.
 
-    ``ill_conditioned`` says where PyTorch's own float32 loses more than the tolerance, ``precision_loss`` that half
-    precision does; each is None where it does not.
+    ``ill_conditioned`` says where PyTorch's own float32 loses more than the tolerance, ``precision_loss`` that the
+    artifact's precision does; each is None where it does not.
     """
 
     status: Status
@@ -94,7 +94,7 @@ class Comparison:
         """Judges all legs: failed when any failed, passed only when the artifact itself was run.
 
         Args:
-            accepted: why the cost of half precision is no failure, once the conversion is proved; None where it is one.
+            accepted: why the cost of a precision is no failure, once the conversion is proved; None where it is one.
         """
         found, loss = accept_loss(self._legs, accepted)
         report = _conclude(found, self._not_run, self.constant)

@@ -1,17 +1,18 @@
-"""Whether a file that is too far from PyTorch is a right conversion, of which half precision costs so much."""
+"""Whether a file that is too far from PyTorch is a right conversion, of which its precision costs so much."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mobilevit_deploy.verification.leg import REPEATED, UNROUNDED, Leg
+from mobilevit_deploy.catalog.recipe import Precision
+from mobilevit_deploy.verification.leg import INT8_UNROUNDED, REPEATED, UNROUNDED, Leg
 from mobilevit_deploy.verification.noise import FACTOR
 
 
 @dataclass(frozen=True)
 class PrecisionLoss:
-    """What half precision costs, where that is more than the recipe's tolerance and the conversion was proved exact.
+    """What a precision costs, where that is more than the recipe's tolerance and the conversion was proved exact.
 
     Attributes:
         accepted: why the file is written all the same; None where it is not.
@@ -19,6 +20,7 @@ class PrecisionLoss:
         snr_db: likewise.
         own_max_rel: of PyTorch, rounding where the artifact rounds; None where that was not computed.
         own_snr_db: likewise.
+        precision: that costs it.
     """
 
     accepted: str | None
@@ -26,10 +28,11 @@ class PrecisionLoss:
     snr_db: float | None
     own_max_rel: float | None
     own_snr_db: float | None
+    precision: Precision = "fp16"
 
 
 def why_accepted(*, trained: bool, allowed: bool) -> str | None:
-    """Returns why the cost of half precision is no failure; None where it is one.
+    """Returns why the cost of a precision is no failure; None where it is one.
 
     Args:
         trained: whether the weights are.
@@ -41,7 +44,7 @@ def why_accepted(*, trained: bool, allowed: bool) -> str | None:
 
 
 def accept_loss(legs: Sequence[Leg], accepted: str | None) -> tuple[list[Leg], PrecisionLoss | None]:
-    """Returns the legs, those passed that only lose what half precision costs, if that is accepted; and the loss."""
+    """Returns the legs, those passed that only lose what their precision costs, if that is accepted; and the loss."""
     lossy = [leg for leg in legs if leg.lossy]
     if not lossy or any(leg.reasons for leg in legs if not leg.lossy) or not all(_exact(leg, legs) for leg in lossy):
         return list(legs), None
@@ -53,6 +56,7 @@ def accept_loss(legs: Sequence[Leg], accepted: str | None) -> tuple[list[Leg], P
         min((output.snr_db for output in outputs), default=None),
         max((output.max_rel for output in own), default=None),
         min((output.snr_db for output in own), default=None),
+        lossy[-1].precision,
     )
     if accepted is None:
         return list(legs), loss
@@ -61,8 +65,10 @@ def accept_loss(legs: Sequence[Leg], accepted: str | None) -> tuple[list[Leg], P
 
 
 def _exact(lossy: Leg, legs: Sequence[Leg]) -> bool:
-    """Tells whether a conversion to half precision is proved: right without rounding, or losing what PyTorch loses."""
-    proofs = [leg for leg in legs if leg.subject in (UNROUNDED, REPEATED) and leg.size == lossy.size]
+    """Tells whether a conversion is proved: right without rounding, or losing no more than PyTorch does likewise."""
+    compressed = lossy.precision not in ("fp16", "int8")
+    subjects = (REPEATED,) if compressed else (UNROUNDED, INT8_UNROUNDED, REPEATED)
+    proofs = [leg for leg in legs if leg.subject in subjects and leg.size == lossy.size]
     if proofs:
         return all(leg.passed for leg in proofs)
     if lossy.decisions or not lossy.own_loss:

@@ -47,10 +47,10 @@ from mobilevit_deploy.verification.legs import (
     choose_tolerance,
     expect,
     measure_given,
-    open_rounded,
     optimizations_of,
 )
 from mobilevit_deploy.verification.locate import locate
+from mobilevit_deploy.verification.own_loss import open_rounded
 from mobilevit_deploy.verification.parity import Comparison
 from mobilevit_deploy.verification.precision_loss import why_accepted
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
@@ -140,7 +140,7 @@ def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress
         explain_doubts(made, file, noted, comparison, {ARTIFACT: file.path})
     allowed = noted is not None and noted.allow_precision_loss
     accepted = why_accepted(trained=model.weights.trained, allowed=allowed)
-    # What half precision costs is accepted of a conversion that is proved, and that takes the export's own legs. So do
+    # What a precision costs is accepted of a conversion that is proved, and that takes the export's own legs. So do
     # outputs that are the same for every image.
     doubtful = comparison.constant and precision != "fp32"
     due = bool(noted and (doubtful or (accepted and any(leg.lossy for leg in comparison.legs))))
@@ -243,7 +243,8 @@ def _compare(
         if own is not None:
             images = fill_batches(own.images[:HELD_OUT_IMAGES], entry.shape[0])
             expected = expect(sized.module, images, entry.shape[0], names, borders, GIVEN)
-        rounded = None if i else partial(_open_rounded, made, borders, noted)  # made for the first size
+        # Made for the first size; what compression loses is proved by the export, made again.
+        rounded = partial(_open_rounded, made, borders, noted) if i == 0 and precision == "fp16" else None
         optimizations = optimizations_of(file.target, file.path, borders)
         comparison.add(Candidate(ARTIFACT, precision, tolerance, openers, rounded, optimizations), expected)
     assert first is not None  # a description has at least one entry

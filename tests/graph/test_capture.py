@@ -37,6 +37,12 @@ def test_a_forward_with_two_inputs() -> None:
     assert "--input x=1x3x8x8 --input y=1xN:TYPE" in str(caught.value.hint)
 
 
+def test_int8_hints_at_no_option_that_it_lacks() -> None:
+    with pytest.raises(CaptureError) as caught:
+        capture(TwoInputs(), torch.zeros(1, 3, 8, 8), "classify", one_image=True)
+    assert caught.value.hint == "forward takes x, y, and int8 one image: give a module that holds the others as buffers"
+
+
 def test_an_image_of_the_wrong_size() -> None:
     with pytest.raises(CaptureError, match="does not run on an input of shape") as caught:
         capture_model(nn.Conv2d(4, 2, 1), 1, 3, 8, 8)

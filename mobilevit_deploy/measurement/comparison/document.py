@@ -53,4 +53,5 @@ def _drift(drift: Drift) -> dict[str, Any]:
         "top1_agreement": min(agreements, default=None),
         "reason": drift.reason,
         "outputs": [vars(output) for output in drift.outputs],
+        "decisions": [{"name": item.name, "agreement": item.agreement} for item in drift.decisions],
     }

@@ -10,7 +10,8 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images.test_images import SAMPLES, make_samples
 from mobilevit_deploy.measurement.comparison.subject import Subject
 from mobilevit_deploy.runners.base import Values
-from mobilevit_deploy.verification.differences import OutputDifference, measure
+from mobilevit_deploy.verification.differences import Agreement, OutputDifference, measure
+from mobilevit_deploy.verification.expected import is_whole
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Drift:
-    """Each output against the base's, in order; ``reason`` says why there is none, or why not for every output."""
+    """Each output against the base's; ``reason`` says why there is none, or why not for every output.
+
+    Attributes:
+        outputs: those that are numbers, in order.
+        reason: see above.
+        decisions: those that are whole numbers or truth values in the base: they are decided, and have no distance.
+    """
 
     outputs: tuple[OutputDifference, ...] = ()
     reason: str | None = None
+    decisions: tuple[Agreement, ...] = ()
 
 
 def run(subject: Subject, mean: Sequence[float], std: Sequence[float]) -> Outputs:
@@ -75,7 +83,7 @@ def compare_outputs(base: Outputs, other: Outputs, base_subject: Subject, subjec
     if base_subject.image_shape != subject.image_shape:
         sizes = ["x".join(map(str, item.image_shape)) for item in (subject, base_subject)]
         return Drift(reason=f"its images are {sizes[0]}, the base's {sizes[1]}")
-    reasons, found = [], []
+    reasons, found, decisions = [], [], []
     if len(base.values) != len(other.values):
         reasons.append(f"it has {len(other.values)} outputs, the base {len(base.values)}")
     before, after = _alike(base_subject, base.values, subject), _alike(subject, other.values, base_subject)
@@ -86,8 +94,11 @@ def compare_outputs(base: Outputs, other: Outputs, base_subject: Subject, subjec
             continue
         broken = [name for name, item in (("the base", expected), ("it", values)) if not np.isfinite(item).all()]
         reasons += [f"{name} has NaN or infinite values in output {i}" for name in broken]
-        found.append(measure(str(i), expected, values))
-    return Drift(tuple(found), "; ".join(reasons) or None)
+        if is_whole(expected):
+            decisions.append(Agreement(str(i), float((np.rint(values) == expected).mean()), 0.0))
+        else:
+            found.append(measure(str(i), expected, values))
+    return Drift(tuple(found), "; ".join(reasons) or None, tuple(decisions))
 
 
 def _alike(subject: Subject, values: Sequence[Values], other: Subject) -> Sequence[Values]:

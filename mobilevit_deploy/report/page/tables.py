@@ -9,7 +9,7 @@ from typing import Literal
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
-from mobilevit_deploy.report.table import milliseconds, show_bytes
+from mobilevit_deploy.report.table import milliseconds, precision_name, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]
 LONGEST_LIST = 8
@@ -239,7 +239,8 @@ def rounding(record: ExportRecord) -> Table | None:
         rows.append(("ill-conditioned: float32 loses most here", where, _before_after(place)))
     if loss := record.parity.precision_loss:
         left = "" if loss.snr_db is None else f"{loss.snr_db:.0f} dB"
-        rows.append(("conversion exact; half precision costs", loss.accepted or "not accepted", left))
+        what = precision_name(loss.precision)
+        rows.append((f"conversion exact; {what} costs", loss.accepted or "not accepted", left))
     unsure = max((decision.unsure for leg in record.parity.legs for decision in leg.decisions), default=0)
     if unsure:
         rows.append(("decisions that rounding alone turns", "left out", f"{unsure:.2%} of the places"))

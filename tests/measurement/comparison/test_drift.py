@@ -1,5 +1,6 @@
 """Artifacts that take the same images in different forms, and how far their outputs lie apart."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
 
 from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD
 from mobilevit_deploy.measurement.comparison.compare import ComparisonRequest, compare_artifacts
+from mobilevit_deploy.measurement.comparison.document import comparison_document
 from mobilevit_deploy.measurement.comparison.drift import Drift, compare_outputs, run
 from mobilevit_deploy.measurement.comparison.subject import open_subject
+from mobilevit_deploy.report.comparison import comparison_table
 from tests.measurement.comparison.models import save_classifier
 
 
@@ -63,6 +67,47 @@ def test_a_changed_weight_shows(base: Path, tmp_path: Path) -> None:
     (scaled,) = drift(base, save_classifier(tmp_path / "scaled.onnx", scale=-1)).outputs
     assert scaled.top1_agreement == 0
     assert scaled.max_rel == pytest.approx(2)
+
+
+def save_label_map(path: Path, sign: float = 1, *, cast: bool = False) -> Path:
+    """Writes a map of labels, 0 to 2: the channel of the image that is the largest of (red, green, sign * blue)."""
+    signs = numpy_helper.from_array(np.array([1, 1, sign], np.float32).reshape(1, 3, 1, 1), "signs")
+    nodes = [
+        helper.make_node("Mul", ["image", "signs"], ["signed"]),
+        helper.make_node("ArgMax", ["signed"], ["places"], axis=1),
+        helper.make_node("Cast", ["places"], ["labels"], to=TensorProto.FLOAT if cast else TensorProto.INT64),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 16, 16])
+    labels = helper.make_tensor_value_info("labels", TensorProto.FLOAT if cast else TensorProto.INT64, None)
+    graph = helper.make_graph(nodes, "labels", [image], [labels], [signs])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_decisions_agree_or_do_not_and_have_no_difference(tmp_path: Path) -> None:
+    base = save_label_map(tmp_path / "labels.onnx")
+    for other in (base, save_label_map(tmp_path / "floats.onnx", cast=True)):
+        found = drift(base, other)
+        assert (found.outputs, found.reason) == ((), None)
+        assert [(item.name, item.agreement) for item in found.decisions] == [("0", 1.0)]
+    wrong = save_label_map(tmp_path / "wrong.onnx", -1)
+    (decision,) = drift(base, wrong).decisions
+    subjects = [open_subject(path, None) for path in (base, wrong)]
+    ((labels,), (others,)) = (run(subject, IMAGENET_MEAN, IMAGENET_STD).values for subject in subjects)
+    assert decision.agreement == (labels == others).mean()
+    assert 0.1 < decision.agreement < 0.9
+
+
+@pytest.mark.usefixtures("given_times")
+def test_decisions_in_the_table_and_in_the_document(tmp_path: Path) -> None:
+    paths = [save_label_map(tmp_path / "labels.onnx"), save_label_map(tmp_path / "wrong.onnx", -1)]
+    comparison = compare_artifacts(ComparisonRequest(paths, threads=1, seconds=0.1))
+    drifts = [item["drift"] for item in comparison_document(comparison)["results"]]
+    assert drifts[0]["decisions"] == [{"name": "0", "agreement": 1.0}]
+    assert drifts[1]["max_rel"] is None
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(comparison_table(comparison))
+    assert f"{drifts[1]['decisions'][0]['agreement']:.0%}" in console.export_text()
 
 
 def test_what_cannot_be_compared_has_a_reason(base: Path, tmp_path: Path) -> None:
