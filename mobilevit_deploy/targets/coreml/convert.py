@@ -41,6 +41,7 @@ from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
+from mobilevit_deploy.targets.coreml.recurrent import register as register_lstm
 from mobilevit_deploy.targets.refusal import refused
 
 SUFFIX = ".mlpackage"
@@ -61,6 +62,7 @@ def convert(request: ConversionRequest) -> Artifact:
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
+        register_lstm()
         program = request.program.run_decompositions({})
         refuse_faults(program)
         intermediates = []

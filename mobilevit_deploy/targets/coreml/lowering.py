@@ -10,6 +10,7 @@ from torch.fx import Node
 from mobilevit_deploy.graph.axis_movement import MAX_RANK
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
+from mobilevit_deploy.targets.coreml.recurrent import has_projections, register
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
 aten = torch.ops.aten
@@ -45,6 +46,7 @@ def _registry() -> Any:
         from coremltools.converters.mil.frontend.torch import ops as _ops  # noqa: F401
         from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
+        register()
     return _TORCH_OPS_REGISTRY
 
 
@@ -88,6 +90,7 @@ def _is_circular(node: Node) -> bool:
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
+    aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,
