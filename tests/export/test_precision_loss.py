@@ -167,9 +167,8 @@ def test_with_trained_weights_int8_is_refused(mvd: Mvd, tmp_path: Path) -> None:
 
 def test_a_wrong_compression_is_no_cost_of_it(mvd: Mvd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def shifted(graph: Graph, bits: int, **settings: Any) -> Graph:
-        return right(graph, bits + 4, **settings)
+        return store_weights(graph, bits + 4, **settings)
 
-    right = own_loss.store_weights
     monkeypatch.setattr(own_loss, "store_weights", shifted)  # as if compression lost 4 bits more than it says
     assert mvd("export", SENSITIVE, *W8, "--input-size", 32, "--out", tmp_path / "out").exit_code == 3
 

@@ -10,6 +10,7 @@ from torch import nn
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.rewrites.rewrite import Rewrite, RewriteResult, Rewritten, rewrite_graph
 from tests.conftest import capture_model
+from tests.rewrites.sabotage import Sabotaged
 
 Apply = Callable[..., tuple[RewriteResult, Rewritten]]
 
@@ -20,6 +21,8 @@ def apply_to(module: nn.Module, rewrite: Rewrite, *shape: int) -> tuple[RewriteR
     captured = capture_model(module, *shape)
     sample = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     rewritten = rewrite_graph(captured.graph, [rewrite], sample)
+    if rewritten.results[0].applied and _is_ours(rewrite):
+        expect_sabotage_is_noticed(captured.graph, rewrite, sample)
     return rewritten.results[0], rewritten
 
 
@@ -27,6 +30,25 @@ def apply_to(module: nn.Module, rewrite: Rewrite, *shape: int) -> tuple[RewriteR
 def apply() -> Apply:
     """Returns ``apply_to``."""
     return apply_to
+
+
+_SABOTAGED: set[str] = set()
+
+
+def _is_ours(rewrite: Rewrite) -> bool:
+    """Tells whether a rewrite is one of the package, which no test has changed, and is seen here for the first time."""
+    kind = type(rewrite)
+    return kind.__module__.startswith("mobilevit_deploy.") and kind.__name__ not in _SABOTAGED
+
+
+def expect_sabotage_is_noticed(graph: Graph, rewrite: Rewrite, sample: torch.Tensor) -> None:
+    """Spoils what a rewrite inserts, once for each rewrite, wherever a test has one that fires."""
+    sabotaged = Sabotaged(rewrite)
+    (result,) = rewrite_graph(graph, [sabotaged], sample).results
+    if sabotaged.spoiled:  # what only removes has nothing to spoil; its own test has a version that removes too much
+        assert result.applied == (), f"a thousandth of {sabotaged.spoiled} went unnoticed"
+        assert any("not proved" in refused.reason for refused in result.refused)
+        _SABOTAGED.add(type(rewrite).__name__)
 
 
 @pytest.fixture

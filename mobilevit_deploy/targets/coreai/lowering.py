@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch.fx import Node
 
+from mobilevit_deploy.graph.graph import arguments, is_call
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.coreai.child import Child
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
@@ -20,6 +21,8 @@ def takes(node: Node) -> bool:
 
 
 def _registered(node: Node) -> bool:
+    if is_call(node, torch.ops.aten.native_batch_norm):  # which is another op in an exported program
+        return not arguments(node)["training"]
     return str(node.target) in _known().calls
 
 

@@ -55,7 +55,7 @@ def package(folder: Path, precision: str = "fp32") -> tuple[Path, nn.Module, Ten
 def error(path: Path, module: nn.Module, x: Tensor) -> float:
     with torch.no_grad():
         expected = module(x)
-    return max(abs(a - b.numpy()).max() for a, b in zip(MilRunner(path).run(x.numpy()), expected, strict=True))
+    return max(float(abs(a - b.numpy()).max()) for a, b in zip(MilRunner(path).run(x.numpy()), expected, strict=True))
 
 
 def test_in_half_precision(tmp_path: Path) -> None:
