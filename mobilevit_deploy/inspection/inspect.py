@@ -34,7 +34,7 @@ class Inspection:
         ops: of the artifact, by the target's own names.
         findings_before: in the captured graph.
         findings: in the rewritten graph (by module path) and in the artifact.
-        conversion_error: what the converter said, where it refused the graph.
+        conversion_error: what the converter said, where it refused the graph, and the ways out.
         integrity: whether an artifact is what its export wrote; None for a model.
     """
 
@@ -97,7 +97,7 @@ def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: No
                 artifact = convert_for_target(plan, prepared, ready, Path(folder))
                 operations = find_target(target).read_operations(artifact.path)
             except ConversionError as error:
-                refusal = error.message
+                refusal = "; ".join(filter(None, [error.message, error.hint]))
         inspections.append(
             Inspection(
                 prepared.model.name,

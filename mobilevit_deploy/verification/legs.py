@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, DoesNotRunError
+from mobilevit_deploy.graph.source_lines import failing_line
+from mobilevit_deploy.graph.untraceable import at, reason_of
 from mobilevit_deploy.images.batches import Classes, batches, fill_batches
 from mobilevit_deploy.images.user_images import ImageSet
 from mobilevit_deploy.pipeline.plan import Plan
@@ -84,8 +86,14 @@ def expect(
 
     try:
         return run(torch.float64, description)
-    except Exception:  # of the user's own code, which may look at the dtype; what is wrong besides, float32 raises too
-        return run(torch.float32, f"{description}, in float32")
+    except Exception:  # of the user's own code, which may look at the dtype
+        try:
+            return run(torch.float32, f"{description}, in float32")
+        except Exception as error:
+            raise DoesNotRunError(
+                f"the model runs on one test image and not on another: {reason_of(error)}{at(failing_line(error))}",
+                "it must compute something for every image, black and white ones too",
+            ) from error
 
 
 def _open_with(borders: Borders, opener: Opener) -> Runner:
