@@ -14,7 +14,6 @@ from torch.export import ExportedProgram
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
-from mobilevit_deploy.graph.graph import module_path
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import write_notes
 from mobilevit_deploy.system.hashing import measure_files

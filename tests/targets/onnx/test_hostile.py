@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from tests.loading.hostile_cases import PLACES
 from tests.support.attacks import MANY, NET, Place, flipped, rotated, tenths
-from tests.support.hostile import Attacks
 from tests.support.damage.forget import forget
+from tests.support.hostile import Attacks
 from tests.targets.onnx.hostile_cases import CLAIMS, EXTERNAL, GRAPHS, SIZES, Edit, set_metadata
 
 SECRET = bytes(range(256)) * 16
