@@ -18,7 +18,7 @@ test: .venv/installed-dev lint
 
 # What takes minutes: every model on every target, every command of the README, a hundred random kills and more damaged
 # files. ONLY=lightvit takes those with that in their names; the jobs of .github/workflows/ci.yml take all, one by one.
-test-slow: .venv/installed-dev
+test-slow: .venv/installed-frameworks
 	$(PYTEST) -m slow -k '$(ONLY)'
 
 coverage: .venv/installed-dev
@@ -35,7 +35,7 @@ docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs]'
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs,frameworks]'
 	sed -n '/^#/p' $(LOCK) > .venv-lock/lock
 	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' \
 		| sed -E ':again; s/^([^=.]*)\.([^=]*==)/\1-\2/; t again; s/\+.*//' | sort >> .venv-lock/lock
@@ -53,6 +53,10 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev]'
+	touch $@
+
+.venv/installed-frameworks: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev,frameworks]'
 	touch $@
 
 .venv/installed-docs: .venv/installed

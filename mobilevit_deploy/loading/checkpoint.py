@@ -21,6 +21,7 @@ from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
 
 SHOWN = 12  # names in a message
+MOST_UNREAD = 100  # classes of objects that are named one by one
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Checkpoint:
         sha256: of the whole file; of several, of their own digests.
         key: the entry that the weights were found under; empty when they lie at the top.
         tensors: the weights under their names in the file.
-        not_loaded: the other entries (optimizer, epoch, the weights that were not chosen, ...), and objects not read.
+        not_loaded: the other entries (optimizer, epoch, the weights that were not chosen, ...).
+        not_read: the objects that were not built, such as ``3 objects of mmengine.logging.HistoryBuffer``.
         objects: what stands under a weight's name and is no tensor, by name.
         others: the other state dicts of the file, the likeliest first.
     """
@@ -68,6 +70,7 @@ class Checkpoint:
     key: str
     tensors: Mapping[str, Tensor]
     not_loaded: tuple[str, ...]
+    not_read: tuple[str, ...] = ()
     objects: Mapping[str, str] = field(default_factory=dict)
     others: tuple["Checkpoint", ...] = ()
 
@@ -114,7 +117,7 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
         tensors, left = _select(path, item, selection)
         first = item.key.split(".")[0]
         beside = [name for name in top if name != first] if item.key else list(item.others)
-        checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left, *unread), item.others)
+        checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left), unread, item.others)
         checkpoints.append(checkpoint)
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 
@@ -155,8 +158,11 @@ def _refuse_key(path: Path, value: object, selection: Selection) -> list[StateDi
     )
 
 
-def _unread(content: Content) -> list[str]:
-    return [f"not read: {count} of {name}" for name, count in content.not_read.items()]
+def _unread(content: Content) -> tuple[str, ...]:
+    named = [*content.not_read.items()]
+    lines = [f"{count} object{'s' * (count > 1)} of {name}" for name, count in named[:MOST_UNREAD]]
+    more = sum(count for _, count in named[MOST_UNREAD:])
+    return (*lines, *([f"{more} of other classes"] if more else []))
 
 
 def _no_weights(path: Path, content: Content, selection: Selection) -> CheckpointError:
@@ -166,7 +172,8 @@ def _no_weights(path: Path, content: Content, selection: Selection) -> Checkpoin
         return CheckpointError(f"{path.name} holds a {kind} and no dictionary of weights", RESAVE)
     kind = "weights" if selection.weights == "auto" else f"{selection.weights} weights"
     present = ", ".join(map(str, list(value)[:SHOWN])) or "nothing"
-    present = "; ".join([present, *_unread(content)[:SHOWN]])
+    unread = _unread(content)
+    present += f"; not read: {', '.join(unread[:SHOWN])}" if unread else ""
     hint = "give --weights auto to take what is there" if selection.weights != "auto" else RESAVE
     return CheckpointError(f"{path.name} holds no {kind}; it has: {present}", hint)
 

@@ -65,6 +65,7 @@ class WeightsOrigin:
     key: str | None = None
     not_loaded: tuple[str, ...] = ()
     library: str | None = None
+    not_read: tuple[str, ...] = ()
     prefix: str = ""
     ignore: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -229,6 +230,7 @@ def _origin(checkpoint: Checkpoint, fitted: Fitted, selection: Selection) -> Wei
         sha256=checkpoint.sha256,
         key=checkpoint.key,
         not_loaded=(*checkpoint.not_loaded, *fitted.not_loaded),
+        not_read=checkpoint.not_read,
         prefix=selection.prefix,
         ignore=selection.ignore,
         notes=fitted.notes,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mobilevit_deploy.report.parity import accuracy_lines, legs_table
 from mobilevit_deploy.report.quantization import quantization_summary
-from mobilevit_deploy.report.table import make_table, shorten, show_bytes
+from mobilevit_deploy.report.table import checkpoint_rows, make_table, shorten, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
@@ -23,8 +23,7 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool) -> Rende
     parts: list[RenderableType] = [_weights_line(first)]
     if first.cached:
         parts.append(Text("the same export was kept, with its figures: nothing was computed again (--force does)"))
-    if first.weights.not_loaded:
-        parts.append(Text(f"not loaded from the checkpoint: {shorten(first.weights.not_loaded)}"))
+    parts += [Text(f"{what}: {text}") for what, text in checkpoint_rows(first.weights)]
     parts += [_rewrites_table(report) for report in reports if report.rewrites]
     numbers = ("size", "ops", "seconds")
     table = make_table("target", "precision", *numbers, "parity", "max rel", "SNR", numbers=numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,6 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
+
+if TYPE_CHECKING:
+    from mobilevit_deploy.loading.model import WeightsOrigin
+    from mobilevit_deploy.report.records import Weights
 
 WIDEST = 10_000  # columns; wider than any table
 
@@ -66,6 +71,12 @@ def shorten(names: Sequence[str], count: int = 8) -> str:
     """Returns the first names between commas, and how many more there are."""
     rest = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + rest
+
+
+def checkpoint_rows(weights: WeightsOrigin | Weights) -> list[tuple[str, str]]:
+    """Returns what of a checkpoint was not taken, and what was done to its names, each with a word for it."""
+    rows = {"not loaded": weights.not_loaded, "not read": weights.not_read, "names": weights.notes}
+    return [(what, shorten(found)) for what, found in rows.items() if found]
 
 
 def milliseconds(value: float) -> str:

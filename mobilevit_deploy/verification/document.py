@@ -23,7 +23,10 @@ def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
         "path": weights.path,
         "sha256": weights.sha256,
         "key": weights.key,
+        "prefix": weights.prefix,
+        "ignore": list(weights.ignore),
         "not_loaded": list(weights.not_loaded),
+        "not_read": list(weights.not_read),
         "library": weights.library,
         "notes": list(weights.notes),
     }

@@ -76,8 +76,8 @@ def test_files_and_report(digits_export: Any) -> None:
         "epoch",
         "scaler",
         "args",
-        "not read: 1 of argparse.Namespace",
     ]
+    assert document["weights"]["not_read"] == ["1 object of argparse.Namespace"]
     assert document["parity"]["status"] == "passed"
     assert [leg["settings"] for leg in document["parity"]["legs"]] == [
         {},

@@ -82,8 +82,12 @@ class Forks:
                 folder.mkdir(exist_ok=True)
                 environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
                 command = [sys.executable, "-m", "tests.support.fork_server", address, folder, *warm_up]
-                root = Path(__file__).parents[2]
-                subprocess.run([*map(str, command)], check=True, timeout=START_S, env=environment, cwd=root, stdout=2)
+                root, said = Path(__file__).parents[2], Path(f"{address}.log")
+                with said.open("w") as file:
+                    done = subprocess.run(
+                        [*map(str, command)], timeout=START_S, env=environment, cwd=root, stdout=file, stderr=file
+                    )
+                assert done.returncode == 0, said.read_text()[-5000:]
             self._connection = socket.socket(socket.AF_UNIX)
             self._connection.connect(str(address))
         self._answers = self._connection.makefile("r")

@@ -9,7 +9,7 @@ from typing import Literal
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
-from mobilevit_deploy.report.table import milliseconds, precision_name, show_bytes
+from mobilevit_deploy.report.table import checkpoint_rows, milliseconds, precision_name, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]
 LONGEST_LIST = 8
@@ -77,6 +77,11 @@ def weights_cell(artifact: Artifact) -> Cell:
         False: Cell(f"UNTRAINED{origin}", "doubt"),
     }
     return words.get(artifact.trained) or Cell(f"trained{origin}")
+
+
+def checkpoint(record: ExportRecord) -> list[tuple[str, str]]:
+    """Returns what of the checkpoint was not taken, and what was done to its names."""
+    return checkpoint_rows(record.weights) if record.weights else []
 
 
 def parity_cell(record: ExportRecord) -> Cell:

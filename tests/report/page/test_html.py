@@ -206,6 +206,23 @@ def test_twenty_artifacts_are_below_two_megabytes(sample: Sample) -> None:
     assert len(html.encode()) < LARGEST_PAGE
 
 
+def test_what_of_a_checkpoint_was_not_taken(sample: Sample) -> None:
+    weights = {
+        "trained": True,
+        "path": "best.pth",
+        "key": "state_dict",
+        "not_loaded": [f"entry{i}" for i in range(10)],
+        "not_read": ["3 objects of mmengine.logging.history_buffer.HistoryBuffer"],
+        "notes": ["the prefix 'det.' was taken off all names"],
+    }
+    sample.export("a", weights=weights)
+    text = words(page_of(sample))
+    assert "best.pth, state_dict" in text
+    assert "entry7 and 2 more" in text
+    assert "3 objects of mmengine.logging.history_buffer.HistoryBuffer" in text
+    assert "the prefix 'det.' was taken off all names" in text
+
+
 def test_the_document_says_what_the_page_says(sample: Sample) -> None:
     catalog_model(sample, "cas_vit_xs", 9.0)
     catalog_model(sample, "cloformer_xxs", 10.0)
