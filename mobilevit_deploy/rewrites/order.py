@@ -102,6 +102,7 @@ REWRITES: tuple[Rewrite, ...] = (
     FlattenGroupNorm(),  # after fold_group_norm_affine: what is left of the affine is spelled out
     ReplaceGroupNorm(),  # after fold_group_norm_affine, as above
     DecomposeGroupNorm(),  # likewise
+    ReplaceMaxPool3d(),  # before decompose_unsupported, which would write the same in more steps
     # After all that matches whole ops; before what follows, which also writes well what it makes.
     DecomposeUnsupported(),
     SplitConcatLinear(),  # after the folds: a part is no layer that a norm folds into
@@ -109,7 +110,6 @@ REWRITES: tuple[Rewrite, ...] = (
     # After fold_batch_norm, which scales a transposed convolution and does not pass through what replaces it.
     ReplaceDepthwiseDeconvolution(),
     ReplaceDeconvolution(),  # after the depthwise form, which is the cheaper of the two where a recipe has both
-    ReplaceMaxPool3d(),
     ReplaceRoll(),
     FusePatchMerge(),
     SortTokens(),
