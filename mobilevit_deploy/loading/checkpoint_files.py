@@ -23,6 +23,18 @@ FOLDER_FILES = (
 INDEX = ".index.json"
 LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
 HEAD = 512  # bytes that are looked at to tell what a file is
+# What else people have, by how it begins, with the next step.
+UNPACK = "unpack it, and give the checkpoint in it"
+OTHER_FORMATS = {
+    b"\x1f\x8b": ("packed by gzip", UNPACK),
+    b"BZh": ("packed by bzip2", UNPACK),
+    b"\xfd7zXZ": ("packed by xz", UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", UNPACK),
+    b"7z\xbc\xaf": ("packed by 7-Zip", UNPACK),
+    b"\x89HDF": ("an HDF5 file, as Keras writes it", "save the weights by name: numpy.savez, or PyTorch"),
+    b"\x93NUMPY": ("one array of numpy", "save the weights by name: numpy.savez"),
+    b"GGUF": ("a GGUF file", "give the weights that it was made from"),
+}
 
 RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
 
@@ -41,7 +53,8 @@ def find_files(path: Path) -> list[Path]:
         raise CheckpointError(f"there is no checkpoint file {path}", "check the path given to --checkpoint")
     if path.name.endswith(INDEX):
         return _files_of_index(path)
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
+        refuse_what_is_none(path)
         raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
     return [path]
 
@@ -81,10 +94,17 @@ def _files_of_index(path: Path) -> list[Path]:
 
 
 def refuse_what_is_none(path: Path) -> None:
-    """Raises CheckpointError for what people take for a checkpoint: a pointer to one, or a web page about it."""
+    """Raises CheckpointError for what people take for a checkpoint: a pointer to one, a web page, another format."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    text = head.lstrip().lower()
+    if not head:
+        raise CheckpointError(f"{path.name} is empty", "copy it again")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for begin, (what, hint) in OTHER_FORMATS.items():
+        if head.startswith(begin):
+            raise CheckpointError(f"{path.name} is {what}, and no checkpoint that is read here", hint)
+    if text.startswith((b"{", b"[")):
+        raise CheckpointError(f"{path.name} is text, such as a server's error, and no checkpoint", "look into it")
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(
             f"{path.name} is a pointer of Git LFS, and not the file itself", f"git lfs pull --include {path.name}"

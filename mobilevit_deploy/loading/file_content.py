@@ -29,11 +29,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.checkpoint_files import RESAVE, refuse_what_is_none
+from mobilevit_deploy.loading.checkpoint_files import RESAVE, SUFFIXES, UNPACK, refuse_what_is_none
 from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
 from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
+VERSIONS = ("version", "archive_version")  # entries that PyTorch's own archives have
+ZIP = b"PK\x03\x04"  # what PyTorch's archives begin with
 # What torch.export.save writes for a dtype (torch/_export/serde/schema.py, ScalarType).
 EXPORTED_DTYPES = {
     1: torch.uint8,
@@ -81,11 +83,22 @@ def read_files(files: list[Path]) -> Content:
 
 def _read(path: Path) -> Content:
     refuse_what_is_none(path)
-    if path.suffix == ".safetensors":
-        return Content(_read_safetensors(path))
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return Content(_read_arrays(path))
+    if _is_safetensors(path):
+        return Content(_read_safetensors(path))
     return _read_pickled(path)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tells a file by its name or by how it begins: the length of a header, and the header, which is JSON."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    if path.suffix.lower() == ".safetensors":
+        if head.startswith(ZIP):
+            raise CheckpointError(f"{path.name} is an archive of PyTorch's", f"rename it to {path.stem}.pth")
+        return True
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -103,19 +116,27 @@ def _read_arrays(path: Path) -> Mapping[str, Tensor]:
         if is_bomb(claimed_bytes(path), path.stat().st_size):
             raise CostlyFileError("it unpacks to much more than its own size")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name].copy()) for name in arrays.files}
+            return {name: torch.from_numpy(_native(arrays[name])) for name in arrays.files}
     except Exception as error:  # a damaged archive ends in almost any exception
         raise CheckpointError(
             f"{path.name} is damaged, or holds more than arrays of numbers: {error}", "copy the file again"
         ) from error
 
 
+def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns a copy whose bytes are in this machine's order."""
+    return array.astype(array.dtype.newbyteorder("="))
+
+
 def _read_pickled(path: Path) -> Content:
     try:
         with _Bounded(path) as file:
             archive = zipfile.is_zipfile(file)
-            if not archive and tarfile.is_tarfile(path):
-                raise CheckpointError(f"{path.name} is in PyTorch's first format, a tar archive", RESAVE)
+            if tarfile.is_tarfile(path):  # which may have a zip archive at its end
+                hint = f"unpack it, or, if it is a checkpoint in PyTorch's first format, {RESAVE}"
+                raise CheckpointError(f"{path.name} is a tar archive", hint)
+            if archive:
+                _refuse_other_archive(path)
             check_pickles(file, path.stat().st_size)
             exported = _read_exported(path) if archive else None
             return exported or _read_with_torch(path, file, archive=archive)
@@ -130,6 +151,15 @@ def _read_pickled(path: Path) -> Content:
             f"{path.name} is damaged or no PyTorch checkpoint{said}",
             "it may be cut off: compare its size with the original and copy it again",
         ) from error
+
+
+def _refuse_other_archive(path: Path) -> None:
+    """Raises CheckpointError for a zip archive that somebody packed a checkpoint into."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    inside = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    if inside and not any(Path(name).name in VERSIONS for name in names):
+        raise CheckpointError(f"{path.name} is a zip archive with {inside[0]} in it", UNPACK)
 
 
 class _Bounded(io.BufferedReader):

@@ -21,6 +21,13 @@ from mobilevit_deploy.loading.parametrizations import fold_parametrizations
 SHOWN = 5  # names listed per kind of problem
 COMPARED = 2000  # names in which the nearest one is sought
 LONGEST = 300  # letters of a name that a nearest one is sought for: the time grows with their square
+# Tensors that are more than a view of stored values, by what would make them.
+SPECIAL_TENSORS = {
+    "_rebuild_qtensor": "a quantised tensor",
+    "_rebuild_sparse_tensor": "a sparse tensor",
+    "_rebuild_tensor_v3": "a tensor of a type such as float8",
+    "_rebuild_meta_tensor_no_storage": "a tensor without values, on the device meta",
+}
 AVERAGING_COUNTER = "n_averaged"  # beside the weights in torch.optim.swa_utils.AveragedModel
 ADAPTERS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_magnitude_vector")
 
@@ -152,9 +159,12 @@ def _names_differ(
     source = f" (under {checkpoint.key})" if checkpoint.key else ""
     objects = [name for name in missing if name in checkpoint.objects]
     if objects:
+        kind = checkpoint.objects[objects[0]]
+        special = next((word for part, word in SPECIAL_TENSORS.items() if kind == f"torch._utils.{part}"), None)
+        why = "building its tensor could run code, so it was not read"
         return CheckpointError(
-            f"{objects[0]} in {checkpoint.path.name} is an object of {checkpoint.objects[objects[0]]}: building its "
-            "tensor could run code, so it was not read",
+            f"{objects[0]} in {checkpoint.path.name} is "
+            + (f"{special}, which is not read" if special else f"an object of {kind}: {why}"),
             "save plain tensors: model.state_dict() of the float model, on the CPU",
         )
     lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} of {wanted} names fit"]
@@ -166,6 +176,9 @@ def _names_differ(
             lines.append(f"  {kind}: {len(names) - SHOWN} more")
     if checkpoint.others:
         lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
+    if not missing and len(part := unmatched[0].split(".")[0]) < LONGEST:
+        hint = f"if the model needs none of these, leave them aside: --ignore '{part}*'"
+        return CheckpointError("\n".join(lines), hint)
     hint = "check the model name, --task, and what the checkpoint was trained as"
     return CheckpointError("\n".join(lines), f"{hint}; --key, --prefix and --ignore choose among what the file has")
 

@@ -9,11 +9,13 @@ Source: ``torch/nn/utils/weight_norm.py`` and ``spectral_norm.py``, and their fo
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from mobilevit_deploy.errors import CheckpointError
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ PARAMETRIZED = (
     _Spelling("weight norm", ("original0", "original1")),
     _Spelling("spectral norm", ("original", "0._u", "0._v")),
 )
+MOST_SHOWN = 4  # bytes that are seen for each that is stored: parts may be tied
 _PARAMETRIZATION = re.compile(r"(?P<module>.*?)parametrizations\.(?P<name>[^.]+)\.(?P<part>.+)")
 
 
@@ -43,17 +46,33 @@ def fold_parametrizations(
     Args:
         tensors: of a checkpoint.
         expected: names of a model.
+
+    Raises:
+        CheckpointError: the parts show more than they hold.
     """
     found = dict(tensors)
     folded: dict[str, int] = {}
     wants_parts = any(".parametrizations." in f".{name}" or name.endswith(("_g", "_orig")) for name in expected)
     if wants_parts:
         return found, ()
-    for name, (kind, keys) in _parts_of(tensors).items():
+    wholes = _parts_of(tensors)
+    _check_held([tensors[key] for _, keys in wholes.values() for key in keys])
+    for name, (kind, keys) in wholes.items():
         parts = [found.pop(key) for key in keys]
         found[name] = _weight_norm(*parts) if kind == "weight norm" else _spectral_norm(*parts)
         folded[kind] = folded.get(kind, 0) + 1
     return found, tuple(f"{kind} folded into {count} tensors" for kind, count in folded.items())
+
+
+def _check_held(parts: Sequence[Tensor]) -> None:
+    """Raises CheckpointError for parts that are views of far less than they show: put together, they would be made."""
+    stored = {part.untyped_storage().data_ptr(): part.untyped_storage().nbytes() for part in parts}
+    shown = sum(part.numel() * part.element_size() for part in parts)
+    if shown > MOST_SHOWN * sum(stored.values()):
+        raise CheckpointError(
+            f"the parts of weight or spectral norms show {shown:,} bytes and hold {sum(stored.values()):,}",
+            "do not use this file, or save it after removing the norms",
+        )
 
 
 def _parts_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -82,6 +82,8 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
             yield StateDict(".".join(path), tensors, {})
             return
         value = value.entries or value.state
+    if isinstance(value, list | tuple):  # such as (epoch, state_dict), whose entries have numbers for names
+        value = {str(i): entry for i, entry in enumerate(value[:MOST]) if not isinstance(entry, Tensor)}
     if not isinstance(value, Mapping):
         return
     entries = {name: entry for name, entry in value.items() if isinstance(name, str)}

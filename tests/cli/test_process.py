@@ -51,7 +51,7 @@ TAKE_A_CHECKPOINT = (["export", "cas_vit_xs", "--to", "onnx"], ["quantize", "cas
 
 def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: Path) -> None:
     """By its name and its first bytes, for every command that takes one."""
-    (tmp_path / "a.h5").touch()
+    (tmp_path / "a.h5").write_bytes(b"weights")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html>")
     wrong = {
         "there is no checkpoint file": tmp_path / "missing.pth",

@@ -18,7 +18,7 @@ import torch
 
 from mobilevit_deploy.loading import checkpoint
 from mobilevit_deploy.loading.file_content import Content
-from tests.loading.pickles import fragment, name, old_format, weights, zipped
+from tests.loading.pickles import FORMS, SPOTS, fragment, name, old_format, weights, zipped
 from tests.research.tiny_net import build
 
 
@@ -164,6 +164,38 @@ def tarred(*members: tuple[str, bytes | str]) -> bytes:
                 info.size = len(content)
                 file.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def exported(**changes: object) -> bytes:
+    """Returns an archive of ``torch.export.save`` that lies of its first weight."""
+    meta: dict[str, object] = {
+        "dtype": 7, "sizes": [{"as_int": 4}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}, **changes,
+    }  # fmt: skip
+    entry = {"path_name": changes.get("path_name", "weight_0"), "use_pickle": changes.get("use_pickle", False)}
+    config = json.dumps({"config": {"0.weight": {**entry, "tensor_meta": meta}}})
+    folder = "program/data/weights"
+    return archive((f"{folder}/model_weights_config.json", config.encode()), (f"{folder}/weight_0", bytes(16)))
+
+
+SYSTEM = FORMS["REDUCE"]("os", "system", ("true",))
+HUGE = [{"as_int": 2**20}, {"as_int": 2**20}]
+PROGRAMS: dict[str, bytes] = {
+    "a weight of terabytes": exported(sizes=HUGE, strides=[{"as_int": 0}, {"as_int": 0}]),
+    "a weight beyond its bytes": exported(sizes=[{"as_int": 8}]),
+    "a negative size": exported(sizes=[{"as_int": -4}]),
+    "a size in words": exported(sizes=[{"as_int": "a"}]),
+    "a size of no number": exported(sizes=[{"as_expr": "s0"}]),
+    "a place beyond the end": exported(storage_offset={"as_int": 2**40}),
+    "a stride that wraps around": exported(strides=[{"as_int": 2**62}]),
+    "an unknown type": exported(dtype=99),
+    "a pickle": exported(use_pickle=True),
+    "a path out of the archive": exported(path_name="../../../../etc/passwd"),
+    "a list that is no JSON": archive(("a/data/weights/model_weights_config.json", b"[" * 10_000)),
+    "an older one with a call": archive(("serialized_state_dict.pt", SPOTS["an entry"](SYSTEM))),
+    "an older one whose keys take for ever": archive(
+        ("serialized_state_dict.pt", zipped(b"\x80\x02" + expanding_tuple(60) + b"."))
+    ),
+}
 
 
 def scripted() -> bytes:

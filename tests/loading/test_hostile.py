@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 from safetensors.torch import save as save_safetensors
 
-from tests.loading.hostile_cases import ARCHIVES, CONTENTS, LIES, PLACES, TENSORS, read_freely, saved, scripted, state
+from tests.loading.hostile_cases import (
+    ARCHIVES,
+    CONTENTS,
+    LIES,
+    PLACES,
+    PROGRAMS,
+    TENSORS,
+    read_freely,
+    saved,
+    scripted,
+    state,
+)
 from tests.loading.hostile_pickles import COSTLIER, COSTLY, PROOF, WRAPPERS, calls, content_of, mutants
 from tests.loading.pickles import SPOTS, fragment, gadgets, name, old_format, tensor, vectors, weights, zipped
 from tests.support import attacks, forks
@@ -173,6 +184,10 @@ def test_archives(refuse: Attacks) -> None:
         return place.write("c.tar" if "first format" in case else "c.pth", ARCHIVES[case]())
 
     check_refused(refuse, ARCHIVES, make)
+
+
+def test_exported_programs_that_lie(refuse: Attacks) -> None:
+    check_refused(refuse, PROGRAMS, lambda place, case: place.write("c.pt2", PROGRAMS[case]))
 
 
 @MANY

@@ -7,11 +7,13 @@ the reading would fail, and ``sys.modules`` would tell.
 import argparse
 import collections
 import datetime
+import gzip
 import importlib.util
 import io
 import json
 import pathlib
 import sys
+import tarfile
 import types
 import zipfile
 from collections.abc import Callable
@@ -177,7 +179,7 @@ def test_objects_beside_the_weights(
     assert loaded.weights.key == "state_dict"
 
 
-LAYOUTS: dict[str, tuple[Callable[[], Content], str]] = {
+LAYOUTS: dict[str, tuple[Callable[[], Any], str]] = {
     "at the top": (weights, ""),
     "state_dict": (lambda: {"state_dict": weights(), "epoch": 3}, "state_dict"),
     "model": (lambda: {"model": weights(), "optimizer": {"state": {0: {"exp_avg": torch.ones(4)}}}}, "model"),
@@ -202,6 +204,10 @@ LAYOUTS: dict[str, tuple[Callable[[], Content], str]] = {
         lambda: {"semantic_net": weights(), "swapped": {"epoch": 1}, "upscaler": {}},
         "semantic_net",
     ),
+    "a tuple of epoch and weights": (lambda: (3, weights()), "1"),
+    "a list of models": (lambda: {"models": [weights()], "epoch": 3}, "models.0"),
+    "a model beside its settings": (lambda: {"model": (weights(), {"lr": 0.1})}, "model.0"),
+    "arguments of a script": (lambda: argparse.Namespace(state_dict=weights(), epoch=3), "state_dict"),
     "DeepSpeed": (lambda: {"module": weights(), "ds_config": {}, "optimizer": None}, "module"),
     "detector": (
         lambda: {"state_dict": {**prefixed("det.trunk."), "det.neck.weight": torch.ones(2)}},
@@ -261,6 +267,12 @@ def test_whole_models(
 
 def test_arrays_and_parts(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", **{name: item.numpy() for name, item in weights().items()})  # type: ignore[arg-type]
+    assert same(load(tmp_path / "w.npz"))
+
+
+def test_arrays_of_another_machine(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    arrays = {name: item.numpy() for name, item in weights().items()}
+    np.savez(tmp_path / "w.npz", **{name: item.astype(item.dtype.newbyteorder(">")) for name, item in arrays.items()})  # type: ignore[arg-type]
     assert same(load(tmp_path / "w.npz"))
 
 
@@ -387,6 +399,101 @@ def test_adapters_are_refused_by_name(load: Callable[..., LoadedModel], tmp_path
     torch.save({**weights(), "head.lora_A.default.weight": torch.ones(2, 4)}, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match=r"LoRA adapters .* head\.lora_A\.default\.weight"):
         load(tmp_path / "c.pth")
+
+
+VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "the negative of what is stored": lambda item: torch._neg_view(-item) if item.is_floating_point() else item,
+    "transposed": lambda item: item.transpose(0, 1).contiguous().transpose(0, 1) if item.ndim > 1 else item,
+    "a slice": lambda item: torch.stack([item, item])[1],
+    "a parameter": lambda item: nn.Parameter(item, requires_grad=False),
+    "a subclass": lambda item: item.as_subclass(Subclass),
+}
+
+
+class Subclass(Tensor):
+    """Of a framework of its own."""
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("view", VIEWS)
+def test_tensors_that_are_views(load: Callable[..., LoadedModel], tmp_path: Path, view: str, zipped: bool) -> None:
+    content = {name: VIEWS[view](item) for name, item in weights().items()}
+    torch.save(content, tmp_path / "c.pth", _use_new_zipfile_serialization=zipped)
+    assert same(load(tmp_path / "c.pth"))
+
+
+SPECIAL: dict[str, Callable[[Tensor], Tensor]] = {
+    "a quantised tensor": lambda item: torch.quantize_per_tensor(item, 0.1, 0, torch.qint8),
+    "a sparse tensor": Tensor.to_sparse,
+    "a tensor without values": lambda item: item.to("meta"),
+    "a tensor of a type such as float8": lambda item: item.to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_tensors_that_are_not_read_are_called_what_they_are(
+    load: Callable[..., LoadedModel], tmp_path: Path, kind: str
+) -> None:
+    torch.save({**weights(), "head.weight": SPECIAL[kind](weights()["head.weight"])}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=rf"head\.weight in c\.pth is {kind}"):
+        load(tmp_path / "c.pth")
+
+
+def test_a_head_too_many_is_left_aside_by_the_hint(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({**weights(), "aux_head.weight": torch.ones(3, 4)}, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=r"unexpected: aux_head\.weight") as caught:
+        load(tmp_path / "c.pth")
+    assert "--ignore 'aux_head*'" in str(caught.value.hint)
+    assert same(load(tmp_path / "c.pth", ignore=("aux_head*",)))
+
+
+def packed(name: str, write: Callable[[Path, Path], object]) -> Callable[[Path], Path]:
+    """Returns what packs a good checkpoint into another file."""
+
+    def make(folder: Path) -> Path:
+        torch.save(weights(), folder / "inner.pth")
+        write(folder / name, folder / "inner.pth")
+        return folder / name
+
+    return make
+
+
+def _zip(path: Path, inner: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(inner, inner.name)
+
+
+def _tar(path: Path, inner: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.add(inner, inner.name)
+
+
+OTHERS: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "zip": (packed("c.pth", _zip), r"c\.pth is a zip archive with inner\.pth in it"),
+    "tar": (packed("c.tar", _tar), r"c\.tar is a tar archive"),
+    "gzip": (packed("c.pth", lambda path, inner: path.write_bytes(gzip.compress(inner.read_bytes()))), "by gzip"),
+    "renamed": (packed("c.safetensors", lambda path, inner: inner.rename(path)), "an archive of PyTorch's"),
+    "Keras": (packed("c.h5", lambda path, _: path.write_bytes(b"\x89HDF\r\n\x1a\n")), "an HDF5 file"),
+    "array": (packed("c.npy", lambda path, _: np.save(path, np.ones(3))), "one array of numpy"),
+    "nothing": (packed("c.pth", lambda path, _: path.touch()), r"c\.pth is empty"),
+    "error": (packed("c.pth", lambda path, _: path.write_text('{"error": "not found"}')), "is text"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_files_are_called_what_they_are(load: Callable[..., LoadedModel], tmp_path: Path, kind: str) -> None:
+    make, said = OTHERS[kind]
+    with pytest.raises(CheckpointError, match=said):
+        load(make(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["c.pth", "C.PTH", "c.bin"])
+def test_weights_without_a_pickle_under_another_name(
+    load: Callable[..., LoadedModel], tmp_path: Path, name: str
+) -> None:
+    save_file(weights(), tmp_path / name)
+    assert same(load(tmp_path / name))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, remove_spectral_norm, remove_weight_norm, spectral_norm
 from torch.nn.utils import weight_norm as old_weight_norm
 
+from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading import parametrizations as folding
 from mobilevit_deploy.loading.parametrizations import fold_parametrizations
 
@@ -76,6 +77,14 @@ def test_a_wrong_axis_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     parts, whole = case("weight norm", "conv")
     found, _ = fold_parametrizations(parts, ["weight", "bias"])
     assert not torch.allclose(found["weight"], whole["weight"], rtol=1e-2)
+
+
+def test_parts_that_show_terabytes_are_refused() -> None:
+    """A view of one value, which putting together would make."""
+    shape = (2**14, 2**14, 2**12)
+    parts = {"a.weight_g": torch.ones(2**14, 1, 1), "a.weight_v": torch.ones(1).expand(shape)}
+    with pytest.raises(CheckpointError, match=r"show 4,398,046,576,640 bytes and hold 65,540"):
+        fold_parametrizations(parts, ["a.weight"])
 
 
 def test_a_model_that_has_parts_gets_them() -> None:

@@ -13,7 +13,7 @@ Make = Callable[[object, object], Any]  # makes what another call of the same pi
 
 
 def _tensor(_: Make, arguments: tuple[Any, ...]) -> Tensor:
-    """Makes a view of a storage, as ``torch._utils._rebuild_tensor`` does."""
+    """Makes a view of a storage, as ``torch._utils._rebuild_tensor_v2`` does."""
     storage, offset, size, stride = arguments[:4]
     if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
         raise UnpicklingError("a tensor is made of something else than a storage")
@@ -21,6 +21,10 @@ def _tensor(_: Make, arguments: tuple[Any, ...]) -> Tensor:
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise UnpicklingError("a tensor has sizes that are no numbers")
     tensor: Tensor = torch._utils._rebuild_tensor(storage, offset, tuple(size), tuple(stride))  # type: ignore[no-untyped-call]
+    metadata = arguments[6] if len(arguments) > 6 else None
+    if isinstance(metadata, dict):  # of a tensor that is the negative or the conjugate of what is stored
+        tensor = torch._neg_view(tensor) if metadata.get("neg") else tensor
+        tensor = tensor.conj() if metadata.get("conj") else tensor
     return tensor
 
 

@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from pickle import UnpicklingError
 from typing import IO, Any
 
+import torch
+
 from mobilevit_deploy.loading.inert.builders import BUILDERS
 from mobilevit_deploy.loading.inert.values import Name, Placeholder, checked_key
 
@@ -61,7 +63,9 @@ class Unpickler:
         raise UnpicklingError("the pickle has no end")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the name as text; ``torch.load`` asks here for what is no storage's class."""
+        """Returns the name as text; ``torch.load`` asks here for what is no storage's class, and for that of bytes."""
+        if (module, name) == ("torch.storage", "UntypedStorage"):
+            return torch.UntypedStorage
         return Name(f"{module}.{name}"[:LONGEST_NAME])
 
     def _step(self, name: str, argument: Any) -> None:
