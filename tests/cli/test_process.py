@@ -94,9 +94,9 @@ def stop_where_it_converts(_: Path) -> None:
 def stop_in(module: ModuleType, name: str) -> None:
     original = getattr(module, name)
 
-    def stopping(*given: Any) -> Any:
+    def stopping(*given: Any, **named: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSTOP)
-        return original(*given)
+        return original(*given, **named)
 
     setattr(module, name, stopping)
 
