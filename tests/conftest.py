@@ -56,15 +56,23 @@ class Recorded:
 
     name: str
     facts: dict[str, Any]
+    folder: Path = GOLDEN
+
+    @property
+    def stored(self) -> Any:
+        return np.load(self.folder / f"{self.name}.npz")
 
     @property
     def state(self) -> dict[str, Tensor]:
         """Returns the recorded weights; integer buffers come from the file or are zero."""
-        stored = np.load(GOLDEN / f"{self.name}.npz")
+        stored = self.stored
         values = {}
         for name, shape, dtype in self.facts["state_dict"]:
             if dtype.startswith("float"):
                 values[name] = torch.from_numpy(fill_tensor(name, tuple(shape), self.facts["weight_seed"]))
+                for prefix, gain in self.facts.get("weight_gain", ()):
+                    values[name] = values[name] * (gain if len(shape) >= 2 and name.startswith(prefix) else 1)
+                values[name] = values[name] + self.facts.get("weight_shift", {}).get(name, 0.0)
             else:
                 values[name] = (
                     torch.from_numpy(stored[name]) if name in stored else torch.zeros(shape, dtype=torch.int64)
@@ -76,17 +84,17 @@ class Recorded:
 
     def largest_error(self, case: dict[str, Any], outputs: list[np.ndarray[Any, Any]]) -> float:
         """Returns the largest difference over the largest recorded value, over all outputs."""
-        stored = np.load(GOLDEN / f"{self.name}.npz")
+        stored = self.stored
         errors = []
         assert [list(output.shape) for output in outputs] == case["output_shapes"]
         for i, output in enumerate(outputs):
             expected = stored[f"{case['input_shape'][-1]}.output{i}"]
-            found = _sample(output, case["sample"])
+            found = sample(output, case["sample"])
             errors.append(float(np.abs(found - expected).max() / np.abs(expected).max()))
         return max(errors)
 
 
-def _sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any, Any]:
+def sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any, Any]:
     """Applies a recorded slice such as ``[:, ::4, ::2, ::2]``."""
     if sample is None:
         return output
@@ -96,6 +104,12 @@ def _sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any,
 
 def all_recorded() -> list[Recorded]:
     return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.*.json"))]
+
+
+def recorded_head(task: str) -> Recorded:
+    """Returns what the code of MMSegmentation or MMDetection computed for a whole model."""
+    folder, name = GOLDEN / "heads", f"cas_vit_xs.{task}"
+    return Recorded(name, json.loads((folder / f"{name}.json").read_text()), folder)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -205,7 +219,9 @@ def shallow_models() -> Iterator[None]:
     changed = dict(cards)
     for name, architecture in TWO_BLOCKS.items():
         variant = cards[name].variant.model_copy(update={"architecture": architecture})
-        changed[name] = cards[name].model_copy(update={"variant": variant})
+        strides = cards[name].family.map_strides[: len(architecture["widths"])]
+        family = cards[name].family.model_copy(update={"map_strides": strides})
+        changed[name] = cards[name].model_copy(update={"family": family, "variant": variant})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "models", lambda: changed)
         yield
@@ -215,6 +231,34 @@ def shallow_models() -> Iterator[None]:
 def shallow() -> Iterator[None]:
     """The same for one test."""
     with shallow_models():
+        yield
+
+
+@contextmanager
+def small_pyramid() -> Iterator[None]:
+    """Gives cas_vit_xs one narrow block for each of its four maps, and the heads few channels: for tests of heads."""
+    cards = catalog.models()
+    variant = cards["cas_vit_xs"].variant.model_copy(
+        update={"architecture": {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}}
+    )
+    changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
+    narrow = {"channels": 16, "neck_channels": 16, "convolutions": 1}
+    heads = {
+        task: head.model_copy(
+            update={"architecture": {key: narrow.get(key, value) for key, value in head.architecture.items()}}
+        )
+        for task, head in catalog.heads().items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "models", lambda: changed)
+        patch.setattr(catalog, "heads", lambda: heads)
+        yield
+
+
+@pytest.fixture
+def pyramid() -> Iterator[None]:
+    """The same for one test."""
+    with small_pyramid():
         yield
 
 

@@ -24,6 +24,7 @@ class TargetFormat(Card):
         version: what ``ConversionRequest.version`` counts, such as ``opset``; None for a target without versions.
         version_option: that sets it.
         takes_several_inputs: whether a model may have more inputs than one image.
+        suppresses_boxes: whether its files can hold non-maximum suppression.
         takes_app_options: whether image input, labels, float32 modules and compression are written.
         backend: that runs its artifacts, for ``mvd latency``.
         worker: module in the target's package that times them on this machine; None where nothing does.
@@ -39,6 +40,7 @@ class TargetFormat(Card):
     version_option: str | None = None
     takes_app_options: bool = False
     takes_several_inputs: bool = False
+    suppresses_boxes: bool = False
     backend: str
     worker: str | None = None
     no_latency: str | None = None

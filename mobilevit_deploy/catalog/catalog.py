@@ -1,7 +1,8 @@
 """The data folders as typed cards; the only module that knows where the data lies.
 
-``models/<family>.toml`` holds one family and its variants, ``export_recipes/<name>.toml`` a way to a
-target, ``devices/<name>.toml`` a machine to measure on. A new file is a new entry.
+``models/<family>.toml`` holds one family and its variants, ``models/heads/<head>.toml`` a neck and a head for the maps
+of any family, ``export_recipes/<name>.toml`` a way to a target, ``devices/<name>.toml`` a machine to measure on. A new
+file is a new entry.
 """
 
 import os
@@ -11,12 +12,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import ValidationError
 
 from mobilevit_deploy.catalog.cards import Card, Device
-from mobilevit_deploy.catalog.model_card import Family, ModelCard
+from mobilevit_deploy.catalog.head_card import HeadCard
+from mobilevit_deploy.catalog.model_card import Family, InputRule, ModelCard, Task
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.system import plugins
@@ -70,6 +72,24 @@ def models() -> Mapping[str, ModelCard]:
             name = f"{family.family}_{key}"
             cards[name] = ModelCard(name=name, family=family, variant=variant)
     return cards
+
+
+@cache
+def heads() -> Mapping[Task, HeadCard]:
+    """Returns every head's card by its task."""
+    cards = (_read(path, HeadCard) for path in sorted((_folder("models") / "heads").glob("*.toml")))
+    return {card.task: card for card in cards}
+
+
+def tasks_of(card: ModelCard) -> tuple[Task, ...]:
+    """Returns what a model can be exported for: its own tasks, and those of the heads that its maps do for."""
+    added = {task for task, head in heads().items() if set(head.strides) <= set(card.family.map_strides)}
+    return tuple(task for task in get_args(Task) if task in {*card.family.tasks, *added})
+
+
+def input_rule(card: ModelCard, task: Task) -> InputRule:
+    """Returns which image sizes a model takes for a task."""
+    return heads()[task].sizes if task in heads() else card.family.input
 
 
 @cache

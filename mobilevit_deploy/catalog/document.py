@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.catalog import catalog
+
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog.model_card import ModelCard
 
@@ -17,5 +19,5 @@ def card_document(card: ModelCard) -> dict[str, Any]:
         "macs": card.variant.macs,
         "published": [item.model_dump() for item in card.variant.published],
         "reconstruction": card.family.reconstruction,
-        "tasks": list(card.family.tasks),
+        "tasks": list(catalog.tasks_of(card)),
     }

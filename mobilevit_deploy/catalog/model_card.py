@@ -9,7 +9,7 @@ from mobilevit_deploy.catalog.cards import Card, PublishedLatency
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import CatalogError
 
-Task = Literal["classify", "features"]
+Task = Literal["classify", "features", "segment", "detect"]
 
 
 class InputRule(Card):
@@ -126,7 +126,8 @@ class Family(Card):
         commit: of that code, which the architecture was compared with.
         licence: of that code.
         reconstruction: whether the architecture is made from the paper's description alone.
-        tasks: what a graph may return: logits, or the maps that a detector needs.
+        tasks: what the architecture itself returns: logits, or the maps that a detector needs. Heads add their own.
+        map_strides: of those maps, in pixels, in order.
         num_classes: where no checkpoint says another number.
         input: which image sizes it takes.
         preprocessing: of images.
@@ -142,7 +143,8 @@ class Family(Card):
     commit: str | None = None
     licence: str | None = None
     reconstruction: bool
-    tasks: tuple[Task, ...]
+    tasks: tuple[Literal["classify", "features"], ...]
+    map_strides: tuple[Annotated[int, Field(gt=0)], ...]
     num_classes: int
     input: InputRule
     preprocessing: Preprocessing

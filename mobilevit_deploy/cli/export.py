@@ -18,20 +18,24 @@ from mobilevit_deploy.cli.options import (
     Images,
     Input,
     InputSize,
+    IouThreshold,
     Json,
     Key,
     Layout,
     LayoutName,
+    MaxDetections,
     MaxImages,
     Model,
     ModelArg,
     NumClasses,
     Opset,
     Out,
+    Output,
     PrecisionName,
     Prefix,
     Pretrained,
     RequireTrained,
+    ScoreThreshold,
     Sensitivity,
     TargetName,
     Task,
@@ -63,6 +67,10 @@ def export(
     input_: Input = None,
     batch: Batch = 1,
     task: Task = TaskName.CLASSIFY,
+    output: Output = None,
+    score_threshold: ScoreThreshold = None,
+    iou_threshold: IouThreshold = None,
+    max_detections: MaxDetections = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Default: the recipe named like the target.")
     ] = None,
@@ -125,6 +133,7 @@ def export(
         from mobilevit_deploy.export.export import ParityFailedError, export_model
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
+        from mobilevit_deploy.loading.model_head import HeadOptions
         from mobilevit_deploy.pipeline.request import ExportRequest
         from mobilevit_deploy.report.export import export_summary
         from mobilevit_deploy.targets.app_options import AppOptions
@@ -143,6 +152,7 @@ def export(
                 require_trained=require_trained,
                 pretrained=pretrained,
                 arguments=arguments,
+                head=HeadOptions(output.value if output else None, score_threshold, iou_threshold, max_detections),
             ),
             targets=tuple(item.value for item in to),
             recipe=recipe,

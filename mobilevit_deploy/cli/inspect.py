@@ -15,6 +15,7 @@ from mobilevit_deploy.cli.options import (
     LayoutName,
     ModelArg,
     NumClasses,
+    Output,
     TargetName,
     TaskName,
     parse_arguments,
@@ -28,6 +29,7 @@ def inspect(
     to: Annotated[list[TargetName] | None, typer.Option("--to", help="Targets. Default: the device's, or all.")] = None,
     device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
+    output: Output = None,
     input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
     layout: Layout = LayoutName.NCHW,
     input_: Input = None,
@@ -51,6 +53,7 @@ def inspect(
             inspections = [inspect_artifact(Path(model))]
         else:
             from mobilevit_deploy.loading.model import ModelRequest
+            from mobilevit_deploy.loading.model_head import HeadOptions
             from mobilevit_deploy.pipeline.request import ExportRequest
 
             default = catalog.device(device).targets if device else installed_targets()
@@ -65,6 +68,7 @@ def inspect(
                 arguments=arguments,
                 layout=layout.value,
                 inputs=inputs,
+                head=HeadOptions(output.value if output else None),
             )
             request = ExportRequest(asked, tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export

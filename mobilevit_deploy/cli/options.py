@@ -30,6 +30,18 @@ class TaskName(StrEnum):
 
     CLASSIFY = "classify"
     FEATURES = "features"
+    SEGMENT = "segment"
+    DETECT = "detect"
+
+
+class OutputName(StrEnum):
+    """What a whole segmenter (logits, labels) or detector (raw, boxes, nms) returns."""
+
+    LOGITS = "logits"
+    LABELS = "labels"
+    RAW = "raw"
+    BOXES = "boxes"
+    NMS = "nms"
 
 
 class WeightsName(StrEnum):
@@ -106,9 +118,11 @@ Ignore = Annotated[
     list[str] | None,
     typer.Option("--ignore", metavar="PATTERN", help="Leave the checkpoint's names like this aside; repeatable."),
 ]
-NumClasses = Annotated[int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000.")]
+NumClasses = Annotated[
+    int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000; segment: 150, detect: 80.")
+]
 InputSize = Annotated[
-    str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's own, or 224.")
+    str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's or head's own, or 224.")
 ]
 Layout = Annotated[LayoutName, typer.Option(help="Of what the model takes, and its file.")]
 Input = Annotated[
@@ -120,7 +134,29 @@ Input = Annotated[
     ),
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
-Task = Annotated[TaskName, typer.Option(help="Logits, or the maps that a detector needs.")]
+Task = Annotated[
+    TaskName,
+    typer.Option(help="Logits, or the maps that a detector needs; with a head: Semantic FPN, or RetinaNet."),
+]
+Output = Annotated[
+    OutputName | None,
+    typer.Option(
+        help="segment: a map of labels, or logits. detect: after suppression (nms), all boxes, or the maps. "
+        "Default: labels; nms where every target has it, else boxes."
+    ),
+]
+ScoreThreshold = Annotated[
+    float | None, typer.Option("--score-threshold", metavar="S", help="With nms: the least score. Default: 0.05.")
+]
+IouThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--iou-threshold", metavar="S", help="With nms: boxes of a class that overlap more are one. Default: 0.5."
+    ),
+]
+MaxDetections = Annotated[
+    int | None, typer.Option("--max-detections", metavar="N", help="With nms: the best ones. Default: 100.")
+]
 Opset = Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")]
 RequireTrained = Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]

@@ -63,9 +63,11 @@ def key_of(request: ExportRequest) -> str | None:
         or set(request.targets) & plugins.plugins(plugins.TARGETS).keys()
     ):
         return None
+    head = catalog.heads().get(request.model.task)
     content = {
         "request": asked,
         "card": _library_of(source, name) if source else catalog.model(name).model_dump(mode="json"),
+        "head": head.model_dump(mode="json") if head else None,
         "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
         "versions": dict(tool_versions()),
         "source": _source(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.targets.artifact import report_name
 from mobilevit_deploy.verification.document import accuracy_document, parity_document, weights_document
@@ -34,6 +35,7 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "weights": weights_document(report.weights),
         "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
         **_inputs(report),
+        **_head(report),
         "entries": [vars(entry) for entry in artifact.entries],
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
         "target": artifact.target,
@@ -65,6 +67,24 @@ def _inputs(report: ExportReport) -> dict[str, Any]:
     if not report.inputs:
         return {}
     return {"inputs": [{"name": item.name, "shape": list(item.shape), "type": item.type} for item in report.inputs]}
+
+
+def _head(report: ExportReport) -> dict[str, Any]:
+    """Returns what a model with a head returns, and what its classes are called."""
+    head = report.head
+    if head is None:
+        return {}
+    rule = head.decision if isinstance(head.decision, Suppression) else None
+    return {
+        "head": {
+            "name": head.card.head,
+            "output": head.output,
+            "num_classes": head.num_classes,
+            "classes": list(report.artifact.app.classes.names),
+            "palette": [list(color) for color in report.artifact.app.classes.colors],
+            "suppression": rule.model_dump(mode="json") if rule else None,
+        }
+    }
 
 
 def _image(image: ImageInput | None) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         MvdError: any of the tree in ``errors``; ParityFailedError when an artifact computes something else.
     """
     plans = [plan_target(item) for item in request.target_requests()]
+    wanted = request.model_request()
     if request.allow_precision_loss and not any(plan.allow_precision_loss for plan in plans):
         raise UsageError("--allow-precision-loss, but nothing here is half precision", "leave it out")
     with staging(request.folder) as work:
@@ -136,7 +137,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
                 return _publish(kept, work, request.folder, progress)
         clock = Clock(progress)
         with clock.stage("load", f"loading {request.model.name}"):
-            model = load_model(request.model)
+            model = load_model(wanted)
         with clock.stage("capture", "capturing the graph with torch.export"):
             preparation = request.app.preprocessing()
             prepared = prepare(model, request.images, request.largest_count, request.calibrate, preparation)
@@ -207,6 +208,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
         weights=model.weights,
         input=input_of(ready, prepared)[0],
         inputs=model.inputs,
+        head=model.head,
         outputs=artifact.outputs,
         artifact=artifact,
         recipe=plan.recipe.name,

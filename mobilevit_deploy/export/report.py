@@ -7,6 +7,7 @@ from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.loading.model import WeightsOrigin
+from mobilevit_deploy.loading.model_head import ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.targets.app_options import Compression
 from mobilevit_deploy.targets.artifact import Artifact
@@ -39,3 +40,4 @@ class ExportReport:
     warnings: tuple[str, ...]
     cached: bool = False
     inputs: tuple[TensorInput, ...] = ()
+    head: ModelHead | None = None

@@ -1,10 +1,17 @@
-"""What an app feeds and reads: normalisation or another order of axes in front of a graph, and softmax behind it."""
+"""What an app feeds and reads: normalisation or another order of axes in front of a graph, and decisions behind it.
+
+Decisions (the class of a pixel, the boxes that are left) come last, after every rewrite: a rewrite is proved on the
+numbers that they are made of, which differ in the sixteenth digit, where two decisions could differ altogether.
+"""
 
 from collections.abc import Sequence
 
 import torch
+from torch.fx import Node
 
+from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression
 from mobilevit_deploy.graph.graph import Graph, arguments, is_call, shape
+from mobilevit_deploy.graph.suppression import SUPPRESS
 
 ATEN = torch.ops.aten
 TO_CHANNELS_LAST, TO_CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -71,3 +78,41 @@ def append_softmax(graph: Graph) -> Graph:
         probabilities = edited.call(ATEN.softmax.int, logits, -1, like=end)
     end.replace_input_with(logits, probabilities)
     return edited
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def append_decision(graph: Graph, decision: Decision, height: int, width: int) -> tuple[Graph, Shapes]:
+    """Returns a graph that decides, and the shapes of its outputs by name.
+
+    Args:
+        graph: whose outputs are logits (B, classes, H, W), or boxes (1, N, 4) and scores (1, N, classes).
+        decision: what is decided.
+        height: of the image, in pixels.
+        width: likewise.
+    """
+    edited = graph.copy()
+    end = edited.graph.output_node()
+    with edited.before(end):
+        if isinstance(decision, LabelMap):
+            (logits,) = end.all_input_nodes
+            found = {"labels": _label_map(edited, logits)}
+        else:
+            boxes, scores = end.all_input_nodes
+            found = _suppressed(edited, boxes, scores, decision, decision.level_sizes(height, width))
+    edited.set_outputs(found)
+    return edited, {name: shape(node) for name, node in found.items()}
+
+
+def _label_map(graph: Graph, logits: Node) -> Node:
+    largest = graph.call(ATEN.argmax.default, logits, 1, like=logits)
+    return graph.call(ATEN._to_copy.default, largest, like=logits, dtype=torch.int32)
+
+
+def _suppressed(
+    graph: Graph, boxes: Node, scores: Node, rule: Suppression, level_sizes: Sequence[int]
+) -> dict[str, Node]:
+    settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
+    call = graph.call(SUPPRESS, boxes, scores, list(level_sizes), *settings, like=scores)
+    return {name: graph.item(call, i) for i, name in enumerate(("boxes", "scores", "labels", "count"))}

@@ -1,5 +1,6 @@
 """The captured graph as rewrites see it: ATen calls to match, weights to read, nodes to put in their place."""
 
+import copy
 import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -146,6 +147,25 @@ class Graph:
         values = pytree.tree_map_only(Node, lambda item: item.meta["val"], (args, settings))
         node.meta["val"] = op(*values[0], **values[1])
         return node
+
+    def item(self, node: Node, place: int) -> Node:
+        """Adds a node for one of the results of a call that has several."""
+        part = self.graph.call_function(operator.getitem, (node, place))
+        part.meta = {**node.meta, "val": node.meta["val"][place]}
+        return part
+
+    def set_outputs(self, outputs: Mapping[str, Node]) -> None:
+        """Lets the graph return a dictionary of these nodes, and removes what nothing reads any more."""
+        end = self.graph.output_node()
+        end.args = (tuple(outputs.values()),)
+        end.meta["val"] = tuple(node.meta["val"] for node in outputs.values())
+        codegen = self.graph._codegen
+        if isinstance(codegen, fx.graph._PyTreeCodeGen):  # how the outputs are packed
+            form = pytree.tree_structure(dict.fromkeys(outputs, 0))
+            codegen = copy.copy(codegen)
+            codegen.pytree_info = codegen.pytree_info._replace(out_spec=form)
+            self.graph.set_codegen(codegen)
+        self.remove_dead()
 
     def replace(self, old: Node, new: Node) -> None:
         """Lets every reader of a node read another one, and removes what nothing reads any more."""

@@ -82,7 +82,7 @@ def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: No
     """
     plans = [plan_target(item) for item in request.target_requests()]
     progress(f"capturing {request.model.name}")
-    prepared = prepare(load_model(request.model))
+    prepared = prepare(load_model(request.model_request()))
     before = from_graph(prepared.captured.graph)
     inspections = []
     for plan in plans:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -63,6 +64,7 @@ class Checkpoint:
         not_read: the objects that were not built, such as ``3 objects of mmengine.logging.HistoryBuffer``.
         objects: what stands under a weight's name and is no tensor, by name.
         others: the other state dicts of the file, the likeliest first.
+        meta: the entry in which OpenMMLab's frameworks say what was trained; not to be trusted.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Checkpoint:
     not_read: tuple[str, ...] = ()
     objects: Mapping[str, str] = field(default_factory=dict)
     others: tuple["Checkpoint", ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple["Checkpoint", ...]:
@@ -111,14 +114,16 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
     unread = _unread(content)
     with still_there():
         digest = _digest(path, files)
-    top = [str(name) for name in content.value] if isinstance(content.value, Mapping) else []
+    entries = content.value if isinstance(content.value, Mapping) else {}
+    top = [str(name) for name in entries]
+    meta = entries.get("meta")
     checkpoints = []
     for item in found:
         tensors, left = _select(path, item, selection)
         first = item.key.split(".")[0]
         beside = [name for name in top if name != first] if item.key else list(item.others)
         checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left), unread, item.others)
-        checkpoints.append(checkpoint)
+        checkpoints.append(replace(checkpoint, meta=meta if isinstance(meta, Mapping) else {}))
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 
 

@@ -6,9 +6,10 @@ steps, does not enter the outputs, and older checkpoints lack it; and a tensor t
 that one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ SPECIAL_TENSORS = {
     "_rebuild_tensor_v3": "a tensor of a type such as float8",
     "_rebuild_meta_tensor_no_storage": "a tensor without values, on the device meta",
 }
-AVERAGING_COUNTER = "n_averaged"  # beside the weights in torch.optim.swa_utils.AveragedModel
+# Beside the weights in torch.optim.swa_utils.AveragedModel, and in mmengine's.
+AVERAGING_COUNTERS = ("n_averaged", "steps")
 ADAPTERS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_magnitude_vector")
 
 
@@ -57,7 +59,7 @@ def choose(checkpoint: Checkpoint, lacks: Callable[[Checkpoint], int]) -> Checkp
     return min(checkpoint.choices, key=lacks)
 
 
-def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> Fitted:
+def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, left_aside: Sequence[str] = ()) -> Fitted:
     """Loads a checkpoint's tensors into the model.
 
     Args:
@@ -66,6 +68,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
         backbone: the model is the backbone of a detector or segmenter, so tensors beside ``backbone.`` (the
             neck, the heads) are left out and named in the result; so are, for any model, tensors beside ``model.``
             (losses and metrics of a training module) where all of the model's own lie behind it.
+        left_aside: patterns of names that training alone uses; they are named in the result, too.
 
     Raises:
         CheckpointError: any tensor is missing, unexpected, of another shape or kind, NaN or infinite.
@@ -78,10 +81,11 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool) -> 
     not_loaded: list[str] = []
     for prefix in ("backbone.", "model.") if backbone else ("model.",):
         not_loaded += _beside(prefix, matched.values(), unmatched)
+    not_loaded += [key for key in unmatched if key not in not_loaded and _is_like(key, left_aside)]
     if match.note:
         not_loaded += [key for key in unmatched if key not in not_loaded]
         notes = (*notes, match.note)
-    unmatched = [key for key in unmatched if key not in not_loaded and key != AVERAGING_COUNTER]
+    unmatched = [key for key in unmatched if key not in not_loaded and key not in AVERAGING_COUNTERS]
     missing = match.missing(expected)
     counters = [name for name in missing if name.rsplit(".", 1)[-1] == COUNTER]
     tied = _tied(expected, [name for name in missing if name not in counters], matched)
@@ -141,6 +145,10 @@ def _refuse_adapters(checkpoint: Checkpoint) -> None:
             f"{checkpoint.path.name} has LoRA adapters beside their base, such as {found[0]}",
             "merge them first (peft: model.merge_and_unload()), and save the model's own state dict",
         )
+
+
+def _is_like(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(form, pattern) for form in name_forms(key) for pattern in patterns)
 
 
 def _beside(prefix: str, matched: Iterable[str], unmatched: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -19,7 +19,9 @@ from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
+from mobilevit_deploy.loading.class_names import ClassNames, find_class_names
 from mobilevit_deploy.loading.fit_weights import Fitted, choose, differs, fit_weights, lacks
+from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
 from mobilevit_deploy.loading.user_code import build_from_code
@@ -35,7 +37,7 @@ class ModelRequest:
     ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
     or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is that
     of the images which the model takes, and its file. ``inputs`` are those of a model that takes more than one
-    image, in place of ``size`` and ``batch``.
+    image, in place of ``size`` and ``batch``. ``head`` is what is asked of the tasks that have a head.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ModelRequest:
     arguments: Mapping[str, object] = field(default_factory=dict)
     layout: Layout = "nchw"
     inputs: tuple[TensorInput, ...] = ()
+    head: HeadOptions = field(default_factory=HeadOptions)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class LoadedModel:
     ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
     and ``outputs`` leaves out what of the outputs is no tensor. ``layout_found`` tells that nobody gave the layout.
     ``inputs`` are there where the user named them: one run takes one of each, so the batch of ``input_shape`` is 1, and
-    its other sizes are the first image's.
+    its other sizes are the first image's. ``head`` is set for the tasks that have one.
     """
 
     name: str
@@ -93,6 +96,7 @@ class LoadedModel:
     layout: Layout = "nchw"
     layout_found: bool = False
     inputs: tuple[TensorInput, ...] = ()
+    head: ModelHead | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,6 +110,8 @@ class LoadedModel:
     @property
     def preprocessing(self) -> Preprocessing | None:
         """Returns the card's preprocessing; a model of the user's own has none that mvd knows."""
+        if self.head:
+            return self.head.card.preprocessing
         if self.card:
             return self.card.family.preprocessing
         return self.library.preprocessing if self.library else None
@@ -127,7 +133,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
     checkpoint = read_checkpoint(request.checkpoint, request.selection) if request.checkpoint else None
     if card and checkpoint:
         checkpoint = choose(checkpoint, partial(lacks_of_card, card, request.task))
-    built = build_card(card, request.task, request.num_classes, checkpoint) if card else _from_code(request)
+    output = request.head.output
+    built = build_card(card, request.task, request.num_classes, checkpoint, output) if card else _from_code(request)
     library = built if isinstance(built, FromLibrary) else None
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
     if not card:
@@ -146,18 +153,24 @@ def load_model(request: ModelRequest) -> LoadedModel:
         weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
     if request.require_trained and not weights.trained:
         raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+    head = catalog.heads().get(request.task) if card else None
+    classes = ClassNames()
+    notes: tuple[str, ...] = ()
+    if head and checkpoint:
+        classes, notes = find_class_names(checkpoint.meta, cast(Any, module).num_classes)
     return LoadedModel(
         name=catalog.artifact_name(request.name),
         task=request.task,
         module=module,
         input_shape=shape,
-        weights=weights,
+        weights=replace(weights, notes=(*weights.notes, *notes)),
         card=card,
         library=library.card if library else None,
         arguments=request.arguments,
         outputs=None if card else TensorOutputs.of(module),
         layout=request.layout,
         inputs=request.inputs,
+        head=request.head.head_of(head, module, classes) if head else None,
     )
 
 
@@ -182,10 +195,17 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
     if request.inputs:
         _check_inputs(request, card)
+    head = catalog.heads().get(request.task)
     if card is None:
+        if head:
+            raise UsageError(
+                f"--task {request.task} puts mvd's own head on a model of the catalog, and {request.name} is none",
+                "export it whole, as --task features",
+            )
+        request.head.check(None, request.task, request.batch)
         return
-    if request.task not in card.family.tasks:
-        raise CatalogError(f"{card.name} has no task {request.task}", f"it has {', '.join(card.family.tasks)}")
+    _check_task(request, card)
+    request.head.check(head, request.task, request.batch)
     if request.layout != "nchw":
         raise UsageError(f"--layout {request.layout}, but {card.name} takes (N, C, H, W)", "leave it out")
     if request.pretrained:
@@ -195,6 +215,18 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError(f"--model-arg {names}, but {card.name} is described by its card", "leave it out")
     if request.require_trained and request.checkpoint is None:  # before anything is built
         raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+
+
+def _check_task(request: ModelRequest, card: ModelCard) -> None:
+    """Raises CatalogError for a task that a model does not have, and says why."""
+    tasks, head = catalog.tasks_of(card), catalog.heads().get(request.task)
+    if request.task in tasks:
+        return
+    why = ""
+    if head:
+        have, takes = (", ".join(map(str, strides)) for strides in (card.family.map_strides, head.strides))
+        why = f": its maps have the strides {have}, and {head.title} takes {takes}"
+    raise CatalogError(f"{card.name} has no task {request.task}{why}", f"it has {', '.join(tasks)}")
 
 
 def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
@@ -246,7 +278,8 @@ def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) ->
         _, channels, height, width = image.shape
         return 1, channels, height, width
     if isinstance(card, ModelCard):
-        default = (3, card.family.input.default_size, card.family.input.default_size)
+        rule = catalog.input_rule(card, request.task)
+        default = (3, rule.default_size, rule.default_size)
     else:
         default = (card and card.input_size) or (3, DEFAULT_SIZE, DEFAULT_SIZE)
     size = request.size or default
@@ -254,13 +287,15 @@ def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) ->
     if isinstance(card, ModelCard):
         if channels != 3:
             raise CatalogError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
-        card.family.input.check(card.name, request.task, height, width)
+        rule.check(card.name, request.task, height, width)
     return request.batch, channels, height, width
 
 
 def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> Fitted:
     try:
-        return fit_weights(module, checkpoint, backbone=request.task == "features")
+        head = catalog.heads().get(request.task) if card else None
+        aside = head.checkpoint.left_aside if head else ()
+        return fit_weights(module, checkpoint, backbone=request.task == "features", left_aside=aside)
     except CheckpointError as error:
         fitting = recognise(checkpoint) if card and differs(module, checkpoint) else None
         if fitting and fitting != (request.name, request.task):

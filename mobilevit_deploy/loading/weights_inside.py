@@ -30,6 +30,8 @@ MOST = 64  # state dicts; a checkpoint has two or three
 AVERAGES = ("ema", "teacher", "average", "averaged", "swa", "momentum")
 # Names under which frameworks keep the weights that were trained, in the order in which they are tried.
 RAW = ("model", "state_dict", "net", "module", "params", "weights")
+# mmengine's EMAHook saves the average as ``state_dict``, so that it is loaded, and under this name the raw weights.
+SWAPPED = "ema_state_dict"
 # Words of entries whose tensors are the training's, and not the model's.
 NOT_WEIGHTS = ("optim", "optimizer", "optimizers", "scaler", "scheduler", "schedulers")
 
@@ -61,9 +63,18 @@ def find_state_dicts(value: object, weights: WeightsChoice = "auto") -> list[Sta
         weights: ``auto`` has averages first, ``ema`` has those alone, ``raw`` the others alone.
     """
     found = list(_walk(value, (), set()))[:MOST]
+    averages = {item.key for item in found if is_average(item.key)}
+    if _is_of_mmengine(value):
+        averages = {"state_dict"} if SWAPPED in averages else averages
     if weights == "auto":
-        return sorted(found, key=lambda item: (not is_average(item.key), *_rank(item)))
-    return sorted((item for item in found if is_average(item.key) == (weights == "ema")), key=_rank)
+        return sorted(found, key=lambda item: (item.key not in averages, *_rank(item)))
+    return sorted((item for item in found if (item.key in averages) == (weights == "ema")), key=_rank)
+
+
+def _is_of_mmengine(value: object) -> bool:
+    """Tells whether mmengine's runner wrote a checkpoint."""
+    meta = value.get("meta") if isinstance(value, Mapping) else None
+    return isinstance(meta, Mapping) and "mmengine_version" in meta
 
 
 def _rank(item: StateDict) -> tuple[int, int, int]:

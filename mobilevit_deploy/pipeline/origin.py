@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
 from mobilevit_deploy.loading.checkpoint import Selection, checkpoint_digest
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
+from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
@@ -74,11 +76,14 @@ def model_request(
     batch, *size = file.entries[0].shape
     inputs = _inputs(file, noted)
     classes = None
-    if checkpoint is None and not catalog.is_own_code(name) and not _is_features(file, noted):
+    task = _task(file, noted)
+    if checkpoint is None and not catalog.is_own_code(name) and task == "classify":
         classes = file.outputs[0].shape[-1]
+    if checkpoint is None and noted and noted.head:
+        classes = noted.head.num_classes
     request = ModelRequest(
         name=name,
-        task="features" if _is_features(file, noted) else "classify",
+        task=task,
         checkpoint=checkpoint,
         selection=selection or (_selection(noted, same=same) if checkpoint else Selection()),
         num_classes=classes,
@@ -88,6 +93,7 @@ def model_request(
         arguments=arguments or {},
         layout=noted.layout if noted else "nchw",
         inputs=inputs,
+        head=noted.head.options() if noted and noted.head else HeadOptions(),
     )
     return request, warnings
 
@@ -214,7 +220,7 @@ def _digest_if_there(path: Path) -> str | None:
         return None
 
 
-def _is_features(file: FileDescription, noted: Provenance | None) -> bool:
+def _task(file: FileDescription, noted: Provenance | None) -> Task:
     if noted:
-        return noted.task == "features"
-    return len(file.outputs) != 1 or len(file.outputs[0].shape) != 2
+        return noted.task
+    return "classify" if len(file.outputs) == 1 and len(file.outputs[0].shape) == 2 else "features"

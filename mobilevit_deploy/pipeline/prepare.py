@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
-from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
+from mobilevit_deploy.graph.app_interface import append_decision, append_softmax, normalize_pixels, take_channels_last
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.sample import Sample, sample_of
@@ -16,6 +17,7 @@ from mobilevit_deploy.images.batches import Classes
 from mobilevit_deploy.images.input_records import make_records
 from mobilevit_deploy.images.test_images import SAMPLES
 from mobilevit_deploy.images.user_images import ImageSet, read_images
+from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import LoadedModel, try_channels_last
 from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
@@ -173,7 +175,14 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         warnings += (
             f"the model writes to its state ({state}); an exported graph keeps none from one image to the next",
         )
-    app = AppInterface(_image_input(plan, prepared), _labels(plan, prepared), find_modules(graph, plan.app.keep_fp32))
+    head = prepared.model.head
+    app = AppInterface(
+        _image_input(plan, prepared),
+        _labels(plan, prepared),
+        find_modules(graph, plan.app.keep_fp32),
+        _classes(plan, prepared),
+        head.decision if head else None,
+    )
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:
         bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
@@ -183,6 +192,9 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     if app.labels:
         bordered = append_softmax(bordered)
         outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
+    if app.decision:
+        bordered, shapes = append_decision(bordered, app.decision, *prepared.model.input_shape[2:])
+        outputs = tuple(TensorSpec(name, shape) for name, shape in shapes.items())
     return ReadyForTarget(graph, bordered, app, outputs, results, warnings, channels_last)
 
 
@@ -195,6 +207,7 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
     """Raises UsageError for app options that this model cannot have; before anything is rewritten or converted."""
     _image_input(plan, prepared)
     labels = _labels(plan, prepared)
+    _classes(plan, prepared)
     if labels and plan.app.labels:
         shapes = [output.shape for output in prepared.captured.outputs]
         check_labels(labels, plan.app.labels, prepared.model.task, shapes)
@@ -215,7 +228,9 @@ def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
 
 
 def _labels(plan: Plan, prepared: Prepared) -> tuple[str, ...] | None:
-    """Returns the classes' names, from the user's file or from the library's card; raises UsageError for none there."""
+    """Returns a classifier's names, from the user's file or the library's card; raises UsageError for none there."""
+    if prepared.model.head:
+        return None
     if plan.app.labels is None or plan.labels:
         return plan.labels
     library = prepared.model.library
@@ -227,16 +242,34 @@ def _labels(plan: Plan, prepared: Prepared) -> tuple[str, ...] | None:
     return library.classes
 
 
+def _classes(plan: Plan, prepared: Prepared) -> ClassNames:
+    """Returns the names of what a head tells apart, from the user's file or the checkpoint; raises UsageError."""
+    head = prepared.model.head
+    if head is None:
+        return ClassNames()
+    if plan.labels and len(plan.labels) != head.num_classes:
+        raise UsageError(
+            f"{plan.app.labels} has {len(plan.labels)} labels, the model {head.num_classes} classes",
+            "give one line a class",
+        )
+    if plan.app.labels and not plan.labels and not head.classes.names:
+        raise UsageError(
+            f"--labels {CARD_LABELS}, but nobody named the classes of {prepared.model.name}",
+            "give --labels FILE, one class a line",
+        )
+    return replace(head.classes, names=plan.labels or head.classes.names)
+
+
 def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
     """Returns the same model for images of another (height, width); raises CatalogError where it takes none such."""
     if model.card:
-        model.card.family.input.check(model.name, model.task, *size)
+        catalog.input_rule(model.card, model.task).check(model.name, model.task, *size)
     return replace(model, input_shape=(*model.input_shape[:2], *size))
 
 
 def borders_of(ready: ReadyForTarget) -> Borders:
     """Returns the borders that an app asked for."""
-    return Borders(ready.app.image, ready.app.labels is not None, ready.channels_last)
+    return Borders(ready.app.image, ready.app.labels is not None, ready.channels_last, ready.app.decision)
 
 
 def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Sample]:

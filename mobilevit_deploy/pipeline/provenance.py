@@ -6,18 +6,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.loading.model import Layout, LoadedModel
+from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.targets.app_options import AppInterface, Compression
 from mobilevit_deploy.targets.quantization import Quantization
+
+LARGEST_CLASS_COUNT = 2**16  # of a file that asks for a model to compare with
 
 
 class ImageNormalisation(BaseModel):
@@ -37,6 +42,30 @@ class CalibrationNote(BaseModel):
 
     source: str
     images: int
+
+
+class HeadNote(BaseModel):
+    """What a model with a head returns: of so many classes, and by which rule boxes are left."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    output: Output
+    num_classes: int = Field(gt=0, le=LARGEST_CLASS_COUNT)
+    suppression: SuppressionRule | None = None
+
+    @classmethod
+    def of(cls, head: ModelHead) -> "HeadNote":
+        """Returns what is noted of a head."""
+        names, rule = SuppressionRule.model_fields, head.decision
+        chosen = SuppressionRule(**rule.model_dump(include=set(names))) if isinstance(rule, Suppression) else None
+        return cls(output=head.output, num_classes=head.num_classes, suppression=chosen)
+
+    def options(self) -> HeadOptions:
+        """Returns what was asked of the head."""
+        rule = self.suppression
+        if rule is None:
+            return HeadOptions(self.output)
+        return HeadOptions(self.output, rule.score_threshold, rule.iou_threshold, rule.max_detections)
 
 
 def _read_inputs(texts: object) -> tuple[TensorInput, ...]:
@@ -70,6 +99,7 @@ class Provenance(BaseModel):
         image: set when the input is an image.
         inputs: all of them, as --input names them; none for one image.
         calibration: of an int8 file.
+        head: of a model that has one.
         allow_precision_loss: the export was told to write what half precision leaves, however little it is.
     """
 
@@ -97,6 +127,7 @@ class Provenance(BaseModel):
     image: ImageNormalisation | None = None
     inputs: Annotated[tuple[TensorInput, ...], BeforeValidator(_read_inputs)] = ()
     calibration: CalibrationNote | None = None
+    head: HeadNote | None = None
     allow_precision_loss: bool = False
 
 
@@ -105,6 +136,7 @@ STRUCTURED = (
     "keep_fp32",
     "image",
     "calibration",
+    "head",
     "inputs",
     "prune",
     "rewritten",
@@ -175,6 +207,10 @@ def describe(
         calibration = quantization.calibration
         name = Path(calibration.source).name
         entries["calibration"] = {"source": name, "images": len(calibration.images)}
+    if model.head:
+        entries["head"] = HeadNote.of(model.head).model_dump(exclude_none=True)
+        entries["classes"] = list(app.classes.names) or None
+        entries["palette"] = list(app.classes.colors) or None
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if model.preprocessing:
@@ -183,6 +219,8 @@ def describe(
     if family:
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction
+    if model.head:
+        entries["head_source"] = f"{model.head.card.title}; {model.head.card.paper}"
     return {f"{PREFIX}{key}": _to_text(value) for key, value in entries.items() if value not in (None, "")}
 
 

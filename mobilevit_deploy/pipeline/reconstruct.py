@@ -1,5 +1,6 @@
 """What an export gave its converter, made again from an artifact on disk and its model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,9 +8,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
-from mobilevit_deploy.graph.app_interface import append_softmax, normalize_pixels, take_channels_last
-from mobilevit_deploy.graph.capture import recapture
+from mobilevit_deploy.graph.app_interface import append_decision, append_softmax, normalize_pixels, take_channels_last
+from mobilevit_deploy.graph.capture import TensorSpec, recapture
 from mobilevit_deploy.graph.sample import Sample
+from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare
@@ -44,7 +46,13 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
     sample = prepared.example
     if takes_channels_last(file, noted) and isinstance(sample, Tensor):
         graph, sample = take_channels_last(graph), sample.permute(0, 2, 3, 1).contiguous()
+    if model.head and model.head.decision:
+        graph, _ = append_decision(graph, model.head.decision, *model.input_shape[2:])
     return Reconstructed(prepared, recapture(graph, sample), sample)
+
+
+def _named(captured: Sequence[TensorSpec], file: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(old, name=new.name) for old, new in zip(captured, file, strict=True))
 
 
 def convert_again(
@@ -82,10 +90,14 @@ def convert_again(
         compression = choose_compression(recipe, precision, noted.prune, floor)
         if compression:
             check_installed(compression)
+    head = made.prepared.model.head
     app = AppInterface(
         ImageInput(image.color, image.mean, image.std) if image else None,
         keep_fp32=noted.keep_fp32 if noted and same else (),
+        classes=head.classes if head else ClassNames(),
+        decision=head.decision if head else None,
     )
+    decided = app.decision is not None
     request = ConversionRequest(
         program=made.program,
         sample=made.sample,
@@ -93,7 +105,7 @@ def convert_again(
         if isinstance(made.sample, Tensor)
         else captured.input,
         inputs=made.prepared.model.inputs,
-        outputs=tuple(replace(old, name=new.name) for old, new in zip(captured.outputs, file.outputs, strict=True)),
+        outputs=file.outputs if decided else _named(captured.outputs, file.outputs),
         precision=precision,
         version=version,
         metadata={},

@@ -1,8 +1,9 @@
 """What to export, and what it asks of each target."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.model import ModelRequest
@@ -76,6 +77,28 @@ class ExportRequest:
             )
             for name in dict.fromkeys(self.targets)
         ]
+
+    def model_request(self) -> ModelRequest:
+        """Returns what to load: a head returns what was asked, or the first of its outputs that every target has.
+
+        Raises:
+            UsageError: a target has no form of the output, or what was asked is not there for a model with a head.
+        """
+        head, asked = catalog.heads().get(self.model.task), self.model.head
+        if head is None:
+            return self.model
+        if self.images:
+            raise UsageError(
+                f"--images with --task {self.model.task}: accuracy is measured of classifiers", "leave it out"
+            )
+        unable = [format_of(name).title for name in self.targets if not format_of(name).suppresses_boxes]
+        if asked.output == "nms" and unable:
+            raise UsageError(
+                f"--output nms, but {' and '.join(unable)} has no operation for non-maximum suppression",
+                "give --output boxes, and let the app choose among the boxes",
+            )
+        output = asked.output or next(output for output in head.outputs if output != "nms" or not unable)
+        return replace(self.model, head=replace(asked, output=output))
 
     def _check_inputs(self) -> None:
         """Raises UsageError for what is of one image, with a model that takes more."""

@@ -6,8 +6,11 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+import torch
 from scipy.special import softmax
 
+from mobilevit_deploy.catalog.decision import Decision, LabelMap
+from mobilevit_deploy.graph.suppression import suppress
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner, Values
 
 
@@ -29,11 +32,13 @@ class Borders:
         image: set when it takes pixel values 0 to 255.
         probabilities: whether it returns those, (B, classes), in place of the logits.
         channels_last: whether its array is (B, H, W, C).
+        decision: what it decides by the values that PyTorch returns.
     """
 
     image: Normalisation | None = None
     probabilities: bool = False
     channels_last: bool = False
+    decision: Decision | None = None
 
     def images(self, images: Array) -> Array:
         """Returns normalised images, (N, C, H, W), such as 8-bit pixels give, if the artifact takes pixels."""
@@ -55,6 +60,8 @@ class Borders:
 
     def reference(self, runner: Runner) -> Runner:
         """Returns PyTorch with the artifact's outputs."""
+        if self.decision:
+            return DecidingRunner(runner, self.decision)
         return ProbabilityRunner(runner) if self.probabilities else runner
 
     def openers(self, openers: Sequence[Opener | NotMeasured]) -> list[Opener | NotMeasured]:
@@ -101,6 +108,24 @@ class ProbabilityRunner:
     def run(self, batch: Array) -> Sequence[Array]:
         (logits,) = self._runner.run(batch)
         return [softmax(logits.astype(np.float64), axis=-1).astype(np.float32)]
+
+
+class DecidingRunner:
+    """The label map of a segmenter's logits, or the detections of a detector's boxes and scores."""
+
+    def __init__(self, runner: Runner, decision: Decision) -> None:
+        self.name, self.settings = runner.name, runner.settings
+        self._runner, self._decision = runner, decision
+
+    def run(self, batch: Array) -> Sequence[Array]:
+        found = self._runner.run(batch)
+        if isinstance(self._decision, LabelMap):
+            (logits,) = found  # (B, classes, H, W)
+            return [logits.argmax(axis=1).astype(np.int32)]
+        boxes, scores = map(torch.from_numpy, found)
+        rule = self._decision
+        settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
+        return [part.numpy() for part in suppress(boxes, scores, rule.level_sizes(*batch.shape[2:]), *settings)]
 
 
 def to_pixels(images: Array, image: Normalisation) -> Array:

@@ -2,15 +2,17 @@
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from mobilevit_deploy.catalog.decision import Decision
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import CompressionScheme
 from mobilevit_deploy.errors import MvdError, UsageError
 from mobilevit_deploy.graph.graph import Graph, module_path
+from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.system.text_files import read_limited
 
 Channels = Literal["rgb", "bgr"]
@@ -108,11 +110,15 @@ class AppInterface:
         image: set when the input is an image; its normalisation is in the graph.
         labels: set when the one output is the probabilities of named classes.
         keep_fp32: paths of the modules that stay in float32.
+        classes: of the pixels or boxes of a model with a head.
+        decision: what the graph decides of them.
     """
 
     image: ImageInput | None = None
     labels: tuple[str, ...] | None = None
     keep_fp32: tuple[str, ...] = ()
+    classes: ClassNames = field(default_factory=ClassNames)
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)

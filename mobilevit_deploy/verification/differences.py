@@ -121,14 +121,14 @@ def judge_all(
         reasons.append(f"{len(found)} outputs instead of {len(expected)}")
     for i, (name, before, after) in enumerate(zip(names, expected, found, strict=False)):
         if before.shape != after.shape:
-            reasons.append(_other_shape(name, before, after))
+            reasons.append(other_shape(name, before, after))
             continue
         tie = HALF_TIE if tolerance.max_rel > HALF_TIE else FLOAT32_TIE
         own = noise[i] if noise else None
         difference = measure(name, before, after, tie, own)
         differences.append(difference)
         allowed = widen(tolerance, before, own) if own and as_far_as_noise else tolerance
-        reasons += _not_finite(name, before, after) or _judge(difference, allowed)
+        reasons += not_finite(name, before, after) or _judge(difference, allowed)
     return differences, reasons
 
 
@@ -140,7 +140,7 @@ def judge_decisions(
     An artifact may return them as floating-point numbers: what is nearer than the tolerance is the same.
     """
     if expected.shape != found.shape:
-        return Agreement(name, 0.0, 0.0), [_other_shape(name, expected, found)]
+        return Agreement(name, 0.0, 0.0), [other_shape(name, expected, found)]
     with np.errstate(invalid="ignore"):
         same = np.abs(found - expected) <= min(
             0.5, tolerance.max_rel * max(1.0, float(np.abs(expected).max(initial=0)))
@@ -149,7 +149,7 @@ def judge_decisions(
     sure = expected.size - noise.unsure
     agreement = Agreement(name, 1 - wrong / max(sure, 1), noise.unsure / max(expected.size, 1))
     if wrong <= may_miss(noise.unsure) or agreement.agreement >= tolerance.top1_agreement:
-        return agreement, _not_finite(name, expected, found)
+        return agreement, not_finite(name, expected, found)
     return agreement, [
         f"{name} has {wrong} other values in the {sure} places where the reference is sure; "
         f"{agreement.agreement:.2%} agree, less than {tolerance.top1_agreement:.0%}"
@@ -168,11 +168,12 @@ def _top1_agreement(reference: Values, other: Values, rounding: float, noise: No
         return float((margin <= 2 * rounding).mean())
 
 
-def _other_shape(name: str, expected: Values, found: Values) -> str:
+def other_shape(name: str, expected: Values, found: Values) -> str:
+    """Returns that an output has another shape."""
     return f"{name} has the shape {found.shape[1:]} instead of {expected.shape[1:]}"
 
 
-def _not_finite(name: str, expected: Values, found: Values) -> list[str]:
+def not_finite(name: str, expected: Values, found: Values) -> list[str]:
     """Returns that an output has values which are no numbers; they explain whatever else is wrong."""
     for what, values in (("the reference's", expected), ("the artifact's", found)):
         broken = int((~np.isfinite(values)).sum())

@@ -23,6 +23,7 @@ class Expected:
         names: of the outputs.
         outputs: each (N, ...).
         whole: of each output, whether it consists of whole numbers or truth values.
+        detections: whether the outputs are those of non-maximum suppression.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Expected:
         perturbed: Callable[[float], Runs] | None = None,
         description: str = PYTORCH,
         noise_of: "Expected | None" = None,
+        detections: bool = False,
     ) -> None:
         """Runs the reference.
 
@@ -45,6 +47,7 @@ class Expected:
             perturbed: opens what the reference may come to by roundings of a size, and says by how much each counts.
             description: of the reference, where it is another.
             noise_of: what is moved by rounding as these outputs are, in place of ``perturbed``.
+            detections: see above.
         """
         self.reference = description
         self.images, self.batch, self.names = images, batch, tuple(names)
@@ -52,6 +55,8 @@ class Expected:
         self.whole = tuple(map(is_whole, self.outputs))
         self._perturbed, self._noise_of = perturbed, noise_of
         self._far: dict[float, list[Values]] = {}
+        self.detections = detections
+        self._moved: dict[float, list[list[Values]]] = {}
 
     def far(self, unit: float) -> list[Values] | None:
         """Returns how far roundings of a size move each place of the outputs; None where that is not known."""
@@ -63,6 +68,17 @@ class Expected:
             runs = ((run_all(opener(), self.images, self.batch), factor) for opener, factor in self._perturbed(unit))
             self._far[unit] = farthest(self.outputs, runs)
         return self._far[unit]
+
+    def moved(self, unit: float) -> list[list[Values]]:
+        """Returns the outputs of each run with roundings of a size; none where that is not known."""
+        if self._noise_of is not None:
+            return self._noise_of.moved(unit)
+        if self._perturbed is None:
+            return []
+        if unit not in self._moved:
+            openers = (opener for opener, _ in self._perturbed(unit))
+            self._moved[unit] = [run_all(opener(), self.images, self.batch) for opener in openers]
+        return self._moved[unit]
 
 
 def is_whole(output: Values) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError, DoesNotRunError
 from mobilevit_deploy.graph.source_lines import failing_line
@@ -82,7 +83,8 @@ def expect(
 
     def run(dtype: torch.dtype, description: str) -> Expected:
         runner = borders.reference(TorchRunner(module, dtype))
-        return Expected(runner, borders.images(images), batch, names, perturbed, description)
+        detections = isinstance(borders.decision, Suppression)
+        return Expected(runner, borders.images(images), batch, names, perturbed, description, detections=detections)
 
     try:
         return run(torch.float64, description)
@@ -266,7 +268,10 @@ def _compare_pair(
     first, second = able
     try:
         images, batch, names = expected.images, expected.batch, expected.names
-        reference = Expected(first(), images, batch, names, description=description, noise_of=expected)
+        detections = expected.detections
+        reference = Expected(
+            first(), images, batch, names, description=description, noise_of=expected, detections=detections
+        )
     except ArtifactError:
         return  # the runner lacks an op, which the legs before this one say
     comparison.add(Candidate(subject, "fp32", tolerance, [second]), reference)

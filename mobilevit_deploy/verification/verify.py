@@ -125,7 +125,7 @@ def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress
     )
     model = load_model(wanted)
     warnings += check_library_weights(file, noted, model)
-    borders = _borders(file, noted)
+    borders = _borders(file, noted, model)
     precision = noted.precision if noted else "fp16" if file.half else "fp32"
     if not noted and request.checkpoint is None and not catalog.is_own_code(wanted.name):
         warnings.append("compared with random weights: --checkpoint FILE gives those that the file was made from")
@@ -200,14 +200,15 @@ def _check_app(file: FileDescription, noted: Provenance | None) -> None:
         raise CheckFailedError(f"the labels of {file.path.name} are not those of its export", "export it again")
 
 
-def _borders(file: FileDescription, noted: Provenance | None) -> Borders:
+def _borders(file: FileDescription, noted: Provenance | None, model: LoadedModel) -> Borders:
     image = noted.image if noted else None
     if file.image and image is None:
         raise ArtifactError(
             f"{file.path.name} takes an image, and does not say how its model's images are normalised",
             "verify a package that mvd exported, or one that takes an array",
         )
-    return Borders(image if file.image else None, file.probabilities, takes_channels_last(file, noted))
+    decision = model.head.decision if model.head else None
+    return Borders(image if file.image else None, file.probabilities, takes_channels_last(file, noted), decision)
 
 
 def _compare(

@@ -15,7 +15,8 @@ MAPS = {
     "environment", "weight_bytes_left", "quantized", "left", "options", "multiple_of", "variants", "architecture",
     "cost_by_device", "latencies", "stale_latencies", "report",
 }  # fmt: skip
-OPTIONAL = {"color", "mean", "std"}  # keys that only the input of a package for images has
+# Keys that only the input of a package for images has, and only the report of a model with a head.
+OPTIONAL = {"color", "mean", "std", "head"}
 WRONG: list[list[str]] = [[]]  # what stands nowhere in a document
 
 

@@ -18,6 +18,7 @@ from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.graph.module_notes import common_path
 from mobilevit_deploy.graph.sample import tensors_of
+from mobilevit_deploy.graph.suppression import SUPPRESS
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.system.version import __version__
@@ -45,6 +46,7 @@ from mobilevit_deploy.targets.onnx.module_paths import (
     write_path,
 )
 from mobilevit_deploy.targets.onnx.quantize import quantize
+from mobilevit_deploy.targets.onnx.suppression import write_suppression
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused
@@ -188,6 +190,7 @@ def _export(request: ConversionRequest, path: Path) -> None:
                 opset_version=request.version,
                 input_names=[item.name for item in request.inputs] or [request.input.name],
                 output_names=[output.name for output in request.outputs],
+                custom_translation_table={SUPPRESS: write_suppression},
                 verbose=False,
             )
             assert program is not None  # without a path, the exporter returns the program

@@ -13,6 +13,7 @@ from torch.onnx._internal.exporter._decomp import (
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from mobilevit_deploy.graph.graph import arguments, is_call, shape
+from mobilevit_deploy.graph.suppression import SUPPRESS
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
@@ -38,7 +39,7 @@ def _is_refused(node: Node) -> bool:
 
 
 def _registered(node: Node) -> bool:
-    return bool(_registry().is_registered(node.target))
+    return node.target is SUPPRESS or bool(_registry().is_registered(node.target))
 
 
 @cache

@@ -1,0 +1,154 @@
+"""Detections, compared as such: matched by class and overlap; those that rounding alone brings or takes are told apart.
+
+A box that is left is a decision. Where two boxes score nearly the same, or overlap by nearly the threshold, rounding
+turns it, and then other boxes are left. PyTorch itself is run with all numbers moved by a few roundings (``noise``):
+what is in all of those runs is sure, and what is in any of them is no mistake.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mobilevit_deploy.catalog.recipe import Tolerance
+from mobilevit_deploy.graph.suppression import overlaps
+from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.verification.differences import HALF_TIE, Agreement, not_finite, other_shape
+from mobilevit_deploy.verification.noise import FACTOR
+
+OUTPUTS = ("boxes", "scores", "labels", "count")
+# Of two boxes that are one. float32 moves a side by millionths; half precision has a quarter of a pixel at 512, and of
+# a box of 8 pixels 0.94 is left then.
+FLOAT32_IOU = 0.99
+HALF_IOU = 0.9
+
+OfImage = tuple[Values, Values, Values]  # boxes (n, 4), scores (n,), labels (n,)
+Found = Sequence[Values]  # of N images: boxes (N, K, 4), scores (N, K), labels (N, K), count (N, 1) or (N,)
+
+
+@dataclass(frozen=True)
+class DetectionAgreement(Agreement):
+    """The detections of all samples; ``agreement`` is the share of both sides' that are on the other, too.
+
+    Attributes:
+        count: of the reference's.
+        missing: of the reference's sure ones, how many are not found.
+        extra: how many are found that neither the reference nor its noise has.
+        smallest_iou: of a pair.
+        largest_score_difference: of a pair.
+    """
+
+    count: int = 0
+    missing: int = 0
+    extra: int = 0
+    smallest_iou: float = 1.0
+    largest_score_difference: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Detections of one image on two sides.
+
+    Attributes:
+        first: of each of the first side's, the place of its like on the second; -1 for none.
+        second: the other way about.
+        ious: of the pairs.
+        score_differences: of the pairs.
+    """
+
+    first: Values
+    second: Values
+    ious: Values
+    score_differences: Values
+
+
+def judge_detections(
+    expected: Found, found: Found, tolerance: Tolerance, runs: Sequence[Found]
+) -> tuple[DetectionAgreement, list[str]]:
+    """Compares the detections of N images; returns why they do not agree.
+
+    Args:
+        expected: the reference's.
+        found: the other's.
+        tolerance: of the scores; which share must agree.
+        runs: the reference's with its numbers moved; none to take all for sure.
+    """
+    name = "detections"
+    for output, values, others_values in zip(OUTPUTS, expected, found, strict=True):
+        if values.shape != others_values.shape:
+            return DetectionAgreement(name, 0.0, 0.0), [other_shape(output, values, others_values)]
+        if reasons := not_finite(output, values, others_values):
+            return DetectionAgreement(name, 0.0, 0.0), reasons
+    limit = HALF_IOU if tolerance.max_rel > HALF_TIE else FLOAT32_IOU
+    reach = tolerance.max_rel * float(np.abs(expected[0]).max(initial=0))
+    count = unsure = missing = extra = paired = 0
+    ious, differences, allowed = [1.0], [0.0], tolerance.max_rel
+    for i in range(len(expected[0])):
+        before, after = _of_image(expected, i), _of_image(found, i)
+        pairs = match(before, after, limit, reach)
+        others = [_of_image(run, i) for run in runs]
+        moved = [match(before, other, limit, reach) for other in others]
+        sure = np.ones(len(before[1]), dtype=bool)
+        known = np.zeros(len(after[1]), dtype=bool)
+        for other, pair in zip(others, moved, strict=True):
+            sure &= pair.first >= 0
+            known |= match(after, other, limit, reach).first >= 0
+            allowed = max(allowed, FACTOR * float(pair.score_differences.max(initial=0)))
+        count, unsure = count + len(sure), unsure + int((~sure).sum())
+        missing += int((sure & (pairs.first < 0)).sum())
+        extra += int((~known & (pairs.second < 0)).sum())
+        paired += int((pairs.first >= 0).sum()) + int((pairs.second >= 0).sum())
+        ious.append(float(pairs.ious.min(initial=1)))
+        differences.append(float(pairs.score_differences.max(initial=0)))
+    wrong = missing + extra
+    agreement = DetectionAgreement(
+        name, paired / (paired + wrong) if paired + wrong else 1.0, unsure / max(count, 1), count, missing, extra,
+        min(ious), max(differences),
+    )  # fmt: skip
+    return agreement, _reasons(agreement, tolerance, allowed)
+
+
+def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) -> list[str]:
+    reasons = []
+    if found.agreement < tolerance.top1_agreement:
+        reasons.append(
+            f"of {found.count} detections {found.missing} are missing of which the reference is sure, and "
+            f"{found.extra} are there that it has not; "
+            f"{found.agreement:.2%} agree, less than {tolerance.top1_agreement:.0%}"
+        )
+    if found.largest_score_difference > allowed:
+        reasons.append(f"a score differs by {found.largest_score_difference:.1e}, more than {allowed:.0e}")
+    return reasons
+
+
+def _of_image(found: Found, i: int) -> OfImage:
+    """Returns boxes (n, 4), scores (n,) and labels (n,) of an image, without the empty places."""
+    count = int(found[3][i].reshape(-1)[0])
+    return found[0][i][:count], found[1][i][:count], found[2][i][:count]
+
+
+def match(first: OfImage, second: OfImage, limit: float, reach: float) -> Pairs:
+    """Pairs the detections of one image, the best first: each with that of its class which overlaps it most.
+
+    Args:
+        first: of one side.
+        second: of the other.
+        limit: the least overlap of a pair.
+        reach: how far, in pixels, the corners of a pair may be apart that overlaps less, as slivers do.
+    """
+    boxes, scores, labels = second
+    partners = np.full(len(first[1]), -1.0)
+    taken = np.full(len(scores), -1.0)
+    ious, differences = [], []
+    for i, (box, score, label) in enumerate(zip(*first, strict=True)):
+        overlap = overlaps(box, boxes)
+        near = np.abs(boxes - box).max(axis=1, initial=0) <= reach
+        able = ((overlap >= limit) | near) & (labels == label) & (taken < 0)
+        if not able.any():
+            continue
+        # Of boxes that lie on each other, the one whose score is nearest.
+        best = np.lexsort((np.abs(scores - score), -np.where(near, 1.0, overlap), ~able))[0]
+        partners[i], taken[best] = best, i
+        ious.append(max(float(overlap[best]), limit if near[best] else 0.0))
+        differences.append(abs(float(scores[best] - score)))
+    return Pairs(partners, taken, np.array(ious), np.array(differences))

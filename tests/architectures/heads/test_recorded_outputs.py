@@ -1,0 +1,196 @@
+"""Whole models beside what MMSegmentation and MMDetection computed, and wrong ones that the records tell from them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobilevit_deploy.architectures.heads import anchors, semantic_fpn
+from mobilevit_deploy.architectures.heads.anchors import anchor_shapes, decode_boxes, grid_anchors
+from mobilevit_deploy.architectures.heads.retinanet import _by_anchor
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.catalog.recipe import Tolerance
+from mobilevit_deploy.graph.suppression import suppress
+from mobilevit_deploy.loading.catalog_model import _build
+from mobilevit_deploy.verification.detections import judge_detections
+from tests.conftest import Recorded, recorded_head, sample
+
+TOLERANCE = 1e-5  # of the largest value: float32 comes to 1.5e-6 here
+SCORES = Tolerance(max_rel=1e-4, snr_db=0, top1_agreement=0.99, reason="float32 beside float64")
+CASES = {"segment": 0, "detect": 1}  # the smaller of the two; the other one is a slow test
+ANCHORS = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": [0.5, 1.0, 2.0]}
+
+Maps = dict[str, Tensor]
+
+
+def build(record: Recorded, output: str) -> nn.Module:
+    card = catalog.model(record.facts["model"])
+    task = record.facts["task"]
+    module = _build(card, task, catalog.heads()[task].num_classes, {}, output).eval()  # type: ignore[arg-type]
+    module.load_state_dict(record.state)
+    return module
+
+
+def case_of(record: Recorded, number: int) -> tuple[dict[str, Any], str]:
+    case = record.facts["cases"][number]
+    return case, "x".join(map(str, case["input_shape"][2:]))
+
+
+def run(record: Recorded, output: str, number: int) -> Maps:
+    with torch.no_grad():
+        found: Maps = build(record, output)(record.input(case_of(record, number)[0]))
+    return found
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_state_dict(task: str) -> None:
+    record = recorded_head(task)
+    with torch.device("meta"):
+        module = _build(catalog.model("cas_vit_xs"), task, catalog.heads()[task].num_classes, {})  # type: ignore[arg-type, index]
+    found = [[name, list(value.shape), str(value.dtype)[6:]] for name, value in module.state_dict().items()]
+    assert found == record.facts["state_dict"]
+    assert sum(parameter.numel() for parameter in module.parameters()) == record.facts["parameters"]
+
+
+@pytest.fixture(scope="module")
+def logits() -> Tensor:
+    return run(recorded_head("segment"), "logits", CASES["segment"])["logits"]
+
+
+@pytest.fixture(scope="module")
+def maps() -> Maps:
+    return run(recorded_head("detect"), "raw", CASES["detect"])
+
+
+def largest_errors(record: Recorded, maps: Maps, number: int) -> list[float]:
+    case, size = case_of(record, number)
+    shapes = {
+        name if isinstance(shape[0], int) else f"{name}{i}": item
+        for name, shape in case["raw_shapes"].items()
+        for i, item in enumerate([shape] if isinstance(shape[0], int) else shape)
+    }
+    assert {name: list(found.shape) for name, found in maps.items()} == shapes
+    errors = []
+    for name, found in maps.items():
+        expected = record.stored[f"{size}.{name}"]
+        part = sample(found.numpy(), case["sample"][name.rstrip("0123456789")])
+        errors.append(float(np.abs(part - expected).max() / np.abs(expected).max()))
+    return errors
+
+
+def test_logits(logits: Tensor) -> None:
+    assert max(largest_errors(recorded_head("segment"), {"logits": logits}, CASES["segment"])) < TOLERANCE
+
+
+def test_maps(maps: Maps) -> None:
+    assert max(largest_errors(recorded_head("detect"), maps, CASES["detect"])) < TOLERANCE
+
+
+def agreement(logits: Tensor, number: int, *, align_corners: bool = False) -> float:
+    """Returns the share of the recorded label map, where it is sure, that logits give."""
+    record = recorded_head("segment")
+    case, size = case_of(record, number)
+    full = F.interpolate(logits, size=case["input_shape"][2:], mode="bilinear", align_corners=align_corners)
+    labels = sample(full.argmax(1).numpy(), case["classes_sample"])
+    same = labels == record.stored[f"{size}.classes"]
+    return float(same[record.stored[f"{size}.sure"]].mean())
+
+
+def test_label_map(logits: Tensor) -> None:
+    assert agreement(logits, CASES["segment"]) == 1
+
+
+def test_a_label_map_between_other_corners_is_noticed(logits: Tensor) -> None:
+    assert agreement(logits, CASES["segment"], align_corners=True) < 0.999
+
+
+def test_an_upsampling_between_other_corners_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(_self: nn.Module, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+    monkeypatch.setattr(semantic_fpn.Double, "forward", forward)
+    record = recorded_head("segment")
+    assert max(largest_errors(record, run(record, "logits", CASES["segment"]), CASES["segment"])) > 100 * TOLERANCE
+
+
+def detections(maps: Maps, number: int, **wrong: Any) -> tuple[list[Any], list[Any]]:
+    """Returns what is recorded, and what the maps give when they are decoded, perhaps wrongly."""
+    record = recorded_head("detect")
+    case, size = case_of(record, number)
+    height, width = case["input_shape"][2:]
+    rule = catalog.heads()["detect"].suppression
+    assert rule
+    settings = {**rule.model_dump(), **wrong}
+    levels = [maps[f"bbox_pred{i}"] for i in range(5)]
+    shapes = settings.pop("shapes", anchor_shapes(**ANCHORS))  # type: ignore[arg-type]
+    strides = (8, 16, 32, 64, 128)
+    centres, sides = grid_anchors(levels, strides, shapes)
+    offset, clip = settings.pop("offset", 0.0), settings.pop("clip", (height, width))
+    boxes = decode_boxes(_by_anchor(levels, 4), centres + offset, sides, *clip)
+    scores = _by_anchor([maps[f"cls_score{i}"] for i in range(5)], 80).sigmoid()
+    sizes = Suppression(**rule.model_dump(), strides=strides, anchors=9).level_sizes(height, width)
+    found = [part.numpy().astype(np.float64) for part in suppress(boxes, scores, sizes, **settings)]
+    stored = [record.stored[f"{size}.{name}"][None].astype(np.float64) for name in ("boxes", "scores", "labels")]
+    return [*stored, np.array([stored[1].shape[1]], dtype=np.float64)], found
+
+
+def test_detections(maps: Maps) -> None:
+    found, reasons = judge_detections(*detections(maps, CASES["detect"]), SCORES, ())
+    assert reasons == []
+    assert found.missing <= 1
+    assert found.smallest_iou > 0.99
+    assert found.largest_score_difference < 1e-4
+
+
+SHAPES = anchor_shapes(**ANCHORS)  # type: ignore[arg-type]
+WRONG: dict[str, dict[str, Any]] = {
+    "scale outer, ratio inner": {"shapes": SHAPES.reshape(3, 3, 2).transpose(0, 1).reshape(9, 2)},
+    "width and height swapped": {"shapes": SHAPES.flip(-1)},
+    "centres of pixels": {"offset": 0.5},
+    "centres of cells": {"offset": 4.0},
+    "not clipped": {"clip": (10_000, 10_000)},
+    "clipped to height and width swapped": {"clip": (320, 224)},
+    "another IoU": {"iou_threshold": 0.6},
+    "fewer candidates": {"candidates": 10},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_detections_are_noticed(maps: Maps, wrong: str) -> None:
+    _, reasons = judge_detections(*detections(maps, CASES["detect"], **WRONG[wrong]), SCORES, ())
+    assert "are missing of which" in reasons[0]
+
+
+WRONG_DELTAS: dict[str, Callable[[Tensor], Tensor]] = {
+    "y before x": lambda deltas: deltas[..., [1, 0, 3, 2]],
+    "sides before centre": lambda deltas: deltas[..., [2, 3, 0, 1]],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_DELTAS)
+def test_wrong_deltas_are_noticed(maps: Maps, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        globals(), "decode_boxes", lambda deltas, *rest: decode_boxes_right(WRONG_DELTAS[wrong](deltas), *rest)
+    )
+    _, reasons = judge_detections(*detections(maps, CASES["detect"]), SCORES, ())
+    assert "are missing of which" in reasons[0]
+
+
+decode_boxes_right = anchors.decode_boxes
+
+
+@pytest.mark.slow
+def test_the_other_sizes() -> None:
+    segment, detect = 1 - CASES["segment"], 1 - CASES["detect"]
+    found = run(recorded_head("segment"), "logits", segment)
+    assert max(largest_errors(recorded_head("segment"), found, segment)) < TOLERANCE
+    assert agreement(found["logits"], segment) == 1
+    found = run(recorded_head("detect"), "raw", detect)
+    assert max(largest_errors(recorded_head("detect"), found, detect)) < TOLERANCE
+    agreed, reasons = judge_detections(*detections(found, detect), SCORES, ())
+    assert (reasons, agreed.missing) == ([], 0)

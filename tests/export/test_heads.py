@@ -1,0 +1,140 @@
+"""Whole segmenters and detectors, exported: what files return, what they and reports say, and verifying them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from mobilevit_deploy.catalog.head_card import Output
+from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.export.document import export_document
+from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.graph.suppression import suppress
+from mobilevit_deploy.images.test_images import make_samples
+from mobilevit_deploy.loading.model import ModelRequest, load_model
+from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
+from tests.support.schemas import check
+
+pytestmark = pytest.mark.usefixtures("pyramid")
+
+IMAGE = make_samples(1, 3, 64, 64)
+
+
+def export(task: Task, folder: Path, targets: tuple[str, ...] = ("onnx",), **head: Any) -> list[ExportReport]:
+    request = ModelRequest("cas_vit_xs", task, size=(64, 64), num_classes=5, head=HeadOptions(**head))
+    return export_model(ExportRequest(request, targets, folder=folder))
+
+
+def run(report: ExportReport) -> dict[str, np.ndarray[Any, Any]]:
+    session = onnxruntime.InferenceSession(str(report.artifact.path))
+    names = [output.name for output in session.get_outputs()]
+    assert [tuple(output.shape) for output in session.get_outputs()] == [output.shape for output in report.outputs]
+    return dict(zip(names, session.run(None, {"input": IMAGE}), strict=True))
+
+
+def pytorch(task: Task, output: Output) -> dict[str, torch.Tensor]:
+    request = ModelRequest("cas_vit_xs", task, size=(64, 64), num_classes=5, head=HeadOptions(output))
+    with torch.no_grad():
+        found: dict[str, torch.Tensor] = load_model(request).module(torch.from_numpy(IMAGE))
+    return found
+
+
+def test_labels(tmp_path: Path) -> None:
+    (report,) = export("segment", tmp_path)
+    assert report.parity.status == "passed"
+    found = run(report)
+    assert {name: (array.dtype, array.shape) for name, array in found.items()} == {"labels": (np.int32, (1, 64, 64))}
+    assert (found["labels"] == pytorch("segment", "labels")["logits"].argmax(1).numpy()).mean() > 0.999
+    assert len(np.unique(found["labels"])) > 1
+    assert {node.domain for node in onnx.load(report.artifact.path).graph.node} == {""}
+    document = export_document(report)
+    check("export-report", json.dumps(document))
+    assert document["head"] == {
+        "name": "semantic_fpn",
+        "output": "labels",
+        "num_classes": 5,
+        "classes": [],
+        "palette": [],
+        "suppression": None,
+    }
+
+
+def test_detections(tmp_path: Path) -> None:
+    (report,) = export("detect", tmp_path, score_threshold=0.02, iou_threshold=0.4, max_detections=30)
+    assert report.parity.status == "passed"
+    found = run(report)
+    assert {name: array.shape for name, array in found.items()} == {
+        "boxes": (1, 30, 4),
+        "scores": (1, 30),
+        "labels": (1, 30),
+        "count": (1,),
+    }
+    before = pytorch("detect", "boxes")
+    sizes = [9 * 8 * 8, 9 * 4 * 4, 9 * 2 * 2, 9, 9]
+    expected = suppress(before["boxes"], before["scores"], sizes, 1000, 0.02, 0.4, 30)
+    count = int(expected[3])
+    assert 0 < count <= 30
+    assert found["count"] == count
+    np.testing.assert_allclose(found["scores"], expected[1].numpy(), atol=1e-5)
+    assert {node.domain for node in onnx.load(report.artifact.path).graph.node} == {""}
+    document = export_document(report)
+    check("export-report", json.dumps(document))
+    rule = document["head"]["suppression"]
+    assert (rule["score_threshold"], rule["iou_threshold"], rule["max_detections"]) == (0.02, 0.4, 30)
+    (noted,) = (entry.value for entry in onnx.load(report.artifact.path).metadata_props if entry.key == "mvd.head")
+    assert json.loads(noted)["suppression"]["iou_threshold"] == 0.4
+    assert verify_artifact(VerifyRequest(report.artifact.path)).parity.status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("task", "output", "names"),
+    [
+        ("segment", "logits", ["logits"]),
+        ("detect", "boxes", ["boxes", "scores"]),
+        pytest.param(
+            "detect",
+            "raw",
+            [f"{name}{i}" for name in ("cls_score", "bbox_pred") for i in range(5)],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_is_before_a_decision(task: Task, output: Output, names: list[str], tmp_path: Path) -> None:
+    (report,) = export(task, tmp_path, output=output)
+    assert report.parity.status == "passed"
+    found, expected = run(report), pytorch(task, output)
+    assert list(found) == list(expected) == names
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name].numpy(), atol=1e-4 * float(expected[name].abs().max()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "output"), [("segment", "labels"), ("segment", "logits"), ("detect", "boxes")])
+def test_a_file_is_verified_as_it_was_exported(task: Task, output: Output, tmp_path: Path) -> None:
+    (report,) = export(task, tmp_path, output=output)
+    assert verify_artifact(VerifyRequest(report.artifact.path)).parity.status == "passed"
+
+
+def test_a_target_without_suppression_gets_the_boxes() -> None:
+    request = ModelRequest("cas_vit_xs", "detect")
+    assert ExportRequest(request, ("onnx",)).model_request().head.output == "nms"
+    assert ExportRequest(request, ("onnx", "executorch")).model_request().head.output == "boxes"
+    asked = ModelRequest("cas_vit_xs", "detect", head=HeadOptions("nms"))
+    with pytest.raises(UsageError, match="--output nms, but ExecuTorch has no operation for") as caught:
+        ExportRequest(asked, ("onnx", "executorch")).model_request()
+    assert caught.value.hint == "give --output boxes, and let the app choose among the boxes"
+
+
+def test_images_are_for_classifiers() -> None:
+    request = ModelRequest("cas_vit_xs", "segment")
+    with pytest.raises(UsageError, match="--images with --task segment"):
+        ExportRequest(request, ("onnx",), images=Path("images")).model_request()
