@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
     from mobilevit_deploy.inspection import Inspection, inspect_artifact, inspect_model
     from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+    from mobilevit_deploy.loading.model_head import HeadOptions
     from mobilevit_deploy.measurement.comparison import Comparison, ComparisonRequest, compare_artifacts
     from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
@@ -33,6 +34,7 @@ _HOMES = {
     "ExportReport": "export.report",
     "ExportRequest": "pipeline.request",
     "GatesRequest": "checks.run",
+    "HeadOptions": "loading.model_head",
     "Inspection": "inspection",
     "LatencyReport": "measurement.latency",
     "LatencyRequest": "measurement.latency",
@@ -65,6 +67,7 @@ __all__ = [
     "ExportReport",
     "ExportRequest",
     "GatesRequest",
+    "HeadOptions",
     "Inspection",
     "LatencyReport",
     "LatencyRequest",

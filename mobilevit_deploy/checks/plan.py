@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import Layout, ModelRequest
+from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
@@ -113,7 +115,8 @@ class Check(Part):
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
         layout: of what the model takes, ``nchw`` or ``nhwc``.
         batch: images per run.
-        task: logits, or the maps that a detector needs.
+        task: logits, or the maps that a detector needs; ``segment`` and ``detect`` put a head on them.
+        output: what a model with a head returns.
         recipe: another than the target's own.
         precision: the recipe's default where it is left out.
         opset: of ONNX.
@@ -136,6 +139,7 @@ class Check(Part):
     layout: Layout = "nchw"
     batch: int = Field(default=1, ge=1)
     task: Task = "classify"
+    output: Output | None = None
     recipe: str | None = None
     precision: str | None = None
     opset: int | None = None
@@ -173,6 +177,7 @@ class Check(Part):
             arguments=self.model_args,
             layout=self.layout,
             batch=self.batch,
+            head=HeadOptions(self.output),
         )
         return ExportRequest(
             model,

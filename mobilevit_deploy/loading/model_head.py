@@ -8,7 +8,7 @@ from torch import nn
 
 from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
-from mobilevit_deploy.errors import CatalogError, UsageError
+from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.class_names import ClassNames
 
 
@@ -39,14 +39,14 @@ class HeadOptions:
         return {name: value for name, value in found.items() if value is not None}
 
     def check(self, head: HeadCard | None, task: str, batch: int) -> None:
-        """Raises UsageError or CatalogError for options that this task does not have."""
+        """Raises UsageError for options that this task does not have."""
         if head is None:
             if given := self.given():
                 raise UsageError(f"{given[0]} is for --task segment and --task detect, not for {task}", "leave it out")
             return
         output = self.output or head.outputs[0]
         if output not in head.outputs:
-            raise CatalogError(f"--task {task} has no output {output!r}", f"it has {', '.join(head.outputs)}")
+            raise UsageError(f"--task {task} has no output {output!r}", f"it has {', '.join(head.outputs)}")
         if output == "nms" and batch != 1:
             raise UsageError(f"--output nms with a batch of {batch}", "it is for one image: leave --batch out")
         if output != "nms" and (given := [_option(name) for name in self._thresholds()]):

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def models_table(cards: Sequence[ModelCard], sources: Sequence[str]) -> Renderab
             f"{card.variant.parameters / 1e6:.2f} M",
             f"{card.variant.macs / 1e9:.3f} G",
             _published(card, "\n"),
-            ", ".join(card.family.tasks),
+            ", ".join(catalog.tasks_of(card)),
         )
     reconstructions = [card.name for card in cards if card.family.reconstruction]
     lines = [f"{' and '.join(reconstructions)}: reconstruction from the paper, not the authors' code"]
@@ -58,8 +59,9 @@ def card_table(card: ModelCard) -> RenderableType:
         "code": f"{family.repository or 'none published'}{f' @ {family.commit[:12]}' if family.commit else ''}",
         "licence": family.licence or "unknown",
         "reconstruction": "yes: not the authors' code" if family.reconstruction else "no",
-        "tasks": ", ".join(family.tasks),
+        "tasks": ", ".join(catalog.tasks_of(card)),
         "input": f"{family.input.default_size} px; {_sizes(family.input)}",
+        "heads": _heads(card),
         "parameters": f"{variant.parameters:,}",
         "MACs at 224 px": f"{variant.macs:,}",
         "published top-1": _published(card),
@@ -71,6 +73,17 @@ def card_table(card: ModelCard) -> RenderableType:
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _heads(card: ModelCard) -> str:
+    """Returns a line for each head that the model's maps do for."""
+    lines = []
+    for task in catalog.tasks_of(card):
+        head = catalog.heads().get(task)
+        if head:
+            sizes = f"{head.input.default_size} px; {_sizes(head.sizes)}"
+            lines.append(f"{task}: {head.head}, {head.num_classes} classes by default, {sizes}; {head.paper}")
+    return "\n".join(lines) or "none"
 
 
 def _sizes(rule: InputRule) -> str:

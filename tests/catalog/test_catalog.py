@@ -14,11 +14,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_file_of_the_data_folders_is_an_entry() -> None:
-    assert {card.family.family for card in catalog.models().values()} == {p.stem for p in (ROOT / "models").glob("*")}
+    families = {path.stem for path in (ROOT / "models").glob("*") if path.name != "heads"}
+    assert {card.family.family for card in catalog.models().values()} == families
+    assert {card.head for card in catalog.heads().values()} == {p.stem for p in (ROOT / "models/heads").glob("*")}
     assert set(catalog.recipes()) == {path.stem for path in (ROOT / "export_recipes").glob("*")}
     assert set(catalog.devices()) == {path.stem for path in (ROOT / "devices").glob("*")}
     architectures = {path.stem for path in (ROOT / "mobilevit_deploy/architectures").glob("[!_]*.py")}
-    assert architectures == {path.stem for path in (ROOT / "models").glob("*")}
+    assert architectures == families
+    for card in catalog.heads().values():
+        assert (ROOT / f"mobilevit_deploy/architectures/heads/{card.head}.py").is_file()
     assert catalog.DEFAULT_MODEL in catalog.models()
 
 
@@ -47,6 +51,30 @@ def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, change: tuple[str, st
     path.write_text((ROOT / "export_recipes/onnx.toml").read_text().replace(*change))
     with pytest.raises(CatalogError, match=message.replace(".", r"\.")):
         catalog.recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('head = "retinanet"', 'head = "../retinanet"'), "head: String should match pattern"),
+        (('task = "detect"', 'task = "classify"'), "task: Input should be"),
+        (('outputs = ["nms", "boxes", "raw"]', 'outputs = ["boxes"]'), "a head with the output nms, and no other"),
+        (("outputs = [", "outputs = []\nothers = ["), "outputs: Tuple should have at least 1 item"),
+        (("iou_threshold = 0.5", "iou_threshold = 1.5"), "suppression.iou_threshold"),
+        (("max_detections = 100", "max_detections = 1_000_000_000"), "suppression.max_detections"),
+        (("strides = [8, 16, 32]", ""), "strides: Field required"),
+    ],
+)
+def test_a_wrong_head_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], message: str
+) -> None:
+    text = (ROOT / "models/heads/retinanet.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "heads").mkdir()
+    (tmp_path / "heads" / "mine.toml").write_text(text.replace(*change))
+    monkeypatch.setattr(catalog, "_folder", lambda _name: tmp_path)
+    with pytest.raises(CatalogError, match=message.replace(".", r"\.")):
+        catalog.heads.__wrapped__()
 
 
 def test_a_recipe_of_the_users_own(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
     ),
     "an output of another task": (
         ModelRequest("cas_vit_xs", "detect", head=HeadOptions("labels")),
-        CatalogError,
+        UsageError,
         "--task detect has no output 'labels'",
     ),
     "an output of a classifier": (

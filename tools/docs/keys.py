@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from mobilevit_deploy.catalog import cards, model_card, quantization_rule, recipe
+from mobilevit_deploy.catalog import cards, decision, head_card, model_card, quantization_rule, recipe
 from mobilevit_deploy.checks import plan
 from tools.docs.markdown import attributes, code, table, without_attributes
 
@@ -45,6 +45,18 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
             "[variants.NAME]": model_card.Variant,
             "published": model_card.PublishedAccuracy,
             "published_latency": cards.PublishedLatency,
+        },
+    ),
+    "reference/heads.md": (
+        "Heads",
+        "A head is a file `models/heads/<head>.toml`: a neck and a head for the maps of any family; "
+        "[the page on them](../how-to/heads.md) says what they return.",
+        {
+            "The file": head_card.HeadCard,
+            "[input]": head_card.HeadInput,
+            "[preprocessing]": model_card.Preprocessing,
+            "[checkpoint]": head_card.HeadCheckpoint,
+            "[suppression]": decision.SuppressionRule,
         },
     ),
     "reference/devices.md": (

@@ -1,0 +1,53 @@
+"""Options of whole models on the command line, and what mvd says of the tasks."""
+
+import json
+from collections.abc import Callable
+
+import onnx
+import pytest
+from typer.testing import Result
+
+from tests.support.schemas import read
+
+pytestmark = pytest.mark.usefixtures("pyramid")
+
+Mvd = Callable[..., Result]
+DETECT = ("export", "cas_vit_xs", "--task", "detect", "--num-classes", 3, "--input-size", 64, "--to", "onnx")
+
+
+def test_thresholds_reach_the_file(mvd: Mvd) -> None:
+    thresholds = ("--score-threshold", 0.3, "--iou-threshold", 0.6, "--max-detections", 7)
+    result = mvd(*DETECT, "--output", "nms", *thresholds, "--json")
+    assert result.exit_code == 0, result.stderr
+    (report,) = read("export", result.stdout)["artifacts"]
+    assert [output["shape"] for output in report["outputs"]] == [[1, 7, 4], [1, 7], [1, 7], [1]]
+    metadata = {entry.key: entry.value for entry in onnx.load(report["path"]).metadata_props}
+    assert json.loads(metadata["mvd.head"]) == {
+        "output": "nms",
+        "num_classes": 3,
+        "suppression": {"candidates": 1000, "score_threshold": 0.3, "iou_threshold": 0.6, "max_detections": 7},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--output", "boxes", "--max-detections", 7), "--max-detections with --output boxes"),
+        (("--output", "labels"), "--task detect has no output 'labels'"),
+        (("--iou-threshold", 0), "--iou-threshold 0.0"),
+        (("--batch", 2), "--output nms with a batch of 2"),
+        (("--images", "images"), "--images with --task detect"),
+        (("--to", "executorch", "--output", "nms"), "--output nms, but ExecuTorch has no operation"),
+    ],
+)
+def test_what_is_refused(mvd: Mvd, options: tuple[object, ...], message: str) -> None:
+    result = mvd(*DETECT, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+def test_show_names_the_heads(mvd: Mvd) -> None:
+    text = " ".join(mvd("show", "cas_vit_xs").stdout.split())
+    assert "classify, features, segment, detect" in text
+    assert "segment: semantic_fpn, 150 classes by default, 512 px; any size divisible by 32" in text
+    assert "segment" not in mvd("show", "lightvit_tiny").stdout
