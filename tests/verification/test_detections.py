@@ -1,0 +1,117 @@
+"""Detections compared as such: what agrees, what is missing, and what rounding alone turns."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilevit_deploy.catalog.recipe import Tolerance
+from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.verification.detections import judge_detections
+
+FLOAT32 = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1.0, reason="as of ONNX in float32")
+HALF = Tolerance(max_rel=2e-2, snr_db=20, top1_agreement=1.0, reason="as of ONNX in half precision")
+BOXES = [[10.0, 10, 60, 50], [100, 20, 140, 200], [0, 0, 30, 30]]
+SCORES = [0.9, 0.8, 0.3]
+LABELS = [2.0, 0, 2]
+PLACES = 5
+
+Image = tuple[list[list[float]], list[float], list[float]]
+
+
+def found(boxes: Any = BOXES, scores: Any = SCORES, labels: Any = LABELS) -> list[Values]:
+    """Returns the outputs of one image, filled up to their size."""
+    count = len(scores)
+    full = np.zeros((1, PLACES, 4)), np.zeros((1, PLACES)), np.full((1, PLACES), -1.0), np.array([float(count)])
+    full[0][0, :count], full[1][0, :count], full[2][0, :count] = np.reshape(boxes, (-1, 4)), scores, labels
+    return list(full)
+
+
+def without(place: int) -> list[Values]:
+    return found(*([item for i, item in enumerate(part) if i != place] for part in (BOXES, SCORES, LABELS)))
+
+
+def test_the_same() -> None:
+    agreement, reasons = judge_detections(found(), found(), FLOAT32, ())
+    assert reasons == []
+    assert vars(agreement) == {
+        "name": "detections", "agreement": 1.0, "unsure": 0.0, "count": 3, "missing": 0, "extra": 0,
+        "smallest_iou": 1.0, "largest_score_difference": 0.0,
+    }  # fmt: skip
+
+
+def test_another_order_is_the_same() -> None:
+    turned = found(BOXES[::-1], SCORES[::-1], LABELS[::-1])
+    assert judge_detections(found(), turned, FLOAT32, ())[1] == []
+
+
+WRONG: dict[str, list[Values]] = {
+    "one is missing": without(1),
+    "one is too many": found([*BOXES, [70, 70, 90, 90]], [*SCORES, 0.2], [*LABELS, 1]),
+    "another class": found(labels=[2, 1, 2]),
+    "a box moved by a pixel": found([[11, 10, 61, 50], *BOXES[1:]]),
+    "x and y swapped": found([[box[i] for i in (1, 0, 3, 2)] for box in BOXES]),
+    "the same one twice": found([BOXES[0], BOXES[0], BOXES[2]], SCORES, [2, 2, 2]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_ones_are_noticed(case: str) -> None:
+    _, reasons = judge_detections(found(), WRONG[case], FLOAT32, ())
+    assert "of 3 detections" in reasons[0]
+
+
+def test_a_wrong_score_is_noticed() -> None:
+    _, reasons = judge_detections(found(), found(scores=[0.9, 0.8, 0.3001]), FLOAT32, ())
+    assert reasons == ["a score differs by 1.0e-04, more than 1e-05"]
+    assert judge_detections(found(), found(scores=[0.9, 0.8, 0.3001]), HALF, ())[1] == []
+
+
+def test_half_precision_may_move_a_box_by_its_own_steps() -> None:
+    moved = found([[10.25, 10, 60.25, 50], *BOXES[1:]])
+    assert judge_detections(found(), moved, HALF, ())[1] == []
+    far = found([[15, 10, 65, 50], *BOXES[1:]])
+    assert judge_detections(found(), far, HALF, ())[1] != []
+
+
+def test_slivers_are_compared_by_their_corners() -> None:
+    thin = [[100.0, 0, 100.001, 200], *BOXES[1:]]
+    moved = [[100.0005, 0, 100.0015, 200], *BOXES[1:]]
+    assert judge_detections(found(thin), found(moved), FLOAT32, ())[1] == []
+
+
+def test_what_rounding_alone_takes_is_no_mistake() -> None:
+    agreement, reasons = judge_detections(found(), without(1), FLOAT32, [without(1), found()])
+    assert reasons == []
+    assert agreement.unsure == pytest.approx(1 / 3)
+    assert judge_detections(found(), without(0), FLOAT32, [without(1), found()])[1] != []
+
+
+def test_what_rounding_alone_brings_is_no_mistake() -> None:
+    assert judge_detections(without(1), found(), FLOAT32, [found()])[1] == []
+    assert judge_detections(without(1), found(), FLOAT32, [without(1)])[1] != []
+
+
+def test_the_noise_of_the_scores_is_allowed() -> None:
+    noisy = found(scores=[0.90001, 0.8, 0.3])
+    moved = found(scores=[0.9, 0.8, 0.30003])
+    assert judge_detections(found(), moved, FLOAT32, ())[1] != []
+    assert judge_detections(found(), moved, FLOAT32, [noisy])[1] == []
+
+
+def test_two_boxes_on_each_other_are_paired_by_their_scores() -> None:
+    same = [BOXES[0], BOXES[0]]
+    before, after = found(same, [0.9, 0.5], [1, 1]), found(same, [0.5, 0.9], [1, 1])
+    assert judge_detections(before, after, FLOAT32, ())[1] == []
+
+
+def test_nothing_found_on_both_sides() -> None:
+    nothing = found([], [], [])
+    assert judge_detections(nothing, nothing, FLOAT32, ())[0].agreement == 1
+
+
+def test_other_shapes_and_no_numbers() -> None:
+    short = [output[:, :2] if output.ndim > 1 else output for output in found()]
+    assert judge_detections(found(), short, FLOAT32, ())[1] == ["boxes has the shape (2, 4) instead of (5, 4)"]
+    broken = found(scores=[0.9, np.nan, 0.3])
+    assert "NaN or infinite" in judge_detections(found(), broken, FLOAT32, ())[1][0]
