@@ -35,6 +35,7 @@ from mobilevit_deploy.system.publish import publish, staging
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.before_decision import compare_before
 from mobilevit_deploy.verification.explain import doubtful_legs, explain_doubts
 from mobilevit_deploy.verification.leg import ARTIFACT
 from mobilevit_deploy.verification.legs import (
@@ -195,6 +196,9 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
         with clock.stage("verify", f"{target}: comparing {artifact.path.name} with PyTorch"):
             own = expect_for_artifact(prepared, ready, expected)
             compare_artifact(plan, ready, artifact, expected, comparison, own)
+            prune = plan.compression.prune if plan.compression else None
+            compared = (borders_of(ready), plan.recipe, plan.precision, prune)
+            compare_before(model, target, artifact.path, None, *compared, comparison)
             if plan.app.sizes:
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
             if doubtful_legs(comparison):

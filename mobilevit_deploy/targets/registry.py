@@ -186,6 +186,19 @@ def observe_values(
     return runners_of(target).observe(path, function, batch, reading, like)
 
 
+def open_before(target: str, path: Path, function: str | None, shapes: Sequence[tuple[int, ...]]) -> Opener | None:
+    """Returns what opens an artifact with the numbers that it decides by as its outputs; None for a target without.
+
+    Args:
+        target: of the artifact.
+        path: of the artifact.
+        function: of a Core ML model that has more than one.
+        shapes: of the numbers, in order.
+    """
+    make: Callable[..., Opener] | None = getattr(runners_of(target), "open_before", None)
+    return make(path, function, shapes) if make else None
+
+
 def optimizers_of(target: str) -> tuple[str, ...]:
     """Returns the optimisers that a target's runner can leave out, by name; none for one that has no such."""
     names: tuple[str, ...] = getattr(runners_of(target), "OPTIMIZERS", ())

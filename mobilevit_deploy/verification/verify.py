@@ -37,6 +37,7 @@ from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.before_decision import compare_before
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.explain import explain_doubts
 from mobilevit_deploy.verification.integrity import largest_unseen, read_integrity, report_change
@@ -136,6 +137,8 @@ def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress
     own = given if precision == "int8" else None
     made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and all below may need it
     comparison, expected = _compare(file, noted, recipe, precision, model, borders, own, made)
+    artifact = (file.target, file.path, file.entries[0].function)
+    compare_before(model, *artifact, borders, recipe, precision, noted.prune if noted else None, comparison)
     if precision == "fp32":
         explain_doubts(made, file, noted, comparison, {ARTIFACT: file.path})
     allowed = noted is not None and noted.allow_precision_loss

@@ -9,7 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import numpy_helper
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import UsageError
@@ -21,7 +23,11 @@ from mobilevit_deploy.images.test_images import make_samples
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.verification.before_decision import BEFORE, compare_before
+from mobilevit_deploy.verification.parity import Comparison, ParityReport
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
+from tests.conftest import small_pyramid
 from tests.support.schemas import check
 
 pytestmark = pytest.mark.usefixtures("pyramid")
@@ -48,9 +54,40 @@ def pytorch(task: Task, output: Output) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_labels(tmp_path: Path) -> None:
-    (report,) = export("segment", tmp_path)
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    with small_pyramid():
+        (report,) = export("segment", tmp_path_factory.mktemp("labels"))
+    return report
+
+
+def compare(path: Path) -> ParityReport:
+    """Compares the numbers behind which a file decides."""
+    model = load_model(ModelRequest("cas_vit_xs", "segment", size=(64, 64), num_classes=5))
+    assert model.head is not None
+    comparison, borders = Comparison(), Borders(decision=model.head.decision)
+    compare_before(model, "onnx", path, None, borders, catalog.recipe("onnx"), "fp32", None, comparison)
+    (leg,) = comparison.legs
+    assert (leg.subject, [output.name for output in leg.outputs]) == (BEFORE, ["logits"])
+    return comparison.report()
+
+
+def test_a_weight_that_turns_no_label_is_noticed(labels: ExportReport, tmp_path: Path) -> None:
+    assert compare(labels.artifact.path).status != "failed"
+    model = onnx.load(labels.artifact.path)
+    (weight,) = (item for item in model.graph.initializer if item.name == "decode_head.conv_seg.weight")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.0001), weight.name))
+    onnx.save(model, tmp_path / "wrong.onnx")
+    sessions = [onnxruntime.InferenceSession(path) for path in (labels.artifact.path, tmp_path / "wrong.onnx")]
+    before, after = (session.run(None, {"input": IMAGE})[0] for session in sessions)
+    assert (before == after).mean() > 0.999
+    assert "logits differs by 9.9e-05 of the largest value" in str(compare(tmp_path / "wrong.onnx").reason)
+
+
+def test_labels(labels: ExportReport) -> None:
+    report = labels
     assert report.parity.status == "passed"
+    assert BEFORE in {leg.subject for leg in report.parity.legs}
     found = run(report)
     assert {name: (array.dtype, array.shape) for name, array in found.items()} == {"labels": (np.int32, (1, 64, 64))}
     assert (found["labels"] == pytorch("segment", "labels")["logits"].argmax(1).numpy()).mean() > 0.999

@@ -11,7 +11,7 @@ from mobilevit_deploy.verification.detections import judge_detections
 
 FLOAT32 = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1.0, reason="as of ONNX in float32")
 HALF = Tolerance(max_rel=2e-2, snr_db=20, top1_agreement=1.0, reason="as of ONNX in half precision")
-BOXES = [[10.0, 10, 60, 50], [100, 20, 140, 200], [0, 0, 30, 30]]
+BOXES = [[10.0, 10.0, 60.0, 50.0], [100.0, 20.0, 140.0, 200.0], [0.0, 0.0, 30.0, 30.0]]
 SCORES = [0.9, 0.8, 0.3]
 LABELS = [2.0, 0, 2]
 PLACES = 5
@@ -24,11 +24,12 @@ def found(boxes: Any = BOXES, scores: Any = SCORES, labels: Any = LABELS) -> lis
     count = len(scores)
     full = np.zeros((1, PLACES, 4)), np.zeros((1, PLACES)), np.full((1, PLACES), -1.0), np.array([float(count)])
     full[0][0, :count], full[1][0, :count], full[2][0, :count] = np.reshape(boxes, (-1, 4)), scores, labels
-    return list(full)
+    return [*full]
 
 
 def without(place: int) -> list[Values]:
-    return found(*([item for i, item in enumerate(part) if i != place] for part in (BOXES, SCORES, LABELS)))
+    kept = [i for i in range(len(SCORES)) if i != place]
+    return found([BOXES[i] for i in kept], [SCORES[i] for i in kept], [LABELS[i] for i in kept])
 
 
 def test_the_same() -> None:

@@ -13,6 +13,7 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import deadline
+from mobilevit_deploy.targets.onnx.before_decision import change_to
 from mobilevit_deploy.targets.onnx.exact import Change, change_for
 from mobilevit_deploy.targets.onnx.files import load_onnx
 from mobilevit_deploy.targets.onnx.inputs import takes_batch as takes_batch
@@ -97,6 +98,11 @@ def open_unrounded(path: Path, function: str | None, reading: Reading, like: Pat
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
     """Returns what every node computes; raises ArtifactError."""
     return observe_nodes(path, batch, change_for(reading, like))
+
+
+def open_before(path: Path, function: str | None, shapes: Sequence[tuple[int, ...]]) -> Opener:
+    """Returns what opens a file with the numbers that it decides by in the place of its outputs."""
+    return partial(OnnxRuntimeRunner, path, "disabled", change_to(shapes))
 
 
 def open_without(path: Path, optimizers: Sequence[str]) -> Opener:

@@ -1,6 +1,7 @@
 """Non-maximum suppression in ONNX's operators, beside its plain definition."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -37,7 +38,7 @@ def write(module: nn.Module, path: Path) -> onnxruntime.InferenceSession:
     sample = (torch.rand(1, COUNT, 4), torch.rand(1, COUNT, CLASSES))
     with quiet_torch():
         program = torch.export.export(module, sample, strict=False)
-        table = {SUPPRESS: write_suppression}
+        table: dict[Any, Any] = {SUPPRESS: write_suppression}
         written = torch.onnx.export(program, sample, dynamo=True, opset_version=20, custom_translation_table=table)
         assert written is not None
         written.save(str(path))
