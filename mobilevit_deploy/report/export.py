@@ -14,6 +14,7 @@ from mobilevit_deploy.report.table import checkpoint_rows, make_table, shorten, 
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
+    from mobilevit_deploy.loading.model_head import ModelHead
     from mobilevit_deploy.verification.parity import ParityReport
 
 
@@ -54,11 +55,18 @@ def _weights_line(report: ExportReport) -> RenderableType:
     weights = report.weights
     kind = ", a reconstruction from the paper" if report.reconstruction else ""
     shape = "x".join(map(str, report.input.shape))
-    head = f"{report.model}{kind}, {report.task}, input {shape}, "
+    task = f"{report.task} ({report.head.output}, {_classes(report.head)})" if report.head else report.task
+    head = f"{report.model}{kind}, {task}, input {shape}, "
     if weights.trained:
         origin = weights.library or f"{weights.path}{f', {weights.key}' if weights.key else ''}"
         return Text(f"{head}weights: {origin}")
     return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE)", style="yellow")
+
+
+def _classes(head: ModelHead) -> str:
+    names = head.classes.names
+    named = f": {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" if names else ""
+    return f"{head.num_classes} classes{named}"
 
 
 def _rewrites_table(report: ExportReport) -> RenderableType:
