@@ -1,32 +1,14 @@
 """Options of whole models on the command line, and what mvd says of the tasks."""
 
-import json
 from collections.abc import Callable
 
-import onnx
 import pytest
 from typer.testing import Result
-
-from tests.support.schemas import read
 
 pytestmark = pytest.mark.usefixtures("pyramid")
 
 Mvd = Callable[..., Result]
 DETECT = ("export", "cas_vit_xs", "--task", "detect", "--num-classes", 3, "--input-size", 64, "--to", "onnx")
-
-
-def test_thresholds_reach_the_file(mvd: Mvd) -> None:
-    thresholds = ("--score-threshold", 0.3, "--iou-threshold", 0.6, "--max-detections", 7)
-    result = mvd(*DETECT, "--output", "nms", *thresholds, "--json")
-    assert result.exit_code == 0, result.stderr
-    (report,) = read("export", result.stdout)["artifacts"]
-    assert [output["shape"] for output in report["outputs"]] == [[1, 7, 4], [1, 7], [1, 7], [1]]
-    metadata = {entry.key: entry.value for entry in onnx.load(report["path"]).metadata_props}
-    assert json.loads(metadata["mvd.head"]) == {
-        "output": "nms",
-        "num_classes": 3,
-        "suppression": {"candidates": 1000, "score_threshold": 0.3, "iou_threshold": 0.6, "max_detections": 7},
-    }
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whole segmenters and detectors, exported: what files return, what they and reports say, and verifying them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+from typer.testing import Result
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import Output
@@ -28,10 +30,11 @@ from mobilevit_deploy.verification.before_decision import BEFORE, compare_before
 from mobilevit_deploy.verification.parity import Comparison, ParityReport
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import small_pyramid
-from tests.support.schemas import check
+from tests.support.schemas import check, read
 
 pytestmark = pytest.mark.usefixtures("pyramid")
 
+Mvd = Callable[..., Result]
 IMAGE = make_samples(1, 3, 64, 64)
 
 
@@ -105,38 +108,37 @@ def test_labels(labels: ExportReport) -> None:
     }
 
 
-def test_detections(tmp_path: Path) -> None:
-    (report,) = export("detect", tmp_path, score_threshold=0.02, iou_threshold=0.4, max_detections=30)
-    assert report.parity.status == "passed"
-    found = run(report)
-    assert {name: array.shape for name, array in found.items()} == {
-        "boxes": (1, 30, 4),
-        "scores": (1, 30),
-        "labels": (1, 30),
-        "count": (1,),
-    }
+def test_detections(mvd: Mvd) -> None:
+    asked = ("export", "cas_vit_xs", "--task", "detect", "--num-classes", 5, "--input-size", 64, "--to", "onnx")
+    thresholds = ("--score-threshold", 0.02, "--iou-threshold", 0.4, "--max-detections", 30)
+    result = mvd(*asked, *thresholds, "--json")
+    assert result.exit_code == 0, result.stderr
+    (report,) = read("export", result.stdout)["artifacts"]
+    check("export-report", json.dumps(report))
+    assert report["parity"]["status"] == "passed"
+    rule = {"candidates": 1000, "score_threshold": 0.02, "iou_threshold": 0.4, "max_detections": 30}
+    assert report["head"]["suppression"] == {**rule, "strides": [8, 16, 32, 64, 128], "anchors": 9}
+    model = onnx.load(report["path"])
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["mvd.head"]) == {"output": "nms", "num_classes": 5, "suppression": rule}
+    assert {node.domain for node in model.graph.node} == {""}
+    session = onnxruntime.InferenceSession(report["path"])
+    names = [output.name for output in session.get_outputs()]
+    found = dict(zip(names, session.run(None, {"input": IMAGE}), strict=True))
+    shapes = {"boxes": (1, 30, 4), "scores": (1, 30), "labels": (1, 30), "count": (1,)}
+    assert {name: array.shape for name, array in found.items()} == shapes
     before = pytorch("detect", "boxes")
     sizes = [9 * 8 * 8, 9 * 4 * 4, 9 * 2 * 2, 9, 9]
     expected = suppress(before["boxes"], before["scores"], sizes, 1000, 0.02, 0.4, 30)
-    count = int(expected[3])
-    assert 0 < count <= 30
-    assert found["count"] == count
+    assert 0 < found["count"] == int(expected[3]) <= 30
     np.testing.assert_allclose(found["scores"], expected[1].numpy(), atol=1e-5)
-    assert {node.domain for node in onnx.load(report.artifact.path).graph.node} == {""}
-    document = export_document(report)
-    check("export-report", json.dumps(document))
-    rule = document["head"]["suppression"]
-    assert (rule["score_threshold"], rule["iou_threshold"], rule["max_detections"]) == (0.02, 0.4, 30)
-    (noted,) = (entry.value for entry in onnx.load(report.artifact.path).metadata_props if entry.key == "mvd.head")
-    assert json.loads(noted)["suppression"]["iou_threshold"] == 0.4
-    assert verify_artifact(VerifyRequest(report.artifact.path)).parity.status == "passed"
 
 
 @pytest.mark.parametrize(
     ("task", "output", "names"),
     [
         ("segment", "logits", ["logits"]),
-        ("detect", "boxes", ["boxes", "scores"]),
+        pytest.param("detect", "boxes", ["boxes", "scores"], marks=pytest.mark.slow),
         pytest.param(
             "detect",
             "raw",
@@ -154,8 +156,11 @@ def test_what_is_before_a_decision(task: Task, output: Output, names: list[str],
         np.testing.assert_allclose(array, expected[name].numpy(), atol=1e-4 * float(expected[name].abs().max()))
 
 
+VERIFIED = [("segment", "labels"), ("segment", "logits"), ("detect", "boxes"), ("detect", "nms")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "output"), [("segment", "labels"), ("segment", "logits"), ("detect", "boxes")])
+@pytest.mark.parametrize(("task", "output"), VERIFIED)
 def test_a_file_is_verified_as_it_was_exported(task: Task, output: Output, tmp_path: Path) -> None:
     (report,) = export(task, tmp_path, output=output)
     assert verify_artifact(VerifyRequest(report.artifact.path)).parity.status == "passed"
