@@ -54,12 +54,12 @@ def write_suppression(
     kept_scores, order = op.TopK(_padded(score, pair, np.zeros(max_detections, np.float32)), _numbers([max_detections]))
     kept_boxes = op.Gather(_padded(box, pair, np.zeros((max_detections, 4), np.float32)), order)
     kept_labels = op.Gather(_padded(label, pair, np.full(max_detections, NO_CLASS)), order)
-    count = op.Min(op.Shape(pair), _numbers([max_detections]))
+    filled = op.Cast(op.Greater(kept_scores, _floats([0])), to=INT32)  # empty places have the score 0
     return (
         op.Unsqueeze(kept_boxes, _numbers([0])),
         op.Unsqueeze(kept_scores, _numbers([0])),
         op.Cast(op.Unsqueeze(kept_labels, _numbers([0])), to=INT32),
-        op.Cast(count, to=INT32),
+        op.ReduceSum(filled, _numbers([0]), keepdims=1),
     )
 
 
