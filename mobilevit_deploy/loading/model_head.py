@@ -60,8 +60,13 @@ class HeadOptions:
             card: of the head.
             module: of ``architectures/heads/``.
             classes: as the checkpoint tells them.
+
+        Raises:
+            UsageError: a map of the labels of one class, which would be the same for every image.
         """
         output, built = self.output or card.outputs[0], cast(Any, module)  # nn.Module knows no attributes of its own
+        if output == "labels" and built.num_classes == 1:
+            raise UsageError("--output labels of one class, which every pixel has", "give --output logits")
         rule = self._rule(card)
         decision: Decision | None = LabelMap() if output == "labels" else None
         if output == "nms" and rule:

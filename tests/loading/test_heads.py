@@ -210,6 +210,11 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
         UsageError,
         "--iou-threshold 1.5: input should be less than or equal to 1",
     ),
+    "labels of one class": (
+        ModelRequest("cas_vit_xs", "segment", num_classes=1),
+        UsageError,
+        "--output labels of one class",
+    ),
     "code of one's own": (
         ModelRequest(f"{RESEARCH / 'tiny_net.py'}:build", "segment"),
         UsageError,
@@ -219,6 +224,7 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("wrong", REFUSED)
+@pytest.mark.usefixtures("pyramid")
 def test_what_is_refused(wrong: str) -> None:
     request, kind, message = REFUSED[wrong]
     with pytest.raises(kind) as caught:
