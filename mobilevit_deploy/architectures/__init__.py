@@ -1,1 +1,1 @@
-"""The families, one file each, with ``build``."""
+"""The families, one file each, with ``build``; ``heads`` has the necks and heads for their maps."""
