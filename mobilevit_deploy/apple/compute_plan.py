@@ -135,13 +135,14 @@ def plan_package(
     """
     check_package(path, place)
     sha256, _ = measure_files(path)
-    model = Package(path).model
+    package = Package(path)
+    model, metadata = package.network, package.model.description.metadata.userDefined
     with place as opened:
         progress(f"asking for the compute plan of {path.name} on {units}")
         twin = tensor_twin(path, opened.folder)
         planned = _ask(twin.path, units, opened, model.description.defaultFunctionName or MAIN)
         environment = {**opened.facts(), "versions": tool_versions()}
-    operations = tuple(_describe(planned, model, path))
+    operations = tuple(_describe(planned, model, metadata, path))
     if not operations:
         raise MeasurementError(f"Core ML has no compute plan for {path.name}", "it takes an ML Program and iOS 17.4")
     return PlanReport(path, sha256, units, operations, twin.changes, environment)
@@ -200,12 +201,14 @@ def _read(plan: Any, function: str) -> Iterator[tuple[str, _Planned]]:
         yield operation.outputs[0].name, planned
 
 
-def _describe(planned: Mapping[str, _Planned], model: Any, path: Path) -> Iterator[PlannedOperation]:
+def _describe(
+    planned: Mapping[str, _Planned], model: Any, metadata: Mapping[str, str], path: Path
+) -> Iterator[PlannedOperation]:
     """Yields the operations that have a plan, with what the package and ``mvd inspect`` know of them."""
     functions = model.mlProgram.functions
     function = functions[model.description.defaultFunctionName or MAIN]
     operations = function.block_specializations[function.opset].operations
-    modules = module_paths(operations, model.description.metadata.userDefined)
+    modules = module_paths(operations, metadata)
     rules: dict[str, list[str]] = {}
     for finding in inspect_artifact(path).findings:
         rules.setdefault(finding.at, []).append(finding.rule)

@@ -2,7 +2,9 @@
 
 coremltools' app sends arrays and takes arrays, so a package with an image input, or a classifier's labels, cannot be
 measured as it is. Its twin has the same operations and weights; only the description changes, and ``classify``, which
-looks up a label on the CPU, is left out. What the twin does not do is Core ML's own conversion of a camera's image.
+looks up a label on the CPU, is left out. Of a detector's pipeline the twin is the network alone: what comes after it is
+no operation of a program, and its thresholds are numbers. What the twin does not do is Core ML's own conversion of a
+camera's image.
 """
 
 import shutil
@@ -38,12 +40,15 @@ def tensor_twin(path: Path, folder: Path) -> Twin:
         ArtifactError: the package is damaged.
         MeasurementError: its image may have any size within bounds.
     """
-    model = Package(path).model
+    package = Package(path)
+    model = package.network
     described = [model.description, *model.description.functions]
     changes = [_image_to_array(feature, model) for item in described for feature in item.input if _is_image(feature)]
     labelled = [function for function in model.mlProgram.functions.values() if _remove_labels(function, model)]
     if labelled:
         changes.append("the probabilities are returned as an array, without labels")
+    if package.suppression:
+        changes.append("the non-maximum suppression after the network is left out")
     if not changes:
         return Twin(path, ())
     copy = folder / f"twin-of-{path.name}"

@@ -12,6 +12,7 @@ from mobilevit_deploy.measurement.latency.coreml_benchmark import described_inpu
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.mil.package import Package
 from tests.apple.conftest import body
+from tests.targets.coreml.detectors import passing_pipeline, rows
 from tests.targets.coreml.mil.conftest import edit_model
 from tests.targets.coreml.mil.packages import Of, build, convert, coremltools, save
 
@@ -91,3 +92,14 @@ def test_an_image_of_any_size_has_no_figure(package: Path, tmp_path: Path) -> No
     edit_model(path, free)
     with pytest.raises(MeasurementError, match="any size within bounds"):
         tensor_twin(path, tmp_path)
+
+
+def test_of_a_detector_the_network_is_measured(tmp_path: Path) -> None:
+    path = passing_pipeline(tmp_path)
+    twin = tensor_twin(path, tmp_path)
+    assert twin.changes == ("the non-maximum suppression after the network is left out",)
+    assert Package(twin.path).suppression is None
+    given = rows(np.ones((6, 4)), np.ones((6, 2)))
+    assert [len(found) for found in MilRunner(twin.path).run(given)] == [6, 6]
+    ((feature, _),) = described_inputs(twin)
+    assert feature.name == "x"

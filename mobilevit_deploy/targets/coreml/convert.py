@@ -4,7 +4,7 @@ import re
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def combine(artifacts: Mapping[str, Artifact], metadata: Mapping[str, str], path
 def describe(path: Path) -> FileDescription:
     """Reads a package's names, shapes and metadata; raises ArtifactError when it is damaged or no ML Program."""
     package = Package(path)
-    description = package.model.description
+    description = package.network.description
     functions = [message.name for message in description.functions]
     default = description.defaultFunctionName
     functions.sort(key=lambda name: name != default)
@@ -157,7 +157,7 @@ def describe(path: Path) -> FileDescription:
     return FileDescription(
         path=path,
         target="coreml",
-        metadata=dict(description.metadata.userDefined),
+        metadata=dict(package.model.description.metadata.userDefined),
         entries=tuple(
             Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[image], path)
         ),
@@ -167,11 +167,18 @@ def describe(path: Path) -> FileDescription:
         ),
         image=first.inputs[image].kind == "image",
         color=first.inputs[image].color,
-        labels=next((tuple(map(str, feature.labels)) for feature in first.outputs if feature.labels), ()),
-        half=_computes_half(package.model),
+        labels=tuple(map(str, _labels(package, first.outputs))),
+        half=_computes_half(package.network),
         inputs=specs,
         probabilities=any(feature.kind == "probabilities" for feature in first.outputs),
     )
+
+
+def _labels(package: Package, outputs: Sequence[Feature]) -> tuple[str | int, ...]:
+    """Returns the names of a detector's or a classifier's classes."""
+    if package.suppression:
+        return package.suppression.labels
+    return next((feature.labels for feature in outputs if feature.labels), ())
 
 
 def _computes_half(specification: Any) -> bool:

@@ -1,6 +1,7 @@
 """Core ML packages on torch ops, on any system: what the saved file computes, not how Apple's kernels do."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mobilevit_deploy.targets.coreml.mil.evaluate import Evaluator, Observe
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
 from mobilevit_deploy.targets.coreml.mil.program import Function, Literal, Operation, TensorType, decode_function
+from mobilevit_deploy.targets.coreml.mil.suppression import Suppression
 from mobilevit_deploy.targets.coreml.mil.values import Mode, Value
 
 Inputs = Array | Mapping[str, Array]
@@ -34,8 +36,12 @@ class MilRunner:
     of the weights. ``half_constants`` reads a float32 package as if its constants had been rounded to fp16: what a
     half-precision package of the same graph computes, ``widened``, to the last digits.
 
+    A detector's pipeline returns what its non-maximum suppression leaves, the best box first. Its thresholds are by
+    default those of the package; a mapping that is given to ``run`` may set others by the names of their inputs.
+
     Attributes:
-        inputs: what the model takes.
+        inputs: what the model takes, without a detector's thresholds.
+        thresholds: of a detector, by the names of their inputs; nothing where none can be set.
         outputs: what ``run`` returns, in this order; a classifier's label is left out, for it follows from the
             probabilities.
     """
@@ -51,17 +57,23 @@ class MilRunner:
             function: of a model that has more than one; its default function if none is named.
 
         Raises:
-            ArtifactError: the folder is not an ML Program, is damaged, or uses an op that is unknown here.
+            ArtifactError: the folder is neither an ML Program nor a detector's pipeline of one, is damaged, or uses an
+                op that is unknown here.
         """
         package = Package(path)
-        description, function_name = _find_description(package.model.description, function)
-        decoded = decode_function(package.model.mlProgram, function_name)
+        description, function_name = _find_description(package.network.description, function)
+        decoded = decode_function(package.network.mlProgram, function_name)
         labels = _find_labels(decoded)
         self.settings: Mapping[str, str] = {"mode": mode, "function": function_name}
         self.inputs: tuple[Feature, ...] = tuple(describe(feature) for feature in description.input)
         outputs = [describe(feature, labels) for feature in description.output]
         self.outputs: tuple[Feature, ...] = tuple(feature for feature in outputs if feature.kind != "label")
         _check_names(decoded, self.inputs, self.outputs)
+        self.thresholds: Mapping[str, float] = {}
+        self._suppression = package.suppression
+        if self._suppression:
+            self.thresholds = self._suppression.thresholds()
+            self.outputs = _suppressed(package.model.description, self._suppression, self.outputs)
         self._evaluator = Evaluator(
             decoded, lambda blob: package.blob_file(blob.file).read(blob.offset, blob.data_type, blob.shape), mode
         )
@@ -134,7 +146,20 @@ class MilRunner:
                 )
             tensors[feature.name] = torch.from_numpy(np.ascontiguousarray(array))
         results = self._evaluator.run(tensors, observe=observe)
-        return [_to_array(results[feature.name]) for feature in self.outputs]
+        if self._suppression is None:
+            return [_to_array(results[feature.name]) for feature in self.outputs]
+        left = self._suppress(self._suppression, results, given)
+        return [left[feature.name] for feature in self.outputs]
+
+    def _suppress(
+        self, rule: Suppression, results: Mapping[str, Value], given: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        chosen = {name: float(np.asarray(given.get(name, default))) for name, default in self.thresholds.items()}
+        coordinates, confidence = (_to_array(results[name]) for name in (rule.coordinates, rule.confidence))
+        iou_threshold = chosen.get(rule.iou_input or "", rule.iou_threshold)
+        confidence_threshold = chosen.get(rule.confidence_input or "", rule.confidence_threshold)
+        left = rule.run(coordinates, confidence, iou_threshold, confidence_threshold)
+        return dict(zip((rule.coordinates_output, rule.confidence_output), left, strict=True))
 
     def _named(self, batch: Array) -> Mapping[str, Array]:
         return by_name(batch, "" if batch.dtype.names else self._only_input().name)
@@ -176,6 +201,17 @@ def _check_names(function: Function, inputs: Sequence[Feature], outputs: Sequenc
     for feature in outputs:
         if feature.name not in function.outputs:
             raise ArtifactError(f"the model describes an output {feature.name!r}, which its program does not have")
+
+
+def _suppressed(description: Any, rule: Suppression, raw: Sequence[Feature]) -> tuple[Feature, ...]:
+    """Returns a detector's outputs; those that have any number of rows with the number of its boxes."""
+    boxes = {feature.name: feature.shape for feature in raw}
+    sources = {rule.coordinates_output: rule.coordinates, rule.confidence_output: rule.confidence}
+    found = []
+    for feature in map(describe, description.output):
+        rows, *rest = boxes[sources[feature.name]] or (0,)
+        found.append(replace(feature, shape=(rows if rule.most is None else rule.most, *rest)))
+    return tuple(found)
 
 
 def _to_array(value: Value) -> Array:

@@ -37,7 +37,7 @@ def observe(path: Path, function: str | None, batch: Array, reading: Reading, li
 
 def takes_batch(path: Path, batch: int) -> bool:
     """Tells whether one prediction of a package takes so many images; raises ArtifactError."""
-    description = Package(path).model.description
+    description = Package(path).network.description
     shape = describe(description.input[0]).shape if len(description.input) == 1 else ()
     return shape[:1] == (batch,)
 

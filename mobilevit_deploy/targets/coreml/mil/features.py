@@ -1,12 +1,15 @@
 """What a model says of its inputs and outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.targets.coreml.mil.specification import color_space_name
 
-Kind = Literal["array", "image", "label", "probabilities", "state", "other"]
+Kind = Literal["array", "image", "number", "label", "probabilities", "state", "other"]
+
+_SCALARS: Mapping[str | None, Kind] = {"stringType": "label", "int64Type": "label", "doubleType": "number"}
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Feature:
 
     Attributes:
         name: of the feature.
-        kind: ``image`` for pixel values 0 to 255; ``label`` and ``probabilities`` are a classifier's outputs.
+        kind: ``image`` for pixel values 0 to 255; ``number`` for one double, such as a threshold; ``label`` and
+            ``probabilities`` are a classifier's outputs.
         shape: as described, the default one if there are more; (N, C, H, W) for an image, and empty where the
             description does not say.
         shapes: all shapes that are taken, if they are enumerated.
@@ -63,7 +67,7 @@ def describe(message: Any, labels: tuple[str | int, ...] = ()) -> Feature:
         return _describe_image(message.name, message.type.imageType)
     if kind == "dictionaryType":
         return Feature(message.name, "probabilities", labels=labels)
-    return Feature(message.name, "label" if kind in ("stringType", "int64Type") else "other")
+    return Feature(message.name, _SCALARS.get(kind, "other"))
 
 
 def _describe_array(name: str, kind: Kind, array: Any) -> Feature:
@@ -77,7 +81,10 @@ def _describe_array(name: str, kind: Kind, array: Any) -> Feature:
 
 
 def _describe_image(name: str, image: Any) -> Feature:
-    color = color_space_name(image.colorSpace)
+    try:
+        color = color_space_name(image.colorSpace)
+    except ValueError as error:
+        raise ArtifactError(f"the image {name!r} has a colour space that is unknown, {image.colorSpace}") from error
     channels = 1 if color.startswith("GRAYSCALE") else 3
     sizes = image.imageSizeRange
     ranges: tuple[tuple[int, int | None], ...] = ()

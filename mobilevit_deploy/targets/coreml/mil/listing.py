@@ -4,22 +4,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.targets.coreml.mil.features import describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.mil.pipeline import SUPPRESSION
+from mobilevit_deploy.targets.coreml.mil.suppression import Suppression
 from mobilevit_deploy.targets.operations import Operation, Tensor
 
 
 def read_operations(path: Path) -> list[Operation]:
-    """Returns the operations of an .mlpackage, constants left out.
+    """Returns the operations of an .mlpackage, constants left out; a detector's suppression is the last one.
 
     Raises:
-        ArtifactError: the folder is damaged, or its model is not an ML Program.
+        ArtifactError: the folder is damaged, or its model is neither an ML Program nor a detector's pipeline of one.
     """
-    return [
+    package = Package(path)
+    operations = [
         operation
-        for function in Package(path).model.mlProgram.functions.values()
+        for function in package.network.mlProgram.functions.values()
         for block in function.block_specializations.values()
         for operation in _operations(function, block)
     ]
+    return operations + ([_suppression(package, package.suppression)] if package.suppression else [])
+
+
+def _suppression(package: Package, rule: Suppression) -> Operation:
+    shapes = {message.name: describe(message).shape for message in package.network.description.output}
+    inputs = [shapes[name] for name in (rule.coordinates, rule.confidence)]
+    rows = "?" if rule.most is None else rule.most
+    return Operation(
+        SUPPRESSION,
+        SUPPRESSION,
+        tuple(Tensor(shape, "float32") for shape in inputs),
+        tuple(Tensor((rows, *shape[1:]), "float32") for shape in inputs),
+        last=True,
+    )
 
 
 def _operations(function: Any, block: Any) -> Iterator[Operation]:

@@ -8,6 +8,7 @@ from typing import Any
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.coreml.mil.blobs import BlobFile
+from mobilevit_deploy.targets.coreml.mil.pipeline import NETWORK, PIPELINE, read_suppression, split_pipeline
 from mobilevit_deploy.targets.coreml.mil.specification import parse_model
 
 _MANIFEST = "Manifest.json"
@@ -23,7 +24,9 @@ class Package:
 
     Attributes:
         path: the folder.
-        model: the ``Model`` protobuf message, an ML Program.
+        model: the ``Model`` protobuf message: an ML Program, or a detector's pipeline of one and its suppression.
+        network: the ``Model`` message of the ML Program.
+        suppression: what a detector's pipeline does after it; None for an ML Program alone.
         model_file: that it was read from.
     """
 
@@ -31,7 +34,8 @@ class Package:
         """Opens a folder.
 
         Raises:
-            ArtifactError: it is no package, it is damaged, or its model is not an ML Program.
+            ArtifactError: it is no package, it is damaged, or its model is neither an ML Program nor a detector's
+                pipeline of one.
         """
         self.path = path
         if not path.is_dir():
@@ -39,6 +43,10 @@ class Package:
             raise ArtifactError(f"{path} {found}; an .mlpackage is a folder", "give the path of the folder")
         self.model_file = self._find_model_file()
         self.model = self._read_model()
+        self.network, self.suppression = self.model, None
+        if self.model.WhichOneof("Type") == PIPELINE:
+            self.network, _ = split_pipeline(self.model, path.name)
+            self.suppression = read_suppression(self.model, path.name)
         self._blob_files: dict[str, BlobFile] = {}
 
     def blob_file(self, name: str) -> BlobFile:
@@ -89,7 +97,7 @@ class Package:
         kind = model.WhichOneof("Type")
         if kind is None:
             raise ArtifactError(f"{name} in {self.path.name} holds no model", _COPY_AGAIN)
-        if kind != "mlProgram":
+        if kind not in (NETWORK, PIPELINE):
             raise ArtifactError(
                 f"{self.path.name} is a {kind} model, not an ML Program",
                 "convert it again with convert_to='mlprogram', or with mvd export",

@@ -35,7 +35,7 @@ def package(original: Path, tmp_path: Path) -> Path:
     return path
 
 
-def edit_model(package: Path, edit: Callable[[Any], None]) -> None:
+def edit_model(package: Path, edit: Callable[[Any], object]) -> None:
     """Changes a package, and takes its digests out, which are there to notice that: as in files of others."""
     model = parse_model((package / MODEL).read_bytes())
     edit(model)

@@ -100,7 +100,7 @@ def test_an_empty_model(package: Path) -> None:
     assert "model.mlmodel in copied.mlpackage holds no model" in refusal(package)
 
 
-@pytest.mark.parametrize("kind", ["neuralNetwork", "neuralNetworkClassifier", "pipeline"])
+@pytest.mark.parametrize("kind", ["neuralNetwork", "neuralNetworkClassifier", "pipelineClassifier"])
 def test_another_format(package: Path, kind: str) -> None:
     edit_model(package, lambda model: getattr(model, kind).SetInParent())
     message = refusal(package)

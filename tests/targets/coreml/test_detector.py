@@ -1,0 +1,317 @@
+"""Detectors' packages: what Vision looks for in them, and the decisions of a tiny network beside plain ones."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mobilevit_deploy.graph import candidates
+from mobilevit_deploy.graph.app_interface import normalize_pixels
+from mobilevit_deploy.graph.candidates import append_candidates
+from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
+from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.module_notes import KEY, module_paths
+from mobilevit_deploy.runners.detections import NO_CLASS, from_centre_form
+from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
+from mobilevit_deploy.targets.artifact import ConversionRequest
+from mobilevit_deploy.targets.coreml import convert as coreml
+from mobilevit_deploy.targets.coreml.detector import Detector, columns_of, padded_labels, write_detector
+from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray
+from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.mil.suppression import Suppression
+from tests.graph.test_candidates import corners, in_pixels, swapped_sides, y_before_x
+from tests.targets.coreml.mil.conftest import body_of
+
+HEIGHT, WIDTH, STRIDE = 32, 48, 4
+CELLS = (HEIGHT // STRIDE) * (WIDTH // STRIDE)
+LEVELS = (CELLS - 36, 36)
+LABELS = ("cat", "dog", "owl")
+MOST, CANDIDATES = 30, 40
+IOU, LEAST = 0.4, 0.9
+DETECTOR = Detector(LABELS, IOU, LEAST, MOST)
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+class Net(nn.Module):
+    """A box and three scores for every cell of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 4 + len(LABELS), STRIDE, stride=STRIDE)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        cells = self.head(x).flatten(2).transpose(1, 2)
+        size = torch.tensor([WIDTH, HEIGHT], dtype=x.dtype)
+        centre = cells[..., :2].sigmoid() * size
+        half = cells[..., 2:4].sigmoid() * size / 4
+        return {"boxes": torch.cat((centre - half, centre + half), -1), "scores": (2 * cells[..., 4:]).sigmoid()}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A network, pixels (N, 3, H, W) that it is given, and what should be detected on each."""
+
+    net: nn.Module
+    pixels: AnyArray
+    expected: list[list[tuple[int, float, AnyArray]]]
+
+
+@pytest.fixture(scope="module")
+def example() -> Example:
+    torch.manual_seed(5)
+    net = Net().eval()
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (4, 3, HEIGHT, WIDTH)).astype(np.float32)
+    mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    with torch.no_grad():
+        found = net(torch.from_numpy(((pixels / 255 - mean) / std).astype(np.float32)))
+    boxes, scores = (found[name].numpy() for name in ("boxes", "scores"))
+    return Example(net, pixels, [detect(*pair) for pair in zip(boxes, scores, strict=True)])
+
+
+def detect(boxes: AnyArray, scores: AnyArray) -> list[tuple[int, float, AnyArray]]:
+    """Returns label, score and box of what is detected, as MMDetection decides: of each level, of each class."""
+    pairs, begin = [], 0
+    for size in LEVELS:
+        level = [(scores[i, c], i, c) for i in range(begin, begin + size) for c in range(len(LABELS))]
+        pairs += sorted(level, reverse=True)[:CANDIDATES]
+        begin += size
+    kept: list[tuple[int, float, AnyArray]] = []
+    for score, i, label in sorted((pair for pair in pairs if pair[0] > LEAST), reverse=True):
+        if all(label != other or overlap(boxes[i], box) <= IOU for other, _, box in kept):
+            kept.append((label, float(score), boxes[i]))
+    return kept[:MOST]
+
+
+def overlap(one: AnyArray, other: AnyArray) -> float:
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = np.prod((high - low).clip(0))
+    return float(shared / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared))
+
+
+def graph_of(net: nn.Module) -> tuple[Graph, dict[str, tuple[int, ...]]]:
+    """Returns the network with an image's pixels in front and candidates behind it, and the shapes of its outputs."""
+    captured = capture(net, torch.zeros(1, 3, HEIGHT, WIDTH), "features")
+    graph = normalize_pixels(captured.graph, MEAN, STD)
+    return append_candidates(graph, LEVELS, CANDIDATES, HEIGHT, WIDTH, columns_of(len(LABELS)))
+
+
+def convert(net: nn.Module, path: Path, precision: Any) -> Path:
+    """Writes the network as a package with an image input."""
+    graph, shapes = graph_of(net)
+    request = ConversionRequest(
+        program=recapture(graph, torch.zeros(1, 3, HEIGHT, WIDTH)),
+        sample=torch.zeros(1, 3, HEIGHT, WIDTH),
+        input=TensorSpec("image", (1, 3, HEIGHT, WIDTH)),
+        outputs=tuple(TensorSpec(*item) for item in shapes.items()),
+        precision=precision,
+        version=16,
+        metadata={"mvd.model": "net", "mvd.description": "finds cats"},
+        path=path,
+        app=AppInterface(ImageInput("RGB", MEAN, STD)),
+    )
+    return coreml.convert(request).path
+
+
+@pytest.fixture(scope="module")
+def network(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert(example.net, tmp_path_factory.mktemp("network") / "net.mlpackage", "fp32")
+
+
+def with_suppression(network: Path, path: Path, detector: Detector = DETECTOR) -> Path:
+    shutil.copytree(network, path)
+    write_detector(path, detector)
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_suppression(network, tmp_path_factory.mktemp("detector") / "net.mlpackage")
+
+
+Found = Sequence[Sequence[AnyArray]]
+
+
+def detections(path: Path, pixels: AnyArray, **thresholds: float) -> Found:
+    runner = MilRunner(path)
+    names = [feature.name for feature in runner.outputs]
+    found = []
+    for image in pixels:
+        given = {"image": image[None], **{name: np.array(value) for name, value in thresholds.items()}}
+        left = dict(zip(names, runner.run(given), strict=True))
+        found.append(from_centre_form(left["coordinates"], left["confidence"], HEIGHT, WIDTH, MOST))
+    return found
+
+
+def agree(found: Found, example: Example) -> bool:
+    """Tells whether the same is detected: each has one of its label that overlaps it, with a score that is near."""
+    for (boxes, scores, labels, count), expected in zip(found, example.expected, strict=True):
+        left = list(zip(labels[0], scores[0], boxes[0], strict=True))[: int(count[0])]
+        if len(left) != len(expected):
+            return False
+        for label, score, box in expected:
+            same = [
+                i
+                for i, (other, near, its) in enumerate(left)
+                if other == label and overlap(its, box) > 0.99 and abs(near - score) < 1e-4
+            ]
+            if not same:
+                return False
+            left.pop(same[0])
+    return True
+
+
+def test_the_same_is_detected(example: Example, written: Path) -> None:
+    counts = [len(expected) for expected in example.expected]
+    assert 2 < min(counts) <= max(counts) < MOST, "there is something to detect"
+    assert max(len({label for label, _, _ in expected}) for expected in example.expected) == len(LABELS)
+    assert agree(detections(written, example.pixels), example)
+
+
+def test_what_an_app_chooses_changes_what_is_detected(example: Example, written: Path) -> None:
+    assert not agree(detections(written, example.pixels, confidenceThreshold=0.95), example)
+    assert not agree(detections(written, example.pixels, iouThreshold=0.1), example)
+    chosen = detections(written, example.pixels, iouThreshold=IOU, confidenceThreshold=LEAST)
+    assert agree(chosen, example)
+
+
+@pytest.mark.parametrize("wrong", [None, corners, swapped_sides, in_pixels, y_before_x])
+def test_a_wrong_form_of_the_boxes_is_caught(
+    example: Example, monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., Any] | None
+) -> None:
+    """What the graph gives to the suppression, without a package."""
+    if wrong:
+        monkeypatch.setattr(candidates, "_centre_form", wrong)
+    graph, _ = graph_of(example.net)
+    rule = Suppression("", "", "", "", IOU, LEAST, per_class=True)
+    found = []
+    for image in example.pixels:
+        coordinates, confidence = (item.numpy() for item in graph.run(torch.from_numpy(image[None])))
+        found.append(from_centre_form(*rule.run(coordinates, confidence, IOU, LEAST), HEIGHT, WIDTH, MOST))
+    assert agree(found, example) == (wrong is None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(DETECTOR, iou_threshold=0.9),
+        replace(DETECTOR, confidence_threshold=0.0),
+        replace(DETECTOR, per_class=False),
+        replace(DETECTOR, max_detections=3),
+    ],
+)
+def test_a_wrong_rule_is_caught(example: Example, network: Path, tmp_path: Path, wrong: Detector) -> None:
+    path = with_suppression(network, tmp_path / "net.mlpackage", wrong)
+    assert not agree(detections(path, example.pixels), example)
+
+
+def test_labels_of_another_order_are_caught(example: Example, written: Path) -> None:
+    found = detections(written, example.pixels)
+    turned = [(boxes, scores, len(LABELS) - 1 - labels, count) for boxes, scores, labels, count in found]
+    assert not agree(turned, example)
+
+
+def test_half_precision_detects_nearly_the_same(example: Example, tmp_path: Path) -> None:
+    """Some box may be another one where two are nearly as sure; most are not."""
+    path = convert(example.net, tmp_path / "net.mlpackage", "fp16")
+    write_detector(path, DETECTOR)
+    found = detections(path, example.pixels)
+    same, all_of_them = 0, 0
+    for (boxes, _, labels, _), expected in zip(found, example.expected, strict=True):
+        for label, _, box in expected:
+            all_of_them += 1
+            same += any(
+                other == label and overlap(its, box) > 0.95 for other, its in zip(labels[0], boxes[0], strict=True)
+            )
+    assert same / all_of_them > 0.9
+
+
+def test_what_vision_looks_for(written: Path) -> None:
+    """By the validators of the format: the suppression's own inputs are none that may be left out."""
+    package = Package(written)
+    model = package.model
+    network, suppression = model.pipeline.models
+    assert [item.name for item in model.description.input] == ["image", "iouThreshold", "confidenceThreshold"]
+    image, *thresholds = model.description.input
+    assert image.type.WhichOneof("Type") == "imageType"
+    assert image == network.description.input[0]
+    assert [item.type.WhichOneof("Type") for item in thresholds] == ["doubleType"] * 2
+    assert [item.type.isOptional for item in model.description.input] == [False, True, True]
+    assert [item.shortDescription for item in thresholds] == [
+        "(optional) IoU threshold (default: 0.4)", "(optional) confidence threshold (default: 0.9)",
+    ]  # fmt: skip
+    assert list(model.description.output) == list(suppression.description.output)
+    assert [item.name for item in model.description.output] == ["confidence", "coordinates"]
+    sizes = [
+        [(size.lowerBound, size.upperBound) for size in item.type.multiArrayType.shapeRange.sizeRanges]
+        for item in model.description.output
+    ]
+    assert sizes == [[(0, MOST), (80, 80)], [(0, MOST), (4, 4)]]
+    assert list(suppression.description.input) == list(network.description.output)[::-1]
+    arrays = [*suppression.description.input, *suppression.description.output]
+    assert {item.type.multiArrayType.dataType for item in arrays} == {65568}, "float32, as iOS 14 takes it"
+    assert not any(item.type.isOptional for item in suppression.description.input)
+    rule = suppression.nonMaximumSuppression
+    assert (rule.iouThreshold, rule.confidenceThreshold, rule.pickTop.perClass) == (IOU, LEAST, True)
+    assert tuple(rule.stringClassLabels.vector[:3]) == LABELS
+    assert len(set(rule.stringClassLabels.vector)) == 80
+    assert {model.specificationVersion, network.specificationVersion, suppression.specificationVersion} == {7}
+    assert model.description.metadata.shortDescription == "finds cats"
+    assert not network.description.HasField("metadata")
+
+
+def test_what_is_described(written: Path) -> None:
+    file = coreml.describe(written)
+    assert file.image
+    assert file.color == "RGB"
+    assert [(item.name, item.shape) for item in file.inputs] == [("image", (1, 3, HEIGHT, WIDTH))]
+    assert [(item.name, item.shape) for item in file.outputs] == [
+        ("confidence", (MOST, 80)),
+        ("coordinates", (MOST, 4)),
+    ]
+    assert file.labels[:3] == LABELS
+    assert file.metadata["mvd.model"] == "net"
+    assert not file.half
+    assert not file.probabilities
+    assert coreml.read_operations(written)[-1].kind == "nonMaximumSuppression"
+    operations = [item for item in body_of(Package(written).network).operations if item.type != "const"]
+    paths = module_paths(operations, file.metadata)
+    assert KEY in file.metadata
+    assert [paths[item.outputs[0].name] for item in operations if item.type == "conv"] == ["head"]
+
+
+def test_the_same_bytes_again(network: Path, written: Path, tmp_path: Path) -> None:
+    def hashes(path: Path) -> dict[str, str]:
+        files = sorted(item for item in path.rglob("*") if item.is_file())
+        return {str(item.relative_to(path)): hashlib.sha256(item.read_bytes()).hexdigest() for item in files}
+
+    assert hashes(with_suppression(network, tmp_path / "net.mlpackage")) == hashes(written)
+    weights = "Data/com.apple.CoreML/weights/weight.bin"
+    assert hashes(written)[weights] == hashes(network)[weights]
+
+
+def test_columns_and_their_labels() -> None:
+    """Apple silicon has failed with other numbers of classes than multiples of 80; unused ones are told apart."""
+    assert [columns_of(count) for count in (1, 79, 80, 81, 160)] == [80, 80, 80, 160, 160]
+    labels = padded_labels(["unused 1", "cat"], 5)
+    assert labels == ["unused 1", "cat", "unused 0", "unused 2", "unused 3"]
+    assert padded_labels(LABELS, 3) == [*LABELS]
+
+
+def test_rows_that_fill_up_are_no_detections() -> None:
+    coordinates = np.array([[0.5, 0.5, 0.5, 0.25], [0.25, 0.5, 0.1, 0.1], [0, 0, 0, 0]], np.float32)
+    confidence = np.array([[0.0, 0.25], [0.5, 0.0], [0.0, 0.0]], np.float32)
+    boxes, scores, labels, count = from_centre_form(coordinates, confidence, 40, 80, 4)
+    assert count.tolist() == [2]
+    assert labels.tolist() == [[0, 1, NO_CLASS, NO_CLASS]]
+    assert scores.tolist() == [[0.5, 0.25, 0, 0]]
+    assert boxes[0, 1].tolist() == [20, 15, 60, 25]
+    assert from_centre_form(coordinates, confidence, 40, 80, 1)[2].tolist() == [[0]]
