@@ -40,6 +40,7 @@ from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
+from mobilevit_deploy.targets.coreml.preview import read_preview
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import register as register_lstm
 from mobilevit_deploy.targets.refusal import refused
@@ -175,10 +176,11 @@ def describe(path: Path) -> FileDescription:
 
 
 def _labels(package: Package, outputs: Sequence[Feature]) -> tuple[str | int, ...]:
-    """Returns the names of a detector's or a classifier's classes."""
+    """Returns the names of a detector's, a segmenter's or a classifier's classes."""
     if package.suppression:
         return package.suppression.labels
-    return next((feature.labels for feature in outputs if feature.labels), ())
+    preview = read_preview(package.model.description.metadata.userDefined, package.path.name)
+    return preview.labels if preview else next((feature.labels for feature in outputs if feature.labels), ())
 
 
 def _computes_half(specification: Any) -> bool:
