@@ -8,6 +8,7 @@ from mobilevit_deploy.rewrites.order import REWRITES
 from mobilevit_deploy.targets.coreml.rules import RULES, rewrites_against
 from tests.apple.conftest import NAME, StandIn
 from tests.support.schemas import check as check_document
+from tests.targets.coreml.detectors import passing_pipeline
 
 # The stand-in takes ten for a convolution and one for the gather, the mean and the two casts.
 SHARE = 11 / 14
@@ -36,6 +37,13 @@ def test_the_plan_by_op_and_module(mac: StandIn, package: Path, device: str) -> 
         methods = [call[1] for call in mac.calls("modelrunner")]
         assert [name.removeprefix("MLModelService.") for name in methods] == ["Ping", "Load", "ComputePlan", "Unload"]
         assert mac.state("loaded") == {}
+
+
+def test_the_plan_of_a_detector_is_that_of_its_network(mac: StandIn, tmp_path: Path) -> None:
+    mac.set()
+    plan = mac.run("profile", passing_pipeline(tmp_path), "--device", NAME, "--json").json
+    assert plan["tensor_twin"] == ["the non-maximum suppression after the network is left out"]
+    assert {item["op"] for item in plan["operations"]} == {"squeeze", "slice_by_size", "add"}
 
 
 def test_the_compute_units_reach_the_plan(mac: StandIn, package: Path) -> None:

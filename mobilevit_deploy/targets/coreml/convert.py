@@ -4,7 +4,7 @@ import re
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
+from mobilevit_deploy.targets.coreml.precision import PrecisionChooser
 from mobilevit_deploy.targets.coreml.preview import read_preview
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import register as register_lstm
@@ -213,7 +214,7 @@ def count_ops(specification: Any) -> dict[str, int]:
 
 def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProgram) -> tuple[Any, set[str]]:
     """Converts the decomposed program; returns it, and the names of the operations that were kept in float32."""
-    chooser = _PrecisionChooser(program, request.app.keep_fp32)
+    chooser = PrecisionChooser(program, request.app.keep_fp32, [output.name for output in request.outputs])
     precision = coremltools.precision.FLOAT32
     if request.precision != "fp32":
         precision = coremltools.transform.FP16ComputePrecision(op_selector=chooser)
@@ -235,31 +236,6 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         traceback.clear_frames(error.__traceback__)  # they hold a temporary folder of coremltools' open
         later = [f"give --min-ios {ios}" for ios in LATER.findall(str(error))]
         raise refused("coreml", "coremltools refused the graph", error, request, later) from error
-
-
-class _PrecisionChooser:
-    """Tells coremltools which operations become half precision: those of modules that are not kept in float32.
-
-    coremltools hands each node's ``debug_handle``, ExecuTorch's link from an operation to its source, through the
-    conversion and its passes; here it is the node's place in the program.
-    """
-
-    def __init__(self, program: ExportedProgram, keep: Collection[str]) -> None:
-        self._paths = []
-        self._keep = frozenset(keep)
-        self.kept: set[str] = set()
-        for i, node in enumerate(program.graph.nodes):
-            node.meta["debug_handle"] = i
-            self._paths.append(module_path(node))
-
-    def __call__(self, operation: Any) -> bool:
-        from coremltools.converters.mil.mil.scope import ScopeSource
-
-        handles = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or [None]
-        if handles[0] is None or operation.op_type == "const" or self._paths[handles[0]] not in self._keep:
-            return True
-        self.kept.add(operation.name)
-        return False
 
 
 def _float32_conversion(

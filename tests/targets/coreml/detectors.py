@@ -16,11 +16,12 @@ DETECTOR = Detector(LABELS, iou_threshold=0.5, confidence_threshold=0.25, max_de
 
 
 def passing(x: Any) -> Any:
-    """Splits what is given, (BOXES, 4 + CLASSES), into coordinates and confidence."""
+    """Splits what is given, (1, 1, BOXES, 4 + CLASSES), into coordinates and confidence."""
     from coremltools.converters.mil.mil import Builder
 
-    coordinates = Builder.slice_by_size(x=x, begin=[0, 0], size=[BOXES, 4])
-    confidence = Builder.slice_by_size(x=x, begin=[0, 4], size=[BOXES, CLASSES])
+    given = Builder.squeeze(x=x, axes=[0, 1])
+    coordinates = Builder.slice_by_size(x=given, begin=[0, 0], size=[BOXES, 4])
+    confidence = Builder.slice_by_size(x=given, begin=[0, 4], size=[BOXES, CLASSES])
     nothing = np.float32(0)
     return Builder.add(x=coordinates, y=nothing, name=COORDINATES), Builder.add(
         x=confidence, y=nothing, name=CONFIDENCE
@@ -29,11 +30,11 @@ def passing(x: Any) -> Any:
 
 def passing_pipeline(folder: Path, detector: Detector = DETECTOR) -> Path:
     """Writes a pipeline whose suppression is given what its network is given."""
-    path = save(build(passing, (BOXES, 4 + CLASSES), 16), folder)
+    path = save(build(passing, (1, 1, BOXES, 4 + CLASSES), 16), folder)
     write_detector(path, detector)
     return path
 
 
 def rows(coordinates: AnyArray, confidence: AnyArray) -> AnyArray:
     """Returns what such a pipeline is given."""
-    return np.concatenate((coordinates, confidence), axis=1).astype(np.float32)
+    return np.concatenate((coordinates, confidence), axis=1).astype(np.float32)[None, None]

@@ -14,6 +14,7 @@ from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package
 from mobilevit_deploy.targets.coreml.mil.suppression import LARGEST_COUNT
+from mobilevit_deploy.targets.coreml.runner import takes_batch
 from tests.targets.coreml.detectors import BOXES, CLASSES, LABELS, passing_pipeline, rows
 from tests.targets.coreml.mil.conftest import MODEL, body_of, edit_model
 
@@ -40,8 +41,8 @@ def test_what_is_left_of_the_boxes(written: Path) -> None:
     runner = MilRunner(written)
     confidence, coordinates = runner.run(GIVEN)
     kept = [2, 1, 3]  # the first overlaps the second, of its class; the two last ones are sure of nothing
-    assert np.array_equal(coordinates, GIVEN[kept, :4])
-    assert np.array_equal(confidence, GIVEN[kept, 4:])
+    assert np.array_equal(coordinates, GIVEN[0, 0, kept, :4])
+    assert np.array_equal(confidence, GIVEN[0, 0, kept, 4:])
     assert [(feature.name, feature.shape) for feature in runner.outputs] == [
         ("confidence", (4, 2)),
         ("coordinates", (4, 4)),
@@ -72,8 +73,8 @@ def test_a_threshold_out_of_its_range(written: Path) -> None:
 
 def test_what_is_computed_on_the_way_is_that_of_the_network(written: Path) -> None:
     recorded = MilRunner(written).run_recording(GIVEN)
-    assert np.array_equal(recorded["raw_coordinates"], GIVEN[:, :4])
-    assert np.array_equal(recorded["raw_confidence"], GIVEN[:, 4:])
+    assert np.array_equal(recorded["raw_coordinates"], GIVEN[0, 0, :, :4])
+    assert np.array_equal(recorded["raw_confidence"], GIVEN[0, 0, :, 4:])
 
 
 def test_the_operations_end_with_the_suppression(written: Path) -> None:
@@ -276,9 +277,13 @@ def test_flipped_bytes(pipeline: Path) -> None:
     assert refused > 10
 
 
-def test_it_is_no_model_of_images(written: Path) -> None:
-    with pytest.raises(ArtifactError, match="which is no image"):
-        describe(written)
-    suppression = Package(written).suppression
-    assert suppression is not None
-    assert suppression.labels == LABELS
+def test_it_is_described(written: Path) -> None:
+    file = describe(written)
+    assert file.labels == LABELS
+    assert [entry.shape for entry in file.entries] == [(1, 1, BOXES, 4 + CLASSES)]
+    assert {item.name: item.shape for item in file.outputs} == {"confidence": (4, 2), "coordinates": (4, 4)}
+
+
+def test_it_takes_one_image(written: Path) -> None:
+    assert takes_batch(written, 1)
+    assert not takes_batch(written, 2)
