@@ -6,7 +6,6 @@ class from each level, and gives each pair a row of its own with the score of it
 same, and the scores of a row sum up to at most 1, as ``NonMaximumSuppression.proto`` asks for where Vision reads them.
 """
 
-import operator
 from collections.abc import Sequence
 
 import torch
@@ -53,9 +52,9 @@ def append_candidates(
         box, score, label = (_joined(edited, list(parts)) for parts in zip(*chosen, strict=True))
         coordinates, has_area = _centre_form(edited, box, height, width)
         confidence = _own_column(edited, score, label, has_area, columns)
-    end.args = ((coordinates, confidence),)
-    end.meta["val"] = tuple(node.meta["val"] for node in (coordinates, confidence))
-    return edited, {COORDINATES: shape(coordinates), CONFIDENCE: shape(confidence)}
+    found = {COORDINATES: coordinates, CONFIDENCE: confidence}
+    edited.set_outputs(found)
+    return edited, {name: shape(node) for name, node in found.items()}
 
 
 def _best_pairs(graph: Graph, boxes: Node, scores: Node, candidates: int) -> tuple[Node, Node, Node]:
@@ -88,12 +87,7 @@ def _best_pairs(graph: Graph, boxes: Node, scores: Node, candidates: int) -> tup
 def _largest(graph: Graph, values: Node, count: int) -> tuple[Node, Node]:
     """Returns the largest of the values, (count,), the first one first, and their places."""
     found = graph.call(ATEN.topk.default, values, count, like=values)
-    parts = []
-    for i in range(2):
-        part = graph.graph.call_function(operator.getitem, (found, i))
-        part.meta = {**found.meta, "val": found.meta["val"][i]}
-        parts.append(part)
-    return parts[0], parts[1]
+    return graph.item(found, 0), graph.item(found, 1)
 
 
 def _joined(graph: Graph, parts: list[Node]) -> Node:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import append_decision, append_softmax, normalize_pixels, take_channels_last
@@ -212,6 +213,8 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
         shapes = [output.shape for output in prepared.captured.outputs]
         check_labels(labels, plan.app.labels, prepared.model.task, shapes)
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
+    if plan.app.sizes and prepared.model.head and isinstance(prepared.model.head.decision, Suppression):
+        raise UsageError("--sizes with --output nms", "export each size by itself")
     if plan.app.sizes and prepared.model.layout == "nhwc":
         raise UsageError("--sizes with --layout nhwc", "export each size by itself")
     default = prepared.model.input_shape[2:]
@@ -278,4 +281,5 @@ def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Sam
         return prepared.captured.input, prepared.example
     batch = prepared.images[: prepared.model.input_shape[0]]
     batch = borders_of(ready).fed(batch) if ready.channels_last else batch
-    return replace(prepared.captured.input, shape=batch.shape), torch.from_numpy(batch)
+    name = ready.app.input_name(prepared.captured.input.name)
+    return TensorSpec(name, batch.shape), torch.from_numpy(batch)

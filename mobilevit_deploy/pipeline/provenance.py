@@ -176,6 +176,7 @@ def describe(
         allow_precision_loss: whether half precision may cost what it costs.
     """
     weights, family = model.weights, model.card.family if model.card else None
+    labels = app.labels or app.classes.names
     entries: dict[str, Any] = {
         "version": __version__,
         "model": model.name,
@@ -200,7 +201,7 @@ def describe(
         "allow_precision_loss": allow_precision_loss or None,
         "prune": compression.prune if compression else None,
         "keep_fp32": list(app.keep_fp32) or None,
-        "labels_sha256": hash_labels(app.labels) if app.labels else None,
+        "labels_sha256": hash_labels(labels) if labels else None,
         "tool_versions": tool_versions(),
         "description": _describe(model),
     }

@@ -101,7 +101,7 @@ def convert_again(
     request = ConversionRequest(
         program=made.program,
         sample=made.sample,
-        input=replace(captured.input, shape=tuple(made.sample.shape))
+        input=TensorSpec(app.input_name(captured.input.name), tuple(made.sample.shape))
         if isinstance(made.sample, Tensor)
         else captured.input,
         inputs=made.prepared.model.inputs,

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from mobilevit_deploy.catalog.decision import Decision
+from mobilevit_deploy.catalog.decision import Decision, Suppression
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import CompressionScheme
 from mobilevit_deploy.errors import MvdError, UsageError
@@ -119,6 +119,10 @@ class AppInterface:
     keep_fp32: tuple[str, ...] = ()
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
+
+    def input_name(self, own: str) -> str:
+        """Returns what the input is called: the image of a detector as Vision's users know it, others as they are."""
+        return "image" if self.image and isinstance(self.decision, Suppression) else own
 
 
 @dataclass(frozen=True)

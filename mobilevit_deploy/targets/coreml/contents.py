@@ -14,6 +14,7 @@ from mobilevit_deploy.targets.contents import Contents, StoredTensor, digest, no
 from mobilevit_deploy.targets.coreml.mil.blobs import NoWeightError
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.package import Package
+from mobilevit_deploy.targets.coreml.mil.pipeline import split_pipeline
 from mobilevit_deploy.targets.coreml.mil.program import TensorType, decode_type
 
 # Where a value in the program keeps what may be weights: small ones, scales and epsilons. Whole numbers are sizes, axes
@@ -38,9 +39,14 @@ def contents_of(package: Package) -> Contents:
     graph = type(package.model)()
     graph.CopyFrom(package.model)
     metadata = dict(graph.description.metadata.userDefined)
+    network = graph
+    if package.suppression:
+        network, suppression = split_pipeline(graph, package.path.name)
+        _clear_notes(network.description)
+        _clear_notes(suppression.description)
     _clear_notes(graph.description)
     found = []
-    functions = graph.mlProgram.functions
+    functions = network.mlProgram.functions
     for function in sorted(functions):
         for _, block in sorted(functions[function].block_specializations.items()):
             modules = _modules(block.operations, metadata)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch.export import ExportedProgram
 
+from mobilevit_deploy.catalog.decision import LabelMap
 from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph import module_notes
 from mobilevit_deploy.graph.capture import TensorSpec
@@ -32,6 +33,7 @@ from mobilevit_deploy.targets.compression import CompressionResult
 from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
 from mobilevit_deploy.targets.coreml.contents import note_contents
 from mobilevit_deploy.targets.coreml.contents import read_contents as read_contents
+from mobilevit_deploy.targets.coreml.detector import Detector, split_detector, write_detector
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.faults import refuse_faults, spoiling_passes_left_out
 from mobilevit_deploy.targets.coreml.inputs import check_types, input_types
@@ -40,8 +42,9 @@ from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.listing import read_operations as read_operations
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
+from mobilevit_deploy.targets.coreml.mil.pipeline import SUPPRESSION
 from mobilevit_deploy.targets.coreml.precision import PrecisionChooser
-from mobilevit_deploy.targets.coreml.preview import read_preview
+from mobilevit_deploy.targets.coreml.preview import read_preview, write_preview
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import register as register_lstm
 from mobilevit_deploy.targets.refusal import refused
@@ -61,6 +64,7 @@ def convert(request: ConversionRequest) -> Artifact:
             input has a type that no package takes.
     """
     check_types(request.inputs)
+    request, detector = split_detector(request)
     with quiet_coreml():
         import coremltools  # here, because importing it logs and warns
 
@@ -71,30 +75,32 @@ def convert(request: ConversionRequest) -> Artifact:
         compression = None
         with spoiling_passes_left_out(request.program), fewer_checks():
             if request.intermediates and request.precision != "fp32":
-                intermediates.append(_float32_conversion(coremltools, request, program, request.intermediates))
+                intermediates.append(
+                    _float32_conversion(coremltools, request, program, detector, request.intermediates)
+                )
             model, kept = _convert(coremltools, request, program)
             if request.compression:
-                model, compression, uncompressed = _compress(model, request, request.compression, kept)
+                model, compression, uncompressed = _compress(model, request, request.compression, kept, detector)
                 intermediates += uncompressed
         specification = model.get_spec()
         assert request.version is not None  # its recipe has them
         _check_specification(specification.specificationVersion, request.version)
         model.short_description = request.metadata.get("mvd.description", "")
-        model.user_defined_metadata.update(request.metadata)
+        model.user_defined_metadata.update({**request.metadata, **_preview(request)})
         if request.metadata:
             noted = [(node.name, module_path(node)) for node in program.graph.nodes if op_name(node)]
             noted += module_notes.owners(program)
             model.user_defined_metadata[module_notes.KEY] = module_notes.write_notes(noted)
-        _save(model, request.path)
+        _save(model, request.path, detector)
     sha256, size = measure_files(request.path)
-    ops = count_ops(specification)
+    ops = count_ops(specification) | ({SUPPRESSION: 1} if detector else {})
     return Artifact(
         path=request.path,
         target="coreml",
         ops=ops,
         sha256=sha256,
         bytes=size,
-        outputs=request.outputs,
+        outputs=describe(request.path).outputs if detector else request.outputs,
         app=request.app,
         compression=compression,
         intermediates=tuple(intermediates),
@@ -220,12 +226,13 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
         precision = coremltools.transform.FP16ComputePrecision(op_selector=chooser)
     labels = request.app.labels
     classifier = coremltools.ClassifierConfig(list(labels), CLASS_LABEL) if labels else None
+    kind = np.int32 if isinstance(request.app.decision, LabelMap) else np.float32
     try:
         model = coremltools.convert(
             program,
             convert_to="mlprogram",
             inputs=input_types(coremltools, request),
-            outputs=[coremltools.TensorType(output.name, dtype=np.float32) for output in request.outputs],
+            outputs=[coremltools.TensorType(output.name, dtype=kind) for output in request.outputs],
             classifier_config=classifier,
             minimum_deployment_target=getattr(coremltools.target, f"iOS{request.version}"),
             compute_precision=precision,
@@ -239,22 +246,22 @@ def _convert(coremltools: Any, request: ConversionRequest, program: ExportedProg
 
 
 def _float32_conversion(
-    coremltools: Any, request: ConversionRequest, program: ExportedProgram, folder: Path
+    coremltools: Any, request: ConversionRequest, program: ExportedProgram, detector: Detector | None, folder: Path
 ) -> Intermediate:
     """Converts the same graph in float32, where a wrong epsilon or form of GELU shows; half precision hides them."""
     plain = replace(request, precision="fp32", app=replace(request.app, keep_fp32=()), compression=None)
     path = folder / f"float32{SUFFIX}"
     model, _ = _convert(coremltools, plain, program)
-    _save(model, path)
+    _save(model, path, detector)
     return Intermediate("float32 conversion", "fp32", path)
 
 
 def _compress(
-    model: Any, request: ConversionRequest, compression: Compression, kept: set[str]
+    model: Any, request: ConversionRequest, compression: Compression, kept: set[str], detector: Detector | None
 ) -> tuple[Any, CompressionResult, list[Intermediate]]:
     with tempfile.TemporaryDirectory(prefix="mvd-uncompressed-") as folder:
         path = (request.intermediates or Path(folder)) / f"uncompressed{SUFFIX}"
-        _save(model, path)
+        _save(model, path, detector)
         _, size = measure_files(path)
     try:
         compressed = compress(model, compression, kept)
@@ -267,8 +274,16 @@ def _compress(
     return compressed, account(compressed.get_spec(), kept, size), steps
 
 
-def _save(model: Any, path: Path) -> None:
+def _preview(request: ConversionRequest) -> dict[str, str]:
+    """Returns what Xcode's preview reads of a segmenter; of a detector it is told by the suppression."""
+    classes = request.app.classes
+    return write_preview(classes.names, classes.colors) if isinstance(request.app.decision, LabelMap) else {}
+
+
+def _save(model: Any, path: Path, detector: Detector | None) -> None:
     model.save(str(path))
+    if detector:
+        write_detector(path, detector)
     note_contents(path)
     make_reproducible(path)
 

@@ -14,11 +14,16 @@ around it by unused classes, up to the next multiple of 80. So do we; this has n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.graph.candidates import CONFIDENCE, COORDINATES
+from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.graph.candidates import CONFIDENCE, COORDINATES, append_candidates
+from mobilevit_deploy.graph.capture import TensorSpec, graph_of, recapture
+from mobilevit_deploy.graph.graph import Graph, arguments, shape
+from mobilevit_deploy.graph.suppression import SUPPRESS
+from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
 
 COLUMNS_MULTIPLE = 80
@@ -50,6 +55,36 @@ class Detector:
     confidence_threshold: float
     max_detections: int | None = None
     per_class: bool = True
+
+
+def split_detector(request: ConversionRequest) -> tuple[ConversionRequest, Detector | None]:
+    """Returns the request of a detector's network, and what follows it; what was asked, and nothing, for other models.
+
+    Args:
+        request: whose program ends with ``mvd::suppress``, if its model is a detector that decides.
+    """
+    if not isinstance(request.app.decision, Suppression):
+        return request, None
+    graph = graph_of(request.program)
+    (suppression,) = graph.graph.find_nodes(op="call_function", target=SUPPRESS)
+    given = arguments(suppression)
+    edited, shapes = _candidates(graph, given, request.input.shape)
+    classes = shape(given["scores"])[2]
+    detector = Detector(
+        request.app.classes.names or tuple(map(str, range(classes))),
+        given["iou_threshold"],
+        given["score_threshold"],
+        given["max_detections"],
+    )
+    outputs = tuple(TensorSpec(name, shape) for name, shape in shapes.items())
+    return replace(request, program=recapture(edited, request.sample), outputs=outputs), detector
+
+
+def _candidates(graph: Graph, given: dict[str, Any], image: Sequence[int]) -> tuple[Graph, dict[str, tuple[int, ...]]]:
+    """Returns the graph with candidates in place of the suppression that was given these arguments."""
+    graph.set_outputs({name: given[name] for name in ("boxes", "scores")})
+    columns = columns_of(shape(given["scores"])[2])
+    return append_candidates(graph, given["level_sizes"], given["candidates"], image[2], image[3], columns)
 
 
 def columns_of(classes: int) -> int:

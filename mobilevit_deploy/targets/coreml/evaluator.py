@@ -12,6 +12,7 @@ from torch import Tensor
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, Observed, Reading
+from mobilevit_deploy.targets.coreml.mil.data_types import FP32
 from mobilevit_deploy.targets.coreml.mil.evaluate import Evaluator, Observe
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
@@ -48,13 +49,16 @@ class MilRunner:
 
     name = "mil"
 
-    def __init__(self, path: Path, mode: Mode = "fp16_storage", function: str | None = None) -> None:
+    def __init__(
+        self, path: Path, mode: Mode = "fp16_storage", function: str | None = None, like: Path | None = None
+    ) -> None:
         """Opens a package and decodes its weights.
 
         Args:
             path: the folder.
             mode: how fp16 is computed.
             function: of a model that has more than one; its default function if none is named.
+            like: the half-precision package that says which constants ``half_constants`` rounds; without it, all.
 
         Raises:
             ArtifactError: the folder is neither an ML Program nor a detector's pipeline of one, is damaged, or uses an
@@ -74,8 +78,12 @@ class MilRunner:
         if self._suppression:
             self.thresholds = self._suppression.thresholds()
             self.outputs = _suppressed(package.model.description, self._suppression, self.outputs)
+        exact = _kept_constants(like) if like and mode == "half_constants" else frozenset()
         self._evaluator = Evaluator(
-            decoded, lambda blob: package.blob_file(blob.file).read(blob.offset, blob.data_type, blob.shape), mode
+            decoded,
+            lambda blob: package.blob_file(blob.file).read(blob.offset, blob.data_type, blob.shape),
+            mode,
+            exact,
         )
 
     def run(self, batch: Inputs) -> Sequence[Array]:
@@ -190,6 +198,20 @@ def _find_labels(function: Function) -> tuple[str | int, ...]:
                 if isinstance(argument, Literal) and not isinstance(argument.value, str):
                     return tuple(argument.value if isinstance(argument.value, tuple) else argument.value.tolist())
     return ()
+
+
+def _kept_constants(path: Path) -> frozenset[str]:
+    """Returns the names of the constants that a half-precision package keeps in float32, and in float32 alone."""
+    package = Package(path)
+    _, name = _find_description(package.network.description, None)
+    names = {
+        named.name: named.type.data_type
+        for operation in decode_function(package.network.mlProgram, name).operations
+        if operation.type == "const"
+        for named in operation.outputs
+        if isinstance(named.type, TensorType)
+    }
+    return frozenset(name for name, kind in names.items() if kind is FP32 and f"{name}_to_fp16" not in names)
 
 
 def _check_names(function: Function, inputs: Sequence[Feature], outputs: Sequence[Feature]) -> None:

@@ -11,44 +11,56 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.graph import candidates
-from mobilevit_deploy.graph.app_interface import normalize_pixels
-from mobilevit_deploy.graph.candidates import append_candidates
+from mobilevit_deploy.graph.app_interface import append_decision, normalize_pixels
 from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
-from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.module_notes import KEY, module_paths
-from mobilevit_deploy.runners.detections import NO_CLASS, from_centre_form
+from mobilevit_deploy.graph.suppression import NO_CLASS
+from mobilevit_deploy.loading.class_names import ClassNames
+from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml import convert as coreml
-from mobilevit_deploy.targets.coreml.detector import Detector, columns_of, padded_labels, write_detector
+from mobilevit_deploy.targets.coreml.detections import from_centre_form
+from mobilevit_deploy.targets.coreml.detector import (
+    Detector,
+    columns_of,
+    padded_labels,
+    split_detector,
+    write_detector,
+)
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from mobilevit_deploy.targets.coreml.mil import suppression as mil
 from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray
 from mobilevit_deploy.targets.coreml.mil.package import Package
-from mobilevit_deploy.targets.coreml.mil.suppression import Suppression
+from mobilevit_deploy.targets.coreml.runner import open_all, open_unrounded
 from tests.graph.test_candidates import corners, in_pixels, swapped_sides, y_before_x
-from tests.targets.coreml.mil.conftest import body_of
+from tests.targets.coreml.mil.conftest import MODEL, body_of
 
-HEIGHT, WIDTH, STRIDE = 32, 48, 4
-CELLS = (HEIGHT // STRIDE) * (WIDTH // STRIDE)
-LEVELS = (CELLS - 36, 36)
+HEIGHT, WIDTH, STRIDES = 32, 48, (4, 8)
+LEVELS = tuple((HEIGHT // stride) * (WIDTH // stride) for stride in STRIDES)
 LABELS = ("cat", "dog", "owl")
 MOST, CANDIDATES = 30, 40
 IOU, LEAST = 0.4, 0.9
 DETECTOR = Detector(LABELS, IOU, LEAST, MOST)
+RULE = Suppression(
+    candidates=CANDIDATES, score_threshold=LEAST, iou_threshold=IOU, max_detections=MOST, strides=STRIDES, anchors=1
+)
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
 class Net(nn.Module):
-    """A box and three scores for every cell of the image."""
+    """A box and three scores for every cell of two levels."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = nn.Conv2d(3, 4 + len(LABELS), STRIDE, stride=STRIDE)
+        self.heads = nn.ModuleList(nn.Conv2d(3, 4 + len(LABELS), stride, stride=stride) for stride in STRIDES)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        cells = self.head(x).flatten(2).transpose(1, 2)
+        cells = torch.cat([head(x).flatten(2).transpose(1, 2) for head in self.heads], dim=1)
         size = torch.tensor([WIDTH, HEIGHT], dtype=x.dtype)
         centre = cells[..., :2].sigmoid() * size
         half = cells[..., 2:4].sigmoid() * size / 4
@@ -97,58 +109,56 @@ def overlap(one: AnyArray, other: AnyArray) -> float:
     return float(shared / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared))
 
 
-def graph_of(net: nn.Module) -> tuple[Graph, dict[str, tuple[int, ...]]]:
-    """Returns the network with an image's pixels in front and candidates behind it, and the shapes of its outputs."""
-    captured = capture(net, torch.zeros(1, 3, HEIGHT, WIDTH), "features")
-    graph = normalize_pixels(captured.graph, MEAN, STD)
-    return append_candidates(graph, LEVELS, CANDIDATES, HEIGHT, WIDTH, columns_of(len(LABELS)))
-
-
-def convert(net: nn.Module, path: Path, precision: Any) -> Path:
-    """Writes the network as a package with an image input."""
-    graph, shapes = graph_of(net)
-    request = ConversionRequest(
-        program=recapture(graph, torch.zeros(1, 3, HEIGHT, WIDTH)),
-        sample=torch.zeros(1, 3, HEIGHT, WIDTH),
-        input=TensorSpec("image", (1, 3, HEIGHT, WIDTH)),
+def request_of(net: nn.Module, path: Path, precision: Any, intermediates: Path | None = None) -> ConversionRequest:
+    """Returns what an export asks of the converter, for a detector with an image input."""
+    sample = torch.zeros(1, 3, HEIGHT, WIDTH)
+    graph = normalize_pixels(capture(net, sample, "detect").graph, MEAN, STD)
+    graph, shapes = append_decision(graph, RULE, HEIGHT, WIDTH)
+    app = AppInterface(ImageInput("RGB", MEAN, STD), classes=ClassNames(LABELS), decision=RULE)
+    return ConversionRequest(
+        program=recapture(graph, sample),
+        sample=sample,
+        input=TensorSpec(app.input_name("input"), (1, 3, HEIGHT, WIDTH)),
         outputs=tuple(TensorSpec(*item) for item in shapes.items()),
         precision=precision,
         version=16,
         metadata={"mvd.model": "net", "mvd.description": "finds cats"},
         path=path,
-        app=AppInterface(ImageInput("RGB", MEAN, STD)),
+        app=app,
+        intermediates=intermediates,
     )
-    return coreml.convert(request).path
 
 
 @pytest.fixture(scope="module")
-def network(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return convert(example.net, tmp_path_factory.mktemp("network") / "net.mlpackage", "fp32")
+def written(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coreml.convert(request_of(example.net, tmp_path_factory.mktemp("detector") / "net.mlpackage", "fp32")).path
 
 
-def with_suppression(network: Path, path: Path, detector: Detector = DETECTOR) -> Path:
-    shutil.copytree(network, path)
+def with_another(written: Path, path: Path, detector: Detector) -> Path:
+    """Returns a package of the same network with another suppression."""
+    shutil.copytree(written, path)
+    package = Package(path)
+    network = package.network
+    network.description.metadata.CopyFrom(package.model.description.metadata)
+    package.model_file.write_bytes(network.SerializeToString())
     write_detector(path, detector)
     return path
-
-
-@pytest.fixture(scope="module")
-def written(network: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_suppression(network, tmp_path_factory.mktemp("detector") / "net.mlpackage")
 
 
 Found = Sequence[Sequence[AnyArray]]
 
 
 def detections(path: Path, pixels: AnyArray, **thresholds: float) -> Found:
+    """Returns the detections as other targets do, and by their thresholds those that an app may set."""
+    if not thresholds:
+        opener = open_all(path)[0]
+        assert not isinstance(opener, NotMeasured)
+        return [opener().run(image[None]) for image in pixels]
     runner = MilRunner(path)
+    chosen = {name: np.array(value) for name, value in thresholds.items()}
     names = [feature.name for feature in runner.outputs]
-    found = []
-    for image in pixels:
-        given = {"image": image[None], **{name: np.array(value) for name, value in thresholds.items()}}
-        left = dict(zip(names, runner.run(given), strict=True))
-        found.append(from_centre_form(left["coordinates"], left["confidence"], HEIGHT, WIDTH, MOST))
-    return found
+    found = [dict(zip(names, runner.run({"image": image[None], **chosen}), strict=True)) for image in pixels]
+    return [from_centre_form(left["coordinates"], left["confidence"], HEIGHT, WIDTH, MOST) for left in found]
 
 
 def agree(found: Found, example: Example) -> bool:
@@ -190,11 +200,12 @@ def test_a_wrong_form_of_the_boxes_is_caught(
     """What the graph gives to the suppression, without a package."""
     if wrong:
         monkeypatch.setattr(candidates, "_centre_form", wrong)
-    graph, _ = graph_of(example.net)
-    rule = Suppression("", "", "", "", IOU, LEAST, per_class=True)
+    network, detector = split_detector(request_of(example.net, Path("unused"), "fp32"))
+    assert detector == DETECTOR
+    module, rule = network.program.module(), mil.Suppression("", "", "", "", IOU, LEAST, per_class=True)
     found = []
     for image in example.pixels:
-        coordinates, confidence = (item.numpy() for item in graph.run(torch.from_numpy(image[None])))
+        coordinates, confidence = (item.numpy() for item in tree_leaves(module(torch.from_numpy(image[None]))))
         found.append(from_centre_form(*rule.run(coordinates, confidence, IOU, LEAST), HEIGHT, WIDTH, MOST))
     assert agree(found, example) == (wrong is None)
 
@@ -208,8 +219,8 @@ def test_a_wrong_form_of_the_boxes_is_caught(
         replace(DETECTOR, max_detections=3),
     ],
 )
-def test_a_wrong_rule_is_caught(example: Example, network: Path, tmp_path: Path, wrong: Detector) -> None:
-    path = with_suppression(network, tmp_path / "net.mlpackage", wrong)
+def test_a_wrong_rule_is_caught(example: Example, written: Path, tmp_path: Path, wrong: Detector) -> None:
+    path = with_another(written, tmp_path / "net.mlpackage", wrong)
     assert not agree(detections(path, example.pixels), example)
 
 
@@ -219,11 +230,15 @@ def test_labels_of_another_order_are_caught(example: Example, written: Path) -> 
     assert not agree(turned, example)
 
 
-def test_half_precision_detects_nearly_the_same(example: Example, tmp_path: Path) -> None:
-    """Some box may be another one where two are nearly as sure; most are not."""
-    path = convert(example.net, tmp_path / "net.mlpackage", "fp16")
-    write_detector(path, DETECTOR)
-    found = detections(path, example.pixels)
+def test_half_precision(example: Example, tmp_path: Path) -> None:
+    """Some boxes are others where two are nearly as sure; without rounding, none is.
+
+    Float32's weights are rounded for that as the half-precision package says, which keeps those of its boxes.
+    """
+    steps = tmp_path / "steps"
+    steps.mkdir()
+    artifact = coreml.convert(request_of(example.net, tmp_path / "net.mlpackage", "fp16", steps))
+    found = detections(artifact.path, example.pixels)
     same, all_of_them = 0, 0
     for (boxes, _, labels, _), expected in zip(found, example.expected, strict=True):
         for label, _, box in expected:
@@ -232,6 +247,16 @@ def test_half_precision_detects_nearly_the_same(example: Example, tmp_path: Path
                 other == label and overlap(its, box) > 0.95 for other, its in zip(labels[0], boxes[0], strict=True)
             )
     assert same / all_of_them > 0.9
+    (step,) = artifact.intermediates
+    assert agree(detections(step.path, example.pixels), example)
+    half = open_unrounded(artifact.path, None, "unrounded", None)()
+    errors = []
+    for like in (artifact.path, None):
+        float32 = open_unrounded(step.path, None, "rounded constants", like)()
+        pairs = [(float32.run(image[None])[0], half.run(image[None])[0]) for image in example.pixels]
+        errors.append(max(float(np.abs(one - other).max()) for one, other in pairs))
+    assert errors[0] == 0
+    assert errors[1] > 1e-4, "pixels, by constants that only one of the two rounds"
 
 
 def test_what_vision_looks_for(written: Path) -> None:
@@ -285,17 +310,16 @@ def test_what_is_described(written: Path) -> None:
     operations = [item for item in body_of(Package(written).network).operations if item.type != "const"]
     paths = module_paths(operations, file.metadata)
     assert KEY in file.metadata
-    assert [paths[item.outputs[0].name] for item in operations if item.type == "conv"] == ["head"]
+    assert [paths[item.outputs[0].name] for item in operations if item.type == "conv"] == ["heads.0", "heads.1"]
 
 
-def test_the_same_bytes_again(network: Path, written: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_again(written: Path, tmp_path: Path) -> None:
     def hashes(path: Path) -> dict[str, str]:
         files = sorted(item for item in path.rglob("*") if item.is_file())
         return {str(item.relative_to(path)): hashlib.sha256(item.read_bytes()).hexdigest() for item in files}
 
-    assert hashes(with_suppression(network, tmp_path / "net.mlpackage")) == hashes(written)
-    weights = "Data/com.apple.CoreML/weights/weight.bin"
-    assert hashes(written)[weights] == hashes(network)[weights]
+    assert hashes(with_another(written, tmp_path / "net.mlpackage", DETECTOR)) == hashes(written)
+    assert set(hashes(written)) == {"Manifest.json", MODEL, "Data/com.apple.CoreML/weights/weight.bin"}
 
 
 def test_columns_and_their_labels() -> None:

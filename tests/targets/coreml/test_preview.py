@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+from mobilevit_deploy.catalog.decision import LabelMap
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.targets.coreml.convert import describe
+from mobilevit_deploy.graph.app_interface import append_decision
+from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
+from mobilevit_deploy.loading.class_names import ClassNames
+from mobilevit_deploy.targets.app_options import AppInterface
+from mobilevit_deploy.targets.artifact import ConversionRequest
+from mobilevit_deploy.targets.coreml.convert import convert, describe
+from mobilevit_deploy.targets.coreml.mil.package import Package
 from mobilevit_deploy.targets.coreml.preview import (
     LONGEST_TEXT,
     PARAMETERS_KEY,
@@ -84,6 +93,22 @@ def test_a_package_says_its_classes(tmp_path: Path) -> None:
     edit_model(path, lambda model: model.description.metadata.userDefined.update({PARAMETERS_KEY: "{"}))
     with pytest.raises(ArtifactError, match="in a form that Xcode does not read"):
         describe(path)
+
+
+def test_the_converter_writes_it_for_a_label_map(tmp_path: Path) -> None:
+    """And the map as integers, for what comes out is no number to compute with."""
+    x = torch.zeros(1, 3, 4, 4)
+    captured = capture(nn.Conv2d(3, 2, 1).eval(), x, "segment")
+    graph, shapes = append_decision(captured.graph, LabelMap(), 4, 4)
+    (output,) = (TensorSpec(*item) for item in shapes.items())
+    app = AppInterface(classes=ClassNames(("wall", "sky"), ((120, 120, 120), (6, 230, 255))), decision=LabelMap())
+    path = tmp_path / "net.mlpackage"
+    convert(ConversionRequest(recapture(graph, x), x, captured.input, (output,), "fp16", 16, {}, path, app))
+    (labels,) = Package(path).model.description.output
+    assert (labels.name, list(labels.type.multiArrayType.shape)) == ("labels", [1, 4, 4])
+    assert labels.type.multiArrayType.dataType == 131104, "INT32"
+    preview = read_preview(describe(path).metadata, path.name)
+    assert preview == SegmenterPreview(app.classes.names, app.classes.colors)
 
 
 def label_map(x: Any) -> Any:

@@ -1,6 +1,6 @@
 """Prepares a function: finds each op's handler, decodes the weights, and computes what depends on no input."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,14 +42,20 @@ class Bound:
     constants: Mapping[str, Value]
 
 
-def bind(function: Function, read_blob: ReadBlob, mode: Mode) -> Bound:
+def bind(function: Function, read_blob: ReadBlob, mode: Mode, exact: Collection[str] = ()) -> Bound:
     """Prepares a function.
+
+    Args:
+        function: that is prepared.
+        read_blob: reads a weight.
+        mode: how half precision is computed.
+        exact: names of constants that ``half_constants`` does not round.
 
     Raises:
         ArtifactError: an op or a parameter is unknown, or a weight is missing or damaged.
     """
     _refuse_unknown_ops(function)
-    binder = _Binder(function, read_blob, mode)
+    binder = _Binder(function, read_blob, mode, exact)
     with torch.inference_mode():
         steps = tuple(step for operation in function.operations if (step := binder.bind(operation)) is not None)
     for name in function.outputs:
@@ -71,12 +77,12 @@ def _refuse_unknown_ops(function: Function) -> None:
 class _Binder:
     """The values that are known so far, as a function's operations are gone through in order."""
 
-    def __init__(self, function: Function, read_blob: ReadBlob, mode: Mode) -> None:
+    def __init__(self, function: Function, read_blob: ReadBlob, mode: Mode, exact: Collection[str]) -> None:
         self.constants: dict[str, Value] = {}
         self._decoded: dict[str, Constant] = {}  # the same as stored, for constexpr ops that read one another
         self._live = {named.name for named in function.inputs}
         self._read_blob = read_blob
-        self._mode = mode
+        self._mode, self._exact = mode, exact
 
     def bind(self, operation: Operation) -> Step | None:
         """Returns the operation as a step, or computes it here if nothing in it depends on an input."""
@@ -137,7 +143,7 @@ class _Binder:
         stored = {parameter: self._stored(operation, argument) for parameter, argument in arguments.items()}
         for named, value in zip(operation.outputs, _decode(operation, stored), strict=True):
             self._decoded[named.name] = value
-            self.constants[named.name] = hold_constant(value, self._mode)
+            self.constants[named.name] = hold_constant(value, "widened" if named.name in self._exact else self._mode)
 
     def _stored(self, operation: Operation, argument: Argument) -> Constant:
         if isinstance(argument, Blob):

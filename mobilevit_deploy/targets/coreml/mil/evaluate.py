@@ -1,6 +1,6 @@
 """Runs a prepared function op by op, and lets go of every value after its last use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ Observe = Callable[[Operation, str, Tensor], None]
 class Evaluator:
     """A function whose weights are decoded and whose constant operations are computed."""
 
-    def __init__(self, function: Function, read_blob: ReadBlob, mode: Mode) -> None:
-        """Prepares the function; raises ArtifactError for an unknown op or a damaged weight."""
+    def __init__(self, function: Function, read_blob: ReadBlob, mode: Mode, exact: Collection[str] = ()) -> None:
+        """Prepares the function, see ``bind``; raises ArtifactError for an unknown op or a damaged weight."""
         self._function = function
         self._mode = mode
-        self._bound = bind(function, read_blob, mode)
+        self._bound = bind(function, read_blob, mode, exact)
         self._last_uses = self._find_last_uses()
 
     def new_states(self) -> dict[str, State]:
