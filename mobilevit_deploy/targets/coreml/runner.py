@@ -11,6 +11,7 @@ import numpy as np
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading, Runner
+from mobilevit_deploy.targets.coreml.before_decision import BeforeDecision
 from mobilevit_deploy.targets.coreml.detections import in_pixels
 from mobilevit_deploy.targets.coreml.evaluator import READINGS, MilRunner
 from mobilevit_deploy.targets.coreml.mil.features import Feature, describe
@@ -39,6 +40,11 @@ def _open_evaluator(path: Path, mode: Mode, function: str | None, like: Path | N
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
     """Returns what every operation computes; raises ArtifactError."""
     return MilRunner(path, READINGS[reading], function).observe_all(batch)
+
+
+def open_before(path: Path, function: str | None, shapes: Sequence[tuple[int, ...]]) -> Opener:
+    """Returns what opens a package with the numbers that it decides by in the place of its outputs."""
+    return partial(BeforeDecision, path, function, shapes)
 
 
 def takes_batch(path: Path, batch: int) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph import candidates
 from mobilevit_deploy.graph.app_interface import append_decision, normalize_pixels
 from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
@@ -36,7 +37,7 @@ from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.mil import suppression as mil
 from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray
 from mobilevit_deploy.targets.coreml.mil.package import Package
-from mobilevit_deploy.targets.coreml.runner import open_all, open_unrounded
+from mobilevit_deploy.targets.coreml.runner import open_all, open_before, open_unrounded
 from tests.graph.test_candidates import corners, in_pixels, swapped_sides, y_before_x
 from tests.targets.coreml.mil.conftest import MODEL, body_of
 
@@ -257,6 +258,22 @@ def test_half_precision(example: Example, tmp_path: Path) -> None:
         errors.append(max(float(np.abs(one - other).max()) for one, other in pairs))
     assert errors[0] == 0
     assert errors[1] > 1e-4, "pixels, by constants that only one of the two rounds"
+
+
+def test_the_numbers_before_the_decision(example: Example, written: Path) -> None:
+    """All boxes and all scores, of which the suppression is given the best."""
+    count = sum(LEVELS)
+    runner = open_before(written, None, [(1, count, len(LABELS)), (1, count, 4)])()
+    scores, boxes = runner.run(example.pixels[:1])
+    mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    with torch.no_grad():
+        expected = example.net(torch.from_numpy(((example.pixels[:1] / 255 - mean) / std).astype(np.float32)))
+    np.testing.assert_allclose(boxes, expected["boxes"].numpy(), atol=1e-4)
+    np.testing.assert_allclose(scores, expected["scores"].numpy(), atol=1e-6)
+    with pytest.raises(ArtifactError, match=r"nothing of the shape \[1, 7, 4\]"):
+        open_before(written, None, [(1, 7, 4)])().run(example.pixels[:1])
+    with pytest.raises(ArtifactError, match="are not told apart"):
+        open_before(written, None, [(1, 7, 4), (1, 7, 4)])()
 
 
 def test_what_vision_looks_for(written: Path) -> None:
