@@ -5,8 +5,12 @@ from typing import Protocol
 
 import numpy as np
 
+from mobilevit_deploy.catalog.tensor_input import AXES_OF_IMAGE
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.suppression import NO_CLASS
 from mobilevit_deploy.runners.base import Array, Runner
+from mobilevit_deploy.targets.artifact import image_of
 from mobilevit_deploy.targets.coreml.detector import CONFIDENCE_OUTPUT, COORDINATES_OUTPUT
 from mobilevit_deploy.targets.coreml.mil.features import Feature
 
@@ -22,10 +26,14 @@ class DetectionRunner:
     """A detector's package whose detections are boxes in pixels, scores, labels and their count."""
 
     def __init__(self, runner: PackageRunner) -> None:
+        """Takes an opened package; raises ArtifactError for one without an image."""
         self.name, self.settings = runner.name, runner.settings
         self._runner = runner
         self._names = [feature.name for feature in runner.outputs]
-        *_, self._height, self._width = runner.inputs[0].shape
+        image = image_of([TensorSpec(feature.name, feature.shape) for feature in runner.inputs], "the detector")
+        if len(image.shape) != AXES_OF_IMAGE:
+            raise ArtifactError(f"the detector takes an input of shape {list(image.shape)}, which is no image")
+        _, _, self._height, self._width = image.shape
         self._most = runner.outputs[0].shape[0]
 
     def run(self, batch: Array) -> Sequence[Array]:

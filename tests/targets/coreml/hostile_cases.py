@@ -150,6 +150,12 @@ def state_of_terabytes(content: Any) -> None:
     set_dims(tensor, HUGE)
 
 
+def pipeline_of_itself(content: Any) -> None:
+    inner = type(content)()
+    inner.CopyFrom(content)
+    content.pipeline.models.extend([inner, inner])
+
+
 def set_operation(name: str, value: str) -> Edit:
     return model(lambda content: setattr(operation(content, "conv"), name, value))
 
@@ -218,6 +224,8 @@ CASES: dict[str, Edit] = {
     "no kind of model": model(lambda content: content.ClearField("mlProgram")),
     "a neural network": model(lambda content: content.neuralNetwork.SetInParent()),
     "a custom model": model(lambda content: content.customModel.SetInParent()),
+    "a pipeline of nothing": model(lambda content: content.pipeline.SetInParent()),
+    "a pipeline of itself": model(pipeline_of_itself),
     "no functions": model(lambda content: content.mlProgram.functions.clear()),
     "no operations": model(lambda content: block_of(content).ClearField("operations")),
     "no outputs": model(lambda content: block_of(content).ClearField("outputs")),

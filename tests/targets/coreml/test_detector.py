@@ -26,6 +26,7 @@ from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml import convert as coreml
 from mobilevit_deploy.targets.coreml.detections import from_centre_form
+from mobilevit_deploy.targets.coreml.detections import in_pixels as in_pixels_of
 from mobilevit_deploy.targets.coreml.detector import (
     Detector,
     columns_of,
@@ -36,6 +37,7 @@ from mobilevit_deploy.targets.coreml.detector import (
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.mil import suppression as mil
 from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray
+from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.package import Package
 from mobilevit_deploy.targets.coreml.runner import open_all, open_before, open_unrounded
 from tests.graph.test_candidates import corners, in_pixels, swapped_sides, y_before_x
@@ -345,6 +347,17 @@ def test_columns_and_their_labels() -> None:
     labels = padded_labels(["unused 1", "cat"], 5)
     assert labels == ["unused 1", "cat", "unused 0", "unused 2", "unused 3"]
     assert padded_labels(LABELS, 3) == [*LABELS]
+
+
+@pytest.mark.parametrize("shapes", [[(1, 3, 8)], [(8,)], [(2, 2), (3,)]])
+def test_a_detector_of_no_image(shapes: list[tuple[int, ...]]) -> None:
+    class Opened:
+        name, settings = "mil", {"mode": "none"}
+        inputs = tuple(Feature(f"x{i}", "array", shape) for i, shape in enumerate(shapes))
+        outputs = (Feature("confidence", "array", (4, 80)), Feature("coordinates", "array", (4, 4)))
+
+    with pytest.raises(ArtifactError, match="image"):
+        in_pixels_of(Opened())  # type: ignore[arg-type]  # it never runs
 
 
 def test_rows_that_fill_up_are_no_detections() -> None:
