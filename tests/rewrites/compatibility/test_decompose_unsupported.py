@@ -127,9 +127,10 @@ def test_a_pool_without_a_stride(apply: Apply, pool: str) -> None:
 
 
 def test_what_is_left_of_a_number_after_division(apply: Apply) -> None:
-    takes: Takes = lambda node: node.target is not aten.remainder.Scalar_Tensor  # noqa: E731
-    result, _ = apply(Of(lambda m, x: torch.remainder(2.5, x)), DecomposeUnsupported(takes), 1, 3, 4, 5)
-    assert len(result.applied) == 1
+    takes: Takes = lambda node: node.target not in (aten.remainder.Scalar_Tensor, aten.remainder.Scalar)  # noqa: E731
+    function: Callable[..., Any] = lambda m, x: torch.remainder(2.5, x) + torch.remainder(x, -0.3)  # noqa: E731
+    result, _ = apply(Of(function), DecomposeUnsupported(takes), 1, 3, 4, 5)
+    assert len(result.applied) == 2
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,8 @@ def test_what_is_left_of_a_number_after_division(apply: Apply) -> None:
         ("searchsorted", lambda m, x: torch.searchsorted(torch.tensor([-1.0, 0, 1]), x.round(), right=True)),
         ("instance_norm", lambda m, x: m.norm(x)),
         ("instance_norm", lambda m, x: F.instance_norm(x[0], eps=0.1)),
+        ("var", lambda m, x: x.var((2, 3), keepdim=True) * x.std(1, keepdim=True, unbiased=False)),
+        ("var", lambda m, x: x.var() * x.var(correction=2)),
         ("group_norm", lambda m, x: F.group_norm(x, 5) + F.group_norm(x[:, :4], 2, eps=0.1).mean()),
         ("group_norm", lambda m, x: F.group_norm(x[:, :, 0, 0], 1) + m.groups(x).mean()),
     ],
@@ -328,6 +331,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "median": (lambda m, x: x.median(2).values, aten.topk.default, _from_the_other_end),
     "searchsorted": (lambda m, x: torch.searchsorted(x[0, 0, 0].sort().values, x), aten.lt.Tensor, aten.gt.Tensor),
     "instance_norm": (lambda m, x: F.instance_norm(x, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
+    "var": (lambda m, x: x.var(1), aten.sum.dim_IntList, aten.mean.dim),
     "group_norm": (lambda m, x: F.group_norm(x, 3, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
     "conv3d": (lambda m, x: F.conv3d(x[:, None], torch.arange(4.0).view(2, 1, 2, 1, 1)), aten.cat.default, _backwards),
     "avg_pool3d": (lambda m, x: F.avg_pool3d(x, 2, 1), aten.add.Tensor, aten.maximum.default),

@@ -103,6 +103,12 @@ def remainder(x: Number, y: Tensor) -> Tensor:
     return torch.remainder(torch.full_like(y, x), y)
 
 
+@definition(aten.remainder.Scalar)
+def remainder_of_number(x: Tensor, divisor: Number) -> Tensor:
+    """Returns what is left after division by a number, with its sign."""
+    return torch.remainder(x, torch.full((), divisor, dtype=x.dtype))
+
+
 @definition(aten.trunc.default)
 def trunc(x: Tensor) -> Tensor:
     """Returns the integer towards zero."""

@@ -1,5 +1,8 @@
 """Norms by the statistics of what they are given, as means: sums that kernels make in blocks."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,6 +40,17 @@ def group_norm(
     width = x.shape[-1] if x.dim() > 2 else 1
     groups = x.reshape(x.shape[0], num_groups, -1, width)  # four axes, as runtimes have means over maps
     return _scale(_normalize(groups, [2, 3], eps).reshape(x.shape), weight, bias)
+
+
+@definition(torch.ops.aten.var.correction)
+def variance(
+    x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> Tensor:
+    """Returns the variance over some axes, or all; without a correction the divisor is one less than the count."""
+    axes = list(dim or range(x.dim()))
+    centred = x - x.mean(axes, keepdim=True)
+    count = math.prod(x.shape[axis] for axis in axes)
+    return (centred * centred).sum(axes, keepdim=keepdim) * (1 / (count - (1 if correction is None else correction)))
 
 
 def _normalize(x: Tensor, axes: list[int], eps: float) -> Tensor:
