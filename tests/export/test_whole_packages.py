@@ -19,7 +19,8 @@ from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.coreml.convert import describe
 from mobilevit_deploy.targets.coreml.mil.package import Package
-from mobilevit_deploy.verification.verify import VerifyFailedError, VerifyRequest, verify_artifact
+from mobilevit_deploy.verification.report import VerifyFailedError
+from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import small_pyramid
 from tests.support.schemas import check
 from tests.targets.coreml.mil.conftest import edit_model
