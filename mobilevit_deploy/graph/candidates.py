@@ -117,6 +117,7 @@ def _own_column(graph: Graph, best: Node, labels: Node, has_area: Node, columns:
     label = graph.call(ATEN.unsqueeze.default, labels, 1, like=best)
     own = graph.call(ATEN.eq.Tensor, label, column, like=best)
     shown = graph.call(ATEN.logical_and.default, own, has_area, like=best)
+    # A product with 0 and 1, for coremltools writes the zeros of a choice into the package, one for each place.
+    factor = graph.call(ATEN._to_copy.default, shown, like=best, dtype=best.meta["val"].dtype)
     value = graph.call(ATEN.unsqueeze.default, best, 1, like=best)
-    nothing = graph.add_weight("no_score", torch.zeros(1, 1, dtype=best.meta["val"].dtype))
-    return graph.call(ATEN.where.self, shown, value, nothing, like=best)
+    return graph.call(ATEN.mul.Tensor, value, factor, like=best)

@@ -1,6 +1,7 @@
 """Detectors' packages: what Vision looks for in them, and the decisions of a tiny network beside plain ones."""
 
 import hashlib
+import operator
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest
+from mobilevit_deploy.targets.contents import compare
 from mobilevit_deploy.targets.coreml import convert as coreml
 from mobilevit_deploy.targets.coreml.detections import from_centre_form
 from mobilevit_deploy.targets.coreml.detections import in_pixels as in_pixels_of
@@ -338,7 +340,35 @@ def test_the_same_bytes_again(written: Path, tmp_path: Path) -> None:
         return {str(item.relative_to(path)): hashlib.sha256(item.read_bytes()).hexdigest() for item in files}
 
     assert hashes(with_another(written, tmp_path / "net.mlpackage", DETECTOR)) == hashes(written)
-    assert set(hashes(written)) == {"Manifest.json", MODEL, "Data/com.apple.CoreML/weights/weight.bin"}
+    weights = "Data/com.apple.CoreML/weights/weight.bin"
+    assert set(hashes(written)) == {"Manifest.json", MODEL, weights}
+    assert (written / weights).stat().st_size < 16_000, "no array of zeros, of every row and column, is among them"
+
+
+def test_the_digests_are_of_the_network_and_the_rule(written: Path, tmp_path: Path) -> None:
+    def after(edit: Callable[[Any], object]) -> tuple[str, bool]:
+        path = Path(shutil.copytree(written, tmp_path / "copied.mlpackage", dirs_exist_ok=True))
+        package = Package(path)
+        edit(package.model)
+        package.model_file.write_bytes(package.model.SerializeToString())
+        integrity = compare(coreml.read_contents(path))
+        assert integrity.tensors > 4
+        return integrity.status, integrity.graph_changed
+
+    assert after(lambda model: None) == ("intact", False)
+    assert after(lambda model: setattr(model.description.output[0], "shortDescription", "boxes")) == ("intact", False)
+    rule = operator.attrgetter("nonMaximumSuppression")
+    assert after(lambda model: setattr(rule(model.pipeline.models[1]), "iouThreshold", 0.41)) == ("changed", True)
+    labels = operator.attrgetter("nonMaximumSuppression.stringClassLabels.vector")
+    assert after(lambda model: labels(model.pipeline.models[1]).reverse()) == ("changed", True)
+    path = tmp_path / "copied.mlpackage"
+    shutil.copytree(written, path, dirs_exist_ok=True)
+    weights = path / "Data/com.apple.CoreML/weights/weight.bin"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    (tensor,) = compare(coreml.read_contents(path)).changed
+    assert tensor.name in str(tensor)
 
 
 def test_columns_and_their_labels() -> None:
