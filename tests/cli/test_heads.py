@@ -33,3 +33,10 @@ def test_show_names_the_heads(mvd: Mvd) -> None:
     assert "classify, features, segment, detect" in text
     assert "segment: semantic_fpn, 150 classes by default, 512 px; any size divisible by 32" in text
     assert "segment" not in mvd("show", "lightvit_tiny").stdout
+
+
+def test_quantize_takes_the_same_options(mvd: Mvd) -> None:
+    asked = ("quantize", "cas_vit_xs", "--task", "detect", "--calibrate", "structured", "--output", "boxes")
+    result = mvd(*asked, "--max-detections", 7)
+    assert result.exit_code == 2
+    assert "--max-detections with --output boxes" in " ".join(result.stderr.split())
