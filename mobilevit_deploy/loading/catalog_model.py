@@ -5,10 +5,11 @@ For the tasks of a head (``models/heads/``) it is the family's backbone with tha
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mobilevit_deploy.architectures.heads.fpn import ChosenMaps
 from mobilevit_deploy.catalog import catalog
@@ -176,10 +177,11 @@ def recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
     Of a whole model its backbone is compared, and that it has the head's last layer.
     """
     whole = [task for task, head in catalog.heads().items() if checkpoint.holds(head.checkpoint.class_count)]
+    forms = {name: tensor for key, tensor in checkpoint.tensors.items() for name in name_forms(key)} if whole else {}
     for card in catalog.models().values():
         options = _options(card, checkpoint)
         with torch.device("meta"):
-            if whole and _holds_backbone(_build(card, "features", 0, options), checkpoint):
+            if whole and _holds_backbone(_build(card, "features", 0, options), forms):
                 return card.name, whole[0]
             for task in () if whole else card.family.tasks:
                 classes = _count_classes(card, task, checkpoint) or 1
@@ -188,8 +190,7 @@ def recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:
     return None
 
 
-def _holds_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> bool:
-    found = {name: tensor for key, tensor in checkpoint.tensors.items() for name in name_forms(key)}
+def _holds_backbone(backbone: nn.Module, found: Mapping[str, Tensor]) -> bool:
     return all(
         name.endswith(COUNTER) or (f"backbone.{name}" in found and found[f"backbone.{name}"].shape == tensor.shape)
         for name, tensor in backbone.state_dict().items()
