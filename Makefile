@@ -4,10 +4,8 @@ BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Other versions of Python take the newest releases: those of the lock file may not be there for them.
 PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.version_info[:2] == (3, 11) else "")')
-# One process more than cores: a tenth of the time is spent waiting for children, disks and the stand-in for Apple's tools.
-# Whole files stay in one process for as long as all have work, so what their tests share is made once.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+# Whole files stay in one process for as long as both have work, so what their tests share is made once.
+PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test test-slow coverage lint docs lock clean
 

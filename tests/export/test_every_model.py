@@ -24,6 +24,7 @@ from mobilevit_deploy.rewrites.proof import PROOF_LIMIT
 from mobilevit_deploy.rewrites.rewrite import TakenBack
 from mobilevit_deploy.targets.executorch.pte import read_program
 from mobilevit_deploy.targets.executorch.pte.operations import macs, operations_of, shares_of
+from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import GOLDEN
 
@@ -63,30 +64,46 @@ def test_export(name: str, task: str, tmp_path: Path) -> None:
 
 # Two blocks, with the size that they are exported at. ExecuTorch's own compiler takes half a minute for LightViT's.
 SIZES = {"cas_vit_xs": 64, "cloformer_xxs": 64, "lightvit_tiny": 224, "saevit_0p8g": 64}
-QUICK = [(name, target) for name in SIZES for target in TARGETS]
 
 
 @pytest.mark.usefixtures("shallow")
-@pytest.mark.parametrize(
-    ("name", "target"),
-    [
-        pytest.param(*case, marks=(pytest.mark.slow,) if case[1] == "executorch" and case[0] != "cas_vit_xs" else ())
-        for case in QUICK
-    ],
-)
+@pytest.mark.parametrize("target", ["onnx", "coreml"])
+@pytest.mark.parametrize("name", SIZES)
 def test_two_blocks(name: str, target: str, tmp_path: Path) -> None:
+    export_two_blocks(name, target, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def executorch() -> None:
+    """ExecuTorch takes three seconds to import, which is the time of no test."""
+    with quiet_executorch():
+        import executorch.backends.xnnpack.partition.xnnpack_partitioner
+        import executorch.exir
+        import executorch.runtime  # noqa: F401
+
+
+@pytest.mark.usefixtures("shallow", "executorch")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "cas_vit_xs" else (pytest.mark.slow,)) for name in SIZES]
+)
+def test_two_blocks_in_executorch(name: str, tmp_path: Path) -> None:
+    report = export_two_blocks(name, "executorch", tmp_path)
+    check_delegation(report)
+    module = load_model(ModelRequest(name, size=(SIZES[name], SIZES[name]))).module
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(report.input.shape))
+    saved = 1 if name == "cas_vit_xs" else pytest.approx(1, abs=0.1)
+    assert 2 * multiplications(report) / counter.get_total_flops() == saved
+
+
+def export_two_blocks(name: str, target: str, folder: Path) -> ExportReport:
+    """Exports two blocks and checks their operations; returns the report."""
     request = ModelRequest(name, size=(SIZES[name], SIZES[name]))
-    reports = export_model(ExportRequest(request, (target,), folder=tmp_path))
+    reports = export_model(ExportRequest(request, (target,), folder=folder))
     check_reports(reports, (target,))
     counted = {target: operations(reports[0])}
     assert counted == golden(f"{name}.two_blocks", counted)
-    if target == "executorch":
-        check_delegation(reports[0])
-        module = load_model(request).module
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module(torch.zeros(reports[0].input.shape))
-        saved = 1 if name == "cas_vit_xs" else pytest.approx(1, abs=0.1)
-        assert 2 * multiplications(reports[0]) / counter.get_total_flops() == saved
+    return reports[0]
 
 
 def check_reports(reports: list[ExportReport], targets: Sequence[str]) -> None:

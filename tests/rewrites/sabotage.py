@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 
 class Sabotaged(Rewrite):
-    """Adds a thousandth of its sine to the last number that a rewrite inserts, or scales its last weight."""
+    """Adds a thousandth of its sine to the last number that a rewrite inserts, or a thousandth to its last weight."""
 
     name: ClassVar[str] = "sabotaged"
     source: ClassVar[str] = "a test"
@@ -36,7 +36,8 @@ class Sabotaged(Rewrite):
             spoil(graph, inserted[-1])
             self.spoiled.append(inserted[-1].name)
         elif written:
-            graph.weights[written[-1]] = graph.weights[written[-1]] * 1.001
+            weight = graph.weights[written[-1]]
+            graph.weights[written[-1]] = weight * 1.001 if weight.any() else weight + 1e-3
             self.spoiled.append(written[-1])
 
 

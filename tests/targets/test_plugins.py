@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TINY = f"{ROOT / 'tests/research/tiny_net.py'}:build"
+FILE = "artifacts/tiny_net_build-8x8-fp32.untrained.program"
 
 
 def blocks(page: str) -> dict[str, str]:
@@ -48,7 +49,7 @@ def exported(folder: Path, path: Path = ROOT) -> None:
     assert done.returncode == 0, done.stderr
     (artifact,) = json.loads(done.stdout)["artifacts"]
     assert artifact["parity"]["status"] == "passed"
-    assert artifact["path"] == "artifacts/tiny_net_build-8x8-fp32.untrained.program"
+    assert artifact["path"] == FILE
     assert {rewrite["name"] for rewrite in artifact["rewrites"]} == {"remove_identities", "fold_batch_norm"}
 
 
@@ -67,14 +68,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def used(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both packages, and a file of the page's target."""
+    folder = shutil.copytree(installed, tmp_path_factory.mktemp("used") / "here")
+    exported(folder)
+    return folder
+
+
 class TestTargetOfAnotherPackage:
-    def test_it_exports_and_the_other_commands_know_it(self, installed: Path, tmp_path: Path) -> None:
-        folder = shutil.copytree(installed, tmp_path / "here")
-        exported(folder)
-        file = "artifacts/tiny_net_build-8x8-fp32.untrained.program"
-        verified = mvd(folder, "verify", file, "--model", TINY)
+    def test_verify_knows_its_file(self, used: Path) -> None:
+        verified = mvd(used, "verify", FILE, "--model", TINY)
         assert verified.returncode == 0, verified.stderr
-        inspected = mvd(folder, "inspect", file)
+
+    def test_inspect_knows_its_file(self, used: Path) -> None:
+        inspected = mvd(used, "inspect", FILE)
         assert "no findings" in inspected.stdout, inspected.stderr
 
     def test_its_reason_for_no_latency_is_given(self, installed: Path) -> None:
