@@ -18,6 +18,7 @@ from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, names_of
 from mobilevit_deploy.loading.names import COUNTER, Match, match_names, name_forms
 from mobilevit_deploy.loading.parametrizations import fold_parametrizations
+from mobilevit_deploy.loading.weights_inside import has_known_name
 
 SHOWN = 5  # names listed per kind of problem
 COMPARED = 2000  # names in which the nearest one is sought
@@ -53,10 +54,31 @@ def choose(checkpoint: Checkpoint, lacks: Callable[[Checkpoint], int]) -> Checkp
     Args:
         checkpoint: with its other state dicts.
         lacks: how many names of the model one lacks.
+
+    Raises:
+        CheckpointError: two of different values fit, and neither says what it is: a generator beside a discriminator.
     """
     if not checkpoint.others:
         return checkpoint
-    return min(checkpoint.choices, key=lacks)
+    missing = [lacks(choice) for choice in checkpoint.choices]
+    best = checkpoint.choices[missing.index(min(missing))]
+    if min(missing) == 0 and not has_known_name(best.key):
+        fitting = [choice for choice, count in zip(checkpoint.choices, missing, strict=True) if count == 0]
+        if any(not _is_same(best, other) for other in fitting):
+            keys = ", ".join(choice.key for choice in fitting[:SHOWN])
+            raise CheckpointError(
+                f"{checkpoint.path.name} has {len(fitting)} sets of weights that fit, of different values: {keys}",
+                f"--key {best.key} takes the first",
+            )
+    return best
+
+
+def _is_same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Tells whether two state dicts hold the same tensors under the same names."""
+    return one.tensors.keys() == other.tensors.keys() and all(
+        value.shape == other.tensors[name].shape and torch.equal(value, other.tensors[name])
+        for name, value in one.tensors.items()
+    )
 
 
 def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, left_aside: Sequence[str] = ()) -> Fitted:

@@ -34,6 +34,8 @@ RAW = ("model", "state_dict", "net", "module", "params", "weights")
 SWAPPED = "ema_state_dict"
 # Words of entries whose tensors are the training's, and not the model's.
 NOT_WEIGHTS = ("optim", "optimizer", "optimizers", "scaler", "scheduler", "schedulers")
+# Whole names of entries with a tensor for each weight that is none: what optimisers and pruners keep, by weight.
+STATISTICS = ("exp_avg", "exp_avg_sq", "momentum", "momentum_buffer", "grad", "grads", "gradients", "fisher", "masks")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class StateDict:
 def is_average(key: str) -> bool:
     """Tells whether the names on the way to a state dict say that it is an average of the weights."""
     return _has_word(key, AVERAGES)
+
+
+def has_known_name(key: str) -> bool:
+    """Tells whether the names on the way to a state dict say which weights it holds; the whole of a file needs none."""
+    return not key or is_average(key) or key.rpartition(".")[2] in RAW
 
 
 def _has_word(name: str, words: Sequence[str]) -> bool:
@@ -103,7 +110,7 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
         others = {name: _kind(entry) for name, entry in entries.items() if not isinstance(entry, Tensor)}
         yield StateDict(".".join(path), tensors, others)
     for name, entry in entries.items():
-        if not _has_word(name, NOT_WEIGHTS):
+        if name not in STATISTICS and not _has_word(name, NOT_WEIGHTS):
             yield from _walk(entry, (*path, name), seen)
 
 

@@ -226,7 +226,7 @@ def test_wherever_the_weights_lie(load: Callable[..., LoadedModel], tmp_path: Pa
 
 
 def test_a_word_inside_another_is_none(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
-    torch.save({"semantic_net": weights(), "upscaler": weights(1), "model_ema": weights(2)}, tmp_path / "c.pth")
+    torch.save({"semantic_net": weights(), "upscaler": weights(), "model_ema": weights(2)}, tmp_path / "c.pth")
     assert load(tmp_path / "c.pth", weights="raw").weights.key in ("semantic_net", "upscaler")
     assert load(tmp_path / "c.pth", weights="ema").weights.key == "model_ema"
     assert load(tmp_path / "c.pth", key="upscaler").weights.key == "upscaler"
@@ -378,6 +378,18 @@ def test_a_selection(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     assert "c, a.b" in str(caught.value.hint)
     with pytest.raises(CheckpointError, match="no name that begins with 'pupil"):
         chosen(key="a.b", prefix="pupil.")
+
+
+def test_of_several_that_fit_none_is_guessed(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({"nets": {"generator": weights(), "discriminator": weights(1)}}, tmp_path / "two.pth")
+    with pytest.raises(CheckpointError, match=r"2 sets .* fit.*: nets\.generator, nets\.discriminator") as caught:
+        load(tmp_path / "two.pth")
+    assert caught.value.hint == "--key nets.generator takes the first"
+    assert same(load(tmp_path / "two.pth", key="nets.discriminator"), 1)
+    torch.save({"last": weights(), "best": weights()}, tmp_path / "alike.pth")
+    assert same(load(tmp_path / "alike.pth")), "of equal values it does not matter which"
+    torch.save({"best": weights(), "momentum": weights(1), "exp_avg": weights(2)}, tmp_path / "kept.pth")
+    assert same(load(tmp_path / "kept.pth")), "what an optimiser keeps has the weights' names, too"
 
 
 def test_tied_weights_that_were_saved_once(tmp_path: Path) -> None:

@@ -38,6 +38,17 @@ class Silent(Flat):
         nn.init.zeros_(self.head.weight)
 
 
+class Constant(nn.Module):
+    """Returns a parameter: nothing is left to compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.arange(5.0))
+
+    def forward(self, _: Tensor) -> Tensor:
+        return torch.zeros(1, 5) + self.bias
+
+
 class Offset(nn.Module):
     """Adds a large number and takes it away again."""
 
@@ -100,6 +111,10 @@ def build_flat() -> nn.Module:
 
 def build_silent() -> nn.Module:
     return Silent()
+
+
+def build_constant() -> nn.Module:
+    return Constant()
 
 
 def build_cancelling() -> nn.Module:

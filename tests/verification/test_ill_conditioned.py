@@ -101,6 +101,11 @@ def test_behind_outputs_that_never_change_each_operation_is_looked_at(target: st
     assert not legs[f"{whole}, by operation"]
 
 
+def test_a_model_that_computes_nothing_is_exported(tmp_path: Path) -> None:
+    """ONNX Runtime, asked for no value, returns every output: that ended the export."""
+    assert export("constant", tmp_path).parity.status == "passed"
+
+
 def test_what_is_larger_than_the_noise_is_found_by_the_outputs(tmp_path: Path) -> None:
     """Also where no operation can be looked at, as of a file that says nothing of its export."""
     path = export("cancelling", tmp_path).artifact.path

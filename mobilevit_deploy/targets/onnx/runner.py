@@ -139,5 +139,7 @@ def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> lis
     options.log_severity_level = SILENT
     session = _open(path, model.SerializeToString(), options)
     names = list(kinds)
+    if not names:  # of a model that computes nothing; of no names ONNX Runtime makes all outputs
+        return []
     values = session.run(names, by_name(batch, session.get_inputs()[0].name))
     return [Observed(name, kinds[name], np.asarray(value)) for name, value in zip(names, values, strict=True)]
