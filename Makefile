@@ -7,13 +7,17 @@ PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.
 # Whole files stay in one process for as long as both have work, so what their tests share is made once.
 PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-slow coverage lint docs lock clean
+.PHONY: demo test quick test-slow coverage lint docs lock clean
 
 demo: .venv/installed
 	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
 	$(BIN)/mvd latency --threads 1 --seconds 2
 
-test: .venv/installed-dev lint
+# Beside each other: the tests wait a fifth of their time, for children, disks and the stand-in for Apple's tools.
+test: .venv/installed-dev
+	$(MAKE) --no-print-directory --jobs=2 lint quick
+
+quick: .venv/installed-dev
 	$(PYTEST) -m 'not slow'
 
 # What takes minutes: every model on every target, every command of the README, a hundred random kills and more damaged
