@@ -2,8 +2,8 @@
 
 For formats whose files cannot be edited, such as ``.pte``: the file of a corrupted graph is as wrong as one of a
 converter's fault. "Changed" are those that move an output by more than 1e-4 of the largest value.
-Run: ``python -m benchmarks.wrong_graphs TARGET [--model NAME --side N --per-kind N]``; four of each kind take ten
-minutes on ExecuTorch.
+Run: ``python -m benchmarks.wrong_graphs TARGET [--model NAME --side N --per-kind N]``; each graph that
+changes is converted.
 """
 
 import tempfile

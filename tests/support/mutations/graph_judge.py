@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,14 +17,13 @@ from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.targets.registry import runners_for
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import expect
 from mobilevit_deploy.verification.parity import compare
 from tests.support.mutations.graph_kinds import edits
-from tests.support.mutations.judge import CHANGED
-
-Verdict = Literal["passed", "failed", "unreadable"]
+from tests.support.mutations.judge import CHANGED, Verdict, largest_change
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class GraphSubject:
         status = compare(self._expected, [candidate]).status
         return "unreadable" if status == "not_measured" else status
 
-    def _run(self, graph: Graph) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    def _run(self, graph: Graph) -> list[Array]:
         runs = [graph.run(torch.from_numpy(image[None])) for image in self._prepared.images]
         return [torch.cat(output).numpy() for output in zip(*runs, strict=True)]
 
@@ -103,5 +101,4 @@ class GraphSubject:
             return np.inf
         if [one.shape for one in found] != [one.shape for one in self._intact]:
             return np.inf
-        changes = [np.abs(new - old).max() / np.abs(old).max() for new, old in zip(found, self._intact, strict=True)]
-        return float(np.nan_to_num(max(changes), nan=np.inf))
+        return largest_change(self._intact, found)

@@ -7,13 +7,12 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, arguments, is_call, op_name, shape
+from tests.support.mutations.changes import Change, flip_exponent_bit, scale, swap_channels, zero_channel
 
 aten = torch.ops.aten
-Change = Callable[[Tensor, np.random.Generator], None]
 LAYERS = (aten.conv2d, aten.conv_transpose2d, aten.convolution, aten.linear, aten.addmm, aten.layer_norm)
 MATRICES = (aten.matmul, aten.mm, aten.bmm)
 OPPOSITES = {
@@ -42,12 +41,12 @@ def edits(graph: Graph) -> Iterator[GraphEdit]:
 
 def _of_weights(graph: Graph) -> Iterator[GraphEdit]:
     changes: dict[str, tuple[str, Change]] = {
-        "weight scaled by 1 %": ("weight", partial(_scale, 1.01)),
-        "weight scaled by 10 %": ("weight", partial(_scale, 1.1)),
-        "channel of a weight zeroed": ("weight", _zero_channel),
-        "two channels of a weight swapped": ("weight", _swap_channels),
-        "sign of a bias flipped": ("bias", partial(_scale, -1.0)),
-        "exponent bit of a weight flipped": ("weight", _flip_exponent_bit),
+        "weight scaled by 1 %": ("weight", partial(scale, 1.01)),
+        "weight scaled by 10 %": ("weight", partial(scale, 1.1)),
+        "channel of a weight zeroed": ("weight", zero_channel),
+        "two channels of a weight swapped": ("weight", swap_channels),
+        "sign of a bias flipped": ("bias", partial(scale, -1.0)),
+        "exponent bit of a weight flipped": ("weight", flip_exponent_bit),
     }
     found: dict[str, list[tuple[str, str]]] = {"weight": [], "bias": []}
     for node in graph.calls(*LAYERS):
@@ -116,26 +115,8 @@ def _swapped(axes: list[int]) -> list[int]:
 def _change(graph: Graph, name: str, change: Change, rng: np.random.Generator) -> None:
     """Changes a copy: the memory of a graph's weights may be shared."""
     value = graph.weights[name].clone()
-    change(value, rng)
+    change(value.numpy(), rng)
     graph.weights[name] = value
-
-
-def _scale(factor: float, values: Tensor, _: np.random.Generator) -> None:
-    values *= factor
-
-
-def _zero_channel(values: Tensor, rng: np.random.Generator) -> None:
-    values[rng.integers(len(values))] = 0
-
-
-def _swap_channels(values: Tensor, rng: np.random.Generator) -> None:
-    one, other = map(int, rng.choice(len(values), 2, replace=False))
-    values[[one, other]] = values[[other, one]]
-
-
-def _flip_exponent_bit(values: Tensor, rng: np.random.Generator) -> None:
-    bits = values.view(-1).view(torch.int32)
-    bits[int(rng.integers(bits.numel()))] ^= 1 << 24
 
 
 def _exchange(graph: Graph, one: str, other: str, _: np.random.Generator) -> None:

@@ -88,7 +88,7 @@ class Subject:
             outputs = [_outputs(found, images) for images in (self.images, self.other_images)]
         except ArtifactError:
             return np.inf, np.inf
-        return _change(self._intact["images"], outputs[0]), _change(self._intact["other"], outputs[1])
+        return largest_change(self._intact["images"], outputs[0]), largest_change(self._intact["other"], outputs[1])
 
 
 class _Remembering(MilRunner):
@@ -121,7 +121,8 @@ def _outputs(runner: Runner, images: Array) -> list[Array]:
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
-def _change(before: Sequence[Array], after: Sequence[Array]) -> float:
+def largest_change(before: Sequence[Array], after: Sequence[Array]) -> float:
+    """Returns the largest difference of an output over its largest value; infinite where one is not finite."""
     with np.errstate(all="ignore"):  # what is not finite is replaced below
         changes = [np.abs(new - old).max() / np.abs(old).max() for old, new in zip(before, after, strict=True)]
     return float(np.nan_to_num(max(changes, key=np.nan_to_num), nan=np.inf, posinf=np.inf))

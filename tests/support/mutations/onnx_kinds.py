@@ -10,9 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from mobilevit_deploy.runners.base import Array
+from tests.support.mutations.changes import Change, flip_exponent_bit, scale, swap_channels, zero_channel
 
-Change = Callable[[Array, np.random.Generator], None]
 WEIGHT, BIAS = 1, 2  # among the inputs of layers
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization")
 
@@ -36,12 +35,12 @@ def edits(model: onnx.ModelProto) -> Iterator[OnnxEdit]:
 
 def _of_weights(model: onnx.ModelProto, weights: dict[str, Any]) -> Iterator[OnnxEdit]:
     changes: dict[str, tuple[int, Change]] = {
-        "weight scaled by 1 %": (WEIGHT, partial(_scale, 1.01)),
-        "weight scaled by 10 %": (WEIGHT, partial(_scale, 1.1)),
-        "channel of a weight zeroed": (WEIGHT, _zero_channel),
-        "two channels of a weight swapped": (WEIGHT, _swap_channels),
-        "sign of a bias flipped": (BIAS, partial(_scale, -1.0)),
-        "exponent bit of a weight flipped": (WEIGHT, _flip_exponent_bit),
+        "weight scaled by 1 %": (WEIGHT, partial(scale, 1.01)),
+        "weight scaled by 10 %": (WEIGHT, partial(scale, 1.1)),
+        "channel of a weight zeroed": (WEIGHT, zero_channel),
+        "two channels of a weight swapped": (WEIGHT, swap_channels),
+        "sign of a bias flipped": (BIAS, partial(scale, -1.0)),
+        "exponent bit of a weight flipped": (WEIGHT, flip_exponent_bit),
     }
     found: dict[int, list[tuple[str, Any]]] = {WEIGHT: [], BIAS: []}
     for node in model.graph.node:
@@ -96,24 +95,6 @@ def _change(item: Any, change: Change, rng: np.random.Generator) -> None:
     values = numpy_helper.to_array(item).copy()
     change(values, rng)
     item.CopyFrom(numpy_helper.from_array(values, item.name))
-
-
-def _scale(factor: float, values: Array, _: np.random.Generator) -> None:
-    values *= factor
-
-
-def _zero_channel(values: Array, rng: np.random.Generator) -> None:
-    values[rng.integers(len(values))] = 0
-
-
-def _swap_channels(values: Array, rng: np.random.Generator) -> None:
-    one, other = rng.choice(len(values), 2, replace=False)
-    values[[one, other]] = values[[other, one]]
-
-
-def _flip_exponent_bit(values: Array, rng: np.random.Generator) -> None:
-    bits = values.reshape(-1).view(np.uint32)
-    bits[rng.integers(bits.size)] ^= np.uint32(1 << 24)
 
 
 def _exchange(one: Any, other: Any, _: np.random.Generator) -> None:

@@ -1,16 +1,16 @@
 """Corruptions of the numbers: weights, biases and constant factors, and single bits of the weight file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
 from mobilevit_deploy.targets.coreml.mil.data_types import AnyArray
+from tests.support.mutations import changes
+from tests.support.mutations.changes import Change
 from tests.support.mutations.kinds import Edit, kind
 from tests.support.mutations.program import Constant, Program
-
-Change = Callable[[AnyArray, np.random.Generator], None]
 
 _WEIGHTS = {"conv": "weight", "conv_transpose": "weight", "linear": "weight", "layer_norm": "gamma"}
 _BIASES = {"conv": "bias", "conv_transpose": "bias", "linear": "bias", "layer_norm": "beta"}
@@ -35,32 +35,32 @@ def _edit(place: str, constant: Constant, change: Change) -> Edit:
 @kind("weight scaled by 1 %")
 def scale_slightly(program: Program) -> Iterator[Edit]:
     for place, weight in _constants(program, _WEIGHTS):
-        yield _edit(place, weight, partial(_scale, 1.01))
+        yield _edit(place, weight, partial(changes.scale, 1.01))
 
 
 @kind("weight scaled by 10 %")
 def scale(program: Program) -> Iterator[Edit]:
     for place, weight in _constants(program, _WEIGHTS):
-        yield _edit(place, weight, partial(_scale, 1.1))
+        yield _edit(place, weight, partial(changes.scale, 1.1))
 
 
 @kind("channel of a weight zeroed")
 def zero_channel(program: Program) -> Iterator[Edit]:
     for place, weight in _constants(program, _WEIGHTS):
-        yield _edit(place, weight, _zero_channel)
+        yield _edit(place, weight, changes.zero_channel)
 
 
 @kind("two channels of a weight swapped")
 def swap_channels(program: Program) -> Iterator[Edit]:
     for place, weight in _constants(program, _WEIGHTS):
         if weight.shape[0] > 1:
-            yield _edit(place, weight, _swap_channels)
+            yield _edit(place, weight, changes.swap_channels)
 
 
 @kind("sign of a bias flipped")
 def negate_bias(program: Program) -> Iterator[Edit]:
     for place, bias in _constants(program, _BIASES):
-        yield _edit(place, bias, partial(_scale, -1.0))
+        yield _edit(place, bias, partial(changes.scale, -1.0))
 
 
 @kind("two weights of a shape exchanged")
@@ -90,7 +90,7 @@ def change_factor(program: Program) -> Iterator[Edit]:
         for parameter in ("x", "y"):
             factor = program.constant(operation, parameter)
             if factor is not None and factor.is_float:
-                yield _edit(f"{parameter} of {place}", factor, partial(_scale, 1.05))
+                yield _edit(f"{parameter} of {place}", factor, partial(changes.scale, 1.05))
 
 
 @kind("constant summand changed by 5 %")
@@ -99,20 +99,7 @@ def change_summand(program: Program) -> Iterator[Edit]:
         for parameter in ("x", "y"):
             summand = program.constant(operation, parameter)
             if summand is not None and summand.is_float:
-                yield _edit(f"{parameter} of {place}", summand, partial(_scale, 1.05))
-
-
-def _scale(factor: float, values: AnyArray, _: np.random.Generator) -> None:
-    values *= values.dtype.type(factor)
-
-
-def _zero_channel(values: AnyArray, rng: np.random.Generator) -> None:
-    values[rng.integers(len(values))] = 0
-
-
-def _swap_channels(values: AnyArray, rng: np.random.Generator) -> None:
-    pair = rng.choice(len(values), 2, replace=False)
-    values[pair] = values[pair[::-1]]
+                yield _edit(f"{parameter} of {place}", summand, partial(changes.scale, 1.05))
 
 
 def _exchange(one: Constant, other: Constant, _: np.random.Generator) -> None:
