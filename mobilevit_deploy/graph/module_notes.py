@@ -7,6 +7,7 @@ the exported program, so the metadata holds the nodes' names by module path.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from torch.export import ExportedProgram
@@ -75,14 +76,6 @@ def module_paths(operations: Iterable[Any], metadata: Mapping[str, str]) -> dict
 
 def common_path(paths: Iterable[str]) -> str:
     """Returns the innermost module that holds all the given ones."""
-    common: list[str] | None = None
-    for path in paths:
-        parts = path.split(".") if path else []
-        if common is None:
-            common = parts
-            continue
-        same = 0
-        while same < min(len(common), len(parts)) and common[same] == parts[same]:
-            same += 1
-        common = common[:same]
-    return ".".join(common or [])
+    parts = [path.split(".") if path else [] for path in paths]
+    levels = zip(*parts, strict=False)  # as deep as the shortest
+    return ".".join(level[0] for level in takewhile(lambda names: len(set(names)) == 1, levels))

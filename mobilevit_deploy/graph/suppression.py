@@ -121,10 +121,11 @@ def _suppress_class(
 
 
 def overlaps(box: Numbers, others: Numbers) -> Numbers:
-    """Returns the intersection over union of a box, (4,), and others, (N, 4); 0 where both are empty."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    shared = sides.clip(0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared
-    with np.errstate(invalid="ignore", divide="ignore"):
+    """Returns the intersection over union of a box, (4,), and others, (N, 4); 0 where neither has an area."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+        shared = sides.clip(0).prod(axis=1)
+        areas = (others[:, 2:] - others[:, :2]).clip(0).prod(axis=1)
+        union = (box[2:] - box[:2]).clip(0).prod() + areas - shared
         share: Numbers = np.where(union > 0, shared / union, 0.0)
     return share

@@ -98,16 +98,29 @@ def _match_prefix(found: Sequence[str], expected: Collection[str]) -> Match | No
 
     Sought by the longest name, which stands in few places; a prefix counts where every name of the model has its
     tensor then.
+
+    Raises:
+        CheckpointError: two prefixes of other tensors count: two models side by side.
     """
     keys = {form: key for key in reversed(found) for form in (key, _unwrapped(key))}
     longest = max((name for name in expected if not name.endswith(COUNTER)), key=len, default=None)
     if longest is None or not found:
         return None
+    whole = []
     for prefix in sorted({key[: -len(longest)] for key in keys if key.endswith(f".{longest}")}, key=len):
         matched = {name: keys[prefix + name] for name in expected if prefix + name in keys}
         match = Match(matched, _rest(found, matched), f"the prefix {prefix!r} was taken off all names")
         if _is_whole(match, expected):
-            return match
+            whole.append((prefix, match))
+    if whole:
+        prefix, match = whole[0]
+        others = [other for other, rival in whole if rival.matched != match.matched]
+        if others:
+            raise CheckpointError(
+                f"the names behind {prefix!r} and behind {others[0]!r} in the checkpoint both fit",
+                f"--prefix {prefix} takes the first",
+            )
+        return match
     first = max(keys, key=len)
     for prefix in sorted({name[: -len(first)] for name in expected if name.endswith(f".{first}")}, key=len):
         matched = {prefix + form: key for form, key in keys.items() if prefix + form in expected}

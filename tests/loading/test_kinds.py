@@ -386,6 +386,10 @@ def test_of_several_that_fit_none_is_guessed(load: Callable[..., LoadedModel], t
         load(tmp_path / "two.pth")
     assert caught.value.hint == "--key nets.generator takes the first"
     assert same(load(tmp_path / "two.pth", key="nets.discriminator"), 1)
+    torch.save({**prefixed("first.", 1), **prefixed("second.")}, tmp_path / "one.pth")
+    with pytest.raises(CheckpointError, match=r"behind 'first\.' and behind 'second\.'"):
+        load(tmp_path / "one.pth")
+    assert same(load(tmp_path / "one.pth", prefix="second."))
     torch.save({"last": weights(), "best": weights()}, tmp_path / "alike.pth")
     assert same(load(tmp_path / "alike.pth")), "of equal values it does not matter which"
     torch.save({"best": weights(), "momentum": weights(1), "exp_avg": weights(2)}, tmp_path / "kept.pth")

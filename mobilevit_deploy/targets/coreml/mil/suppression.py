@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.suppression import overlaps
 
 LARGEST_COUNT = 2**18  # boxes; a detector of 1024 px has some 200,000 before it chooses among them
 
@@ -122,7 +123,7 @@ def choose(
     while len(order) and (most is None or len(kept) < most):
         top, order = order[0], order[1:]
         kept.append(top)
-        near = _overlaps(corners[top], corners[order]) > iou_threshold
+        near = overlaps(corners[top], corners[order]) > iou_threshold
         if per_class:
             near &= label[order] == label[top]
         order = order[~near]
@@ -133,14 +134,3 @@ def _corners(coordinates: Numbers) -> Numbers:
     centre, half = coordinates[:, :2], coordinates[:, 2:] / 2
     with np.errstate(invalid="ignore"):  # of infinite boxes, which overlap nothing
         return np.concatenate((centre - half, centre + half), axis=1)
-
-
-def _overlaps(box: Numbers, others: Numbers) -> Numbers:
-    """Returns the intersection over union of a box, (4,), and others, (N, 4); 0 where neither has an area."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        sides = (np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])).clip(0)
-        shared = sides.prod(axis=1)
-        areas = (others[:, 2:] - others[:, :2]).clip(0).prod(axis=1)
-        union = (box[2:] - box[:2]).clip(0).prod() + areas - shared
-        share: Numbers = np.where(union > 0, shared / union, 0.0)
-    return share
