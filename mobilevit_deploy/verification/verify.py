@@ -102,7 +102,7 @@ def verify_artifact(request: VerifyRequest, progress: Progress = lambda _line: N
     """
     start = time.perf_counter()
     integrity, noted = read_integrity(request.artifact)
-    if noted and integrity.changed and not request.locate:  # nothing needs to be loaded or run to say so
+    if noted and integrity.status == "changed" and not request.locate:  # nothing needs to be loaded or run to say so
         raise VerifyFailedError(report_change(request.artifact, integrity, noted, start))
     return _verify(request, integrity, start, progress)
 
@@ -151,9 +151,8 @@ def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress
     notes = hold_tightly(export, model, expected, comparison, progress, asked=request.tight or due)
     parity = comparison.report(accepted)
     if integrity.reason:
-        unknown = parity.status == "not_measured" and not integrity.changed  # a graph that no runner takes
         reasons = filter(None, (integrity.reason, parity.reason))
-        parity = replace(parity, status=parity.status if unknown else "failed", reason="; ".join(reasons))
+        parity = replace(parity, status="failed", reason="; ".join(reasons))
     unseen = largest_unseen(parity.legs)
     if integrity.status == "not noted" and unseen:
         notes.append(f"{file.path.name} {NO_DIGESTS.format(unseen)}")
