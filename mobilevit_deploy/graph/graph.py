@@ -59,7 +59,7 @@ class Graph:
                 if part not in owner._modules:
                     owner.add_module(part, nn.Module())
                 owner = owner.get_submodule(part)
-            owner.register_buffer(leaf, value)
+            owner.register_buffer(leaf, _with_plain_strides(value))
         return fx.GraphModule(root, self.graph)
 
     def copy(self) -> "Graph":
@@ -275,3 +275,13 @@ def as_pair(value: int | Iterable[int]) -> tuple[int, int]:
     """Returns a convolution or pooling setting as (vertical, horizontal)."""
     items = (value,) if isinstance(value, int) else tuple(value)
     return (items[0], items[-1])
+
+
+def _with_plain_strides(value: Tensor) -> Tensor:
+    """Returns a tensor whose strides follow from its shape, those of axes of length 1 too.
+
+    ``contiguous`` leaves such an axis any stride, and a converter may take it for an order of the axes: XNNPACK of
+    executorch 1.5.1 refuses a batched product with one, (3, 1, 16) in strides of (16, 48, 1), when it is run.
+    """
+    plain = torch.empty(value.shape, dtype=value.dtype, device=value.device)
+    return value if value.stride() == plain.stride() else plain.copy_(value)

@@ -63,6 +63,17 @@ def test_names_and_order_of_several_outputs(tmp_path: Path) -> None:
         assert np.abs(value - expected[name].detach().numpy()).max() < 1e-5
 
 
+def test_a_weight_with_an_axis_of_length_1(tmp_path: Path) -> None:
+    """Whose stride nobody needs, and XNNPACK takes for an order of the axes: it refused to run the file."""
+    probe = torch.randn(3, 1, 8).as_strided((3, 1, 8), (8, 24, 1))
+    module = Of(lambda m, x: torch.bmm(m.probe, x[0]))
+    module.register_buffer("probe", probe)
+    request = request_of(module, tmp_path / "a.pte", 1, 3, 8, 8)
+    (x,) = tensors_of(request.sample)
+    (found,) = ExecuTorchRunner(executorch.convert(request).path).run(x.numpy())
+    assert np.abs(found - torch.bmm(probe, x[0]).numpy()).max() < 1e-5
+
+
 def test_the_same_bytes_twice(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.GELU())
     paths = [tmp_path / "a.pte", tmp_path / "b.pte"]

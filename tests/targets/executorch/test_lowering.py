@@ -40,6 +40,7 @@ def refused(module: nn.Module) -> list[str]:
         ("group_norm", Of(lambda m, x: F.group_norm(x, 2))),
         ("instance_norm", Of(lambda m, x: F.instance_norm(x))),
         ("var_mean", Of(lambda m, x: torch.var_mean(x, 1)[0])),  # there is a kernel, but it is not in Core ATen
+        ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x, x, x))),
         ("polar", Of(lambda m, x: torch.polar(x, x).abs())),
     ],
 )
@@ -50,7 +51,7 @@ def test_not_taken(op: str, module: nn.Module) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        Of(lambda m, x: F.scaled_dot_product_attention(x[0], x[0], x[0]).flatten(1)),
+        Of(lambda m, x: torch.softmax(x[0] @ x[0].mT, -1).flatten(1)),
         Of(lambda m, x: F.celu(torch.addcmul(x, x, x))),
         Of(lambda m, x: F.gelu(m.norm(m.layer(x))), layer=nn.Conv2d(4, 3, 2), norm=nn.BatchNorm2d(3)),
         Of(lambda m, x: F.layer_norm(m.layer(x), [3]), layer=nn.Linear(8, 3)),
@@ -79,10 +80,12 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
     def model(_: nn.Module, x: torch.Tensor) -> Any:
         volume = F.conv3d(x[:, None], torch.ones(2, 1, 2, 3, 3, dtype=x.dtype))
         norms = F.instance_norm(x), F.group_norm(x, 2)
-        return *norms, F.avg_pool3d(x, (2, 1, 1), 1), x.flatten(2).sort(-1).values, volume, torch.topk(x, 3)
+        attention = F.scaled_dot_product_attention(x - 3, x, x, torch.ones(32, 32, dtype=torch.bool).tril())
+        others = F.avg_pool3d(x, (2, 1, 1), 1), x.flatten(2).sort(-1).values, volume, attention
+        return *norms, *others, torch.topk(x, 3)
 
     errors = error_of(Of(model), tmp_path, *chosen_rewrites(catalog.recipe("executorch"), takes))
-    assert len(errors) == 7
+    assert len(errors) == 8
     assert max(errors[:2]) < 1e-5  # what is left are XNNPACK's means, which are 7e-7 of the largest off
     assert max(errors[2:]) < 1e-6
 
