@@ -17,8 +17,8 @@ aten = torch.ops.aten
 
 KERNELS = "kernels/portable/functions.yaml"  # what its library of kernels is built from
 KERNEL = re.compile(r"^- op: (\w+)", re.MULTILINE)
-# ExecuTorch takes them apart by PyTorch's own rule, which guards rows that a mask hides whole: six passes over all scores
-# that XNNPACK does not take. As two products and a softmax it takes all.
+# ExecuTorch takes them apart by PyTorch's own rule, which guards rows that a mask hides whole: six passes over all
+# scores that XNNPACK does not take. It takes two products and a softmax.
 WRITTEN_OUT = (aten.scaled_dot_product_attention,)
 # Not in Core ATen, and taken all the same: executorch 1.5.1, exir/verification/verifier.py.
 BESIDE_CORE = (aten.max.default, aten.min.default, aten.full_like.default)
