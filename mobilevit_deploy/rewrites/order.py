@@ -18,6 +18,7 @@ from mobilevit_deploy.rewrites.attention.sort_tokens import SortTokens
 from mobilevit_deploy.rewrites.attention.split_unbound_convolution import SplitUnboundConvolution
 from mobilevit_deploy.rewrites.compatibility.add_bias import AddBias
 from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes, takes_all
+from mobilevit_deploy.rewrites.compatibility.flatten_softmax import FlattenSoftmax
 from mobilevit_deploy.rewrites.compatibility.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.compatibility.replace_ceil_mode import ReplaceCeilMode
 from mobilevit_deploy.rewrites.compatibility.replace_clamp import ReplaceClamp
@@ -121,6 +122,7 @@ REWRITES: tuple[Rewrite, ...] = (
     MergeMovements(),  # as above
     DecomposeLayerNorm(),  # after all that looks for a norm in front of a layer, or moves one
     KeepReducedAxes(),  # after all that matches a mean as fuse_global_average writes it
+    FlattenSoftmax(),  # after all that matches a softmax between two products
     ReplaceBatchNorm(),  # last: only what could not be folded
 )
 
