@@ -17,7 +17,7 @@ from mobilevit_deploy.loading.checkpoint_files import RESAVE, find_files
 from mobilevit_deploy.loading.file_content import Content, read_files
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
-from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts
+from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts, names_beside
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
 
@@ -115,14 +115,12 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
     with still_there():
         digest = _digest(path, files)
     entries = content.value if isinstance(content.value, Mapping) else {}
-    top = [str(name) for name in entries]
     meta = entries.get("meta")
     checkpoints = []
     for item in found:
         tensors, left = _select(path, item, selection)
-        first = item.key.split(".")[0]
-        beside = [name for name in top if name != first] if item.key else list(item.others)
-        checkpoint = Checkpoint(path, digest, item.key, tensors, (*beside, *left), unread, item.others)
+        not_loaded = (*names_beside(content.value, item), *left)
+        checkpoint = Checkpoint(path, digest, item.key, tensors, not_loaded, unread, item.others)
         checkpoints.append(replace(checkpoint, meta=meta if isinstance(meta, Mapping) else {}))
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 

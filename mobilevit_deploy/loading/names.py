@@ -52,7 +52,7 @@ class Match:
 def name_forms(key: str) -> Iterator[str]:
     """Yields a key as it stands, with its known prefixes taken off in turn, and the same without wrappers inside."""
     seen = set()
-    for form in (key, _unwrapped(key)):
+    for form in (key, unwrapped(key)):
         while form not in seen:
             seen.add(form)
             yield form
@@ -102,7 +102,7 @@ def _match_prefix(found: Sequence[str], expected: Collection[str]) -> Match | No
     Raises:
         CheckpointError: two prefixes of other tensors count: two models side by side.
     """
-    keys = {form: key for key in reversed(found) for form in (key, _unwrapped(key))}
+    keys = {form: key for key in reversed(found) for form in (key, unwrapped(key))}
     longest = max((name for name in expected if not name.endswith(COUNTER)), key=len, default=None)
     if longest is None or not found:
         return None
@@ -130,7 +130,8 @@ def _match_prefix(found: Sequence[str], expected: Collection[str]) -> Match | No
     return None
 
 
-def _unwrapped(key: str) -> str:
+def unwrapped(key: str) -> str:
+    """Returns a name without what wrappers of modules put into it."""
     return ".".join(part for part in key.split(".") if part not in WRAPPERS)
 
 

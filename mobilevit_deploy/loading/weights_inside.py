@@ -5,13 +5,15 @@
     {"state_dict": {...}, "ema": {...}, "optimizer": {...}}   ->   "state_dict", "ema", "optimizer"
     Placeholder of a whole model                              ->   its parameters and buffers, by module
     {"conv.weight": ..., "conv.bias": ...}                    ->   "", the whole
+    {"model.conv.weight": ..., "ema_model.conv.weight": ...}  ->   "ema_model", "model", and "", the whole
 
 Which of them a model takes is decided by what fits, see ``fit_weights``; the order is that of ``--weights``.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch import Tensor
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import RESAVE
 from mobilevit_deploy.loading.inert.values import Placeholder
+from mobilevit_deploy.loading.names import unwrapped
 
 WeightsChoice = Literal["auto", "ema", "raw"]
 
@@ -40,11 +43,26 @@ STATISTICS = ("exp_avg", "exp_avg_sq", "momentum", "momentum_buffer", "grad", "g
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name, found under a dotted path of keys; ``others`` are entries beside them that are no tensors."""
+    """Tensors by name.
 
-    key: str
+    Attributes:
+        path: the keys that lead to it; none for the whole of a file.
+        tensors: of it.
+        others: names beside the tensors that are not taken: what is no tensor, or the other side of a divided one.
+        side: what all of its names begin with in a dictionary that holds a model and its average; else empty.
+        divided: it has two such sides, which stand for themselves.
+    """
+
+    path: tuple[str, ...]
     tensors: Mapping[str, Tensor]
     others: Mapping[str, str]
+    side: str = ""
+    divided: bool = False
+
+    @property
+    def key(self) -> str:
+        """Returns the dotted path."""
+        return ".".join((*self.path, self.side) if self.side else self.path)
 
 
 def is_average(key: str) -> bool:
@@ -84,10 +102,20 @@ def _is_of_mmengine(value: object) -> bool:
     return isinstance(meta, Mapping) and "mmengine_version" in meta
 
 
-def _rank(item: StateDict) -> tuple[int, int, int]:
+def _rank(item: StateDict) -> tuple[bool, int, int, int]:
     last = item.key.rpartition(".")[2]
     known = RAW.index(last) if last in RAW else len(RAW)
-    return (item.key.count("."), known if item.key else -1, -len(item.tensors))
+    return (item.divided, item.key.count("."), known if item.key else -1, -len(item.tensors))
+
+
+def names_beside(value: object, item: StateDict) -> list[str]:
+    """Returns the dotted names of what else a checkpoint holds, at each step on the way to a state dict."""
+    names = []
+    for depth, step in enumerate(item.path):
+        entries = _entries(value)
+        names += [".".join((*item.path[:depth], str(name))) for name in entries if name != step]
+        value = entries.get(step)
+    return [*names, *(".".join((*item.path, name)) for name in item.others)]
 
 
 def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
@@ -97,21 +125,77 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
     if isinstance(value, Placeholder):
         tensors = dict(_of_module(value, "", 0, iter(range(MOST_MODULES))))
         if tensors:
-            yield StateDict(".".join(path), tensors, {})
+            yield StateDict(path, tensors, {})
             return
-        value = value.entries or value.state
-    if isinstance(value, list | tuple):  # such as (epoch, state_dict), whose entries have numbers for names
-        value = {str(i): entry for i, entry in enumerate(value[:MOST]) if not isinstance(entry, Tensor)}
-    if not isinstance(value, Mapping):
-        return
-    entries = {name: entry for name, entry in value.items() if isinstance(name, str)}
+    entries = {name: entry for name, entry in _entries(value).items() if isinstance(name, str)}
     tensors = {name: entry for name, entry in entries.items() if isinstance(entry, Tensor)}
     if tensors:
         others = {name: _kind(entry) for name, entry in entries.items() if not isinstance(entry, Tensor)}
-        yield StateDict(".".join(path), tensors, others)
+        sides = list(_sides(path, tensors, others))
+        yield from sides
+        yield StateDict(path, tensors, others, divided=bool(sides))
     for name, entry in entries.items():
         if name not in STATISTICS and not _has_word(name, NOT_WEIGHTS):
             yield from _walk(entry, (*path, name), seen)
+
+
+def _entries(value: object) -> Mapping[Any, Any]:
+    """Returns what a container holds by name; a list, such as (epoch, state_dict), has numbers for names."""
+    if isinstance(value, Placeholder):
+        value = value.entries or value.state
+    if isinstance(value, list | tuple):
+        return {str(i): entry for i, entry in enumerate(value[:MOST]) if not isinstance(entry, Tensor)}
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sides(path: tuple[str, ...], tensors: Mapping[str, Tensor], others: Mapping[str, str]) -> Iterator[StateDict]:
+    """Yields a model and its average that one dictionary holds, under names that begin differently and end alike.
+
+    A number that the average alone has, such as ``n_averaged``, is none of its weights.
+    """
+    names = {unwrapped(name): name for name in tensors}
+    if len(names) < len(tensors):
+        return
+    averages: dict[str, list[str]] = {}
+    for name, key in names.items():
+        parts = name.split(".")
+        depth = next((i for i, part in enumerate(parts[:-1], 1) if is_average(part)), 0)
+        if depth and tensors[key].numel() > 1:
+            averages.setdefault(".".join(parts[:depth]), []).append(".".join(parts[depth:]))
+    pairs = [(average, _other_side(average, ends, names)) for average, ends in islice(averages.items(), MOST)]
+    both = {
+        side: other for average, raw in pairs if raw is not None for side, other in ((average, raw), (raw, average))
+    }
+    for side, other in both.items():
+        own = {_end(name, side): key for name, key in names.items() if _is_in(name, side, other)}
+        kept = {end: tensors[key] for end, key in own.items() if tensors[key].numel() > 1 or _join(other, end) in names}
+        taken = {own[end] for end in kept} | {key for name, key in names.items() if other and _is_in(name, other, side)}
+        left = [*([other] if other else []), *(key for key in tensors if key not in taken)]
+        yield StateDict(path, kept, {**dict.fromkeys(left, ""), **others}, side)
+
+
+def _other_side(average: str, ends: Sequence[str], names: Collection[str]) -> str | None:
+    """Returns what stands before the same ends in other names, perhaps nothing; None where nothing does."""
+    longest = max(ends, key=len)
+    for name in names:
+        if f".{name}".endswith(f".{longest}") and not _is_in(name, average, ""):
+            side = name[: -len(longest)].rstrip(".")
+            if not is_average(side) and all(_join(side, end) in names for end in ends):
+                return side
+    return None
+
+
+def _is_in(name: str, side: str, other: str) -> bool:
+    """Tells whether a name is of a side; of the side that has nothing before its names, where it is not the other's."""
+    return name.startswith(f"{side}.") if side else not name.startswith(f"{other}.")
+
+
+def _join(side: str, end: str) -> str:
+    return f"{side}.{end}" if side else end
+
+
+def _end(name: str, side: str) -> str:
+    return name.removeprefix(f"{side}.") if side else name
 
 
 def _of_module(module: Placeholder, prefix: str, depth: int, left: Iterator[int]) -> Iterator[tuple[str, Tensor]]:

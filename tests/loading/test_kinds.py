@@ -209,6 +209,15 @@ LAYOUTS: dict[str, tuple[Callable[[], Any], str]] = {
     "a model beside its settings": (lambda: {"model": (weights(), {"lr": 0.1})}, "model.0"),
     "arguments of a script": (lambda: argparse.Namespace(state_dict=weights(), epoch=3), "state_dict"),
     "DeepSpeed": (lambda: {"module": weights(), "ds_config": {}, "optimizer": None}, "module"),
+    "model and average in one": (
+        lambda: {**prefixed("model.", 1), **prefixed("ema_model."), "initted": torch.tensor(True), "step": 3},
+        "ema_model",
+    ),
+    "average in a training module": (
+        lambda: {"state_dict": {**prefixed("net.", 1), **prefixed("ema.module."), "ema.n_averaged": torch.tensor(3)}},
+        "state_dict.ema",
+    ),
+    "average beside bare names": (lambda: {**weights(1), **prefixed("teacher.")}, "teacher"),
     "detector": (
         lambda: {"state_dict": {**prefixed("det.trunk."), "det.neck.weight": torch.ones(2)}},
         "state_dict",
@@ -230,6 +239,46 @@ def test_a_word_inside_another_is_none(load: Callable[..., LoadedModel], tmp_pat
     assert load(tmp_path / "c.pth", weights="raw").weights.key in ("semantic_net", "upscaler")
     assert load(tmp_path / "c.pth", weights="ema").weights.key == "model_ema"
     assert load(tmp_path / "c.pth", key="upscaler").weights.key == "upscaler"
+
+
+BESIDE: dict[str, tuple[Callable[[], Any], dict[str, Any], tuple[str, ...]]] = {
+    "deeper": (
+        lambda: {"a": {"b": {"model": weights(), "other": weights(1), "step": 3}, "log": []}, 7: None},
+        {},
+        ("7", "a.log", "a.b.other", "a.b.step"),
+    ),
+    "an average": (
+        lambda: {"state": {"ema": {"module": weights(), "decay": 0.9}, "model": weights(1)}, "epoch": 3},
+        {},
+        ("epoch", "state.model", "state.ema.decay"),
+    ),
+    "a list": (lambda: [3, {"model": weights(), "lr": 0.1}], {}, ("0", "1.lr")),
+    "an object": (lambda: argparse.Namespace(args=argparse.Namespace(), nets={"best": weights()}), {}, ("args",)),
+    "numbers among tensors": (lambda: {"model": {**weights(), "classes": 5}}, {}, ("model.classes",)),
+    "the other side": (lambda: {**prefixed("model.", 1), **prefixed("ema_model."), "step": 3}, {}, ("model", "step")),
+    "the average": (
+        lambda: {"model": {**prefixed("model."), **prefixed("ema.", 1), "loss.scale": torch.ones(1)}},
+        {"weights": "raw"},
+        ("model.ema", "model.loss.scale"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_lies_beside_the_weights_is_named(load: Callable[..., LoadedModel], tmp_path: Path, kind: str) -> None:
+    make, selection, names = BESIDE[kind]
+    torch.save(make(), tmp_path / "c.pth")
+    loaded = load(tmp_path / "c.pth", **selection)
+    assert same(loaded)
+    assert loaded.weights.not_loaded == names
+
+
+def test_an_average_is_told_from_a_layer_of_that_name(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    """A model may have an attention that is called so, and a name may have the word inside another."""
+    content = {**weights(), "stem.ema.conv.weight": torch.ones(1), "semantic.head.bias": torch.ones(1)}
+    torch.save(content, tmp_path / "c.pth")
+    loaded = load(tmp_path / "c.pth", ignore=("stem.ema.*", "semantic.*"))
+    assert (same(loaded), loaded.weights.key) == (True, "")
 
 
 def test_what_was_done_to_the_names_is_said(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
@@ -368,7 +417,10 @@ def test_a_selection(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     def chosen(**selection: Any) -> LoadedModel:
         return load(tmp_path / "c.pth", **selection)
 
-    assert same(chosen(), 2)
+    assert same(chosen(), 0), "the teacher is the student's average"
+    with pytest.raises(CheckpointError, match=r"2 sets of weights .* values: c, a\.b\.student"):
+        chosen(weights="raw")
+    assert same(chosen(key="c"), 2)
     assert same(chosen(key="a.b", prefix="teacher."))
     ignoring = chosen(key="a.b", ignore=("student.*", "extra.*"))
     assert same(ignoring)
