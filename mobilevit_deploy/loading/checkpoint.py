@@ -17,6 +17,7 @@ from mobilevit_deploy.loading.checkpoint_files import RESAVE, find_files
 from mobilevit_deploy.loading.file_content import Content, read_files
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
+from mobilevit_deploy.loading.records import Record
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts, names_beside
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
@@ -64,6 +65,7 @@ class Checkpoint:
         not_read: the objects that were not built, such as ``3 objects of mmengine.logging.HistoryBuffer``.
         objects: what stands under a weight's name and is no tensor, by name.
         others: the other state dicts of the file, the likeliest first.
+        records: what its storages were made of, see ``check_records``.
         meta: the entry in which OpenMMLab's frameworks say what was trained; not to be trusted.
     """
 
@@ -75,6 +77,7 @@ class Checkpoint:
     not_read: tuple[str, ...] = ()
     objects: Mapping[str, str] = field(default_factory=dict)
     others: tuple["Checkpoint", ...] = ()
+    records: Mapping[int, Record] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -121,7 +124,8 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
         tensors, left = _select(path, item, selection)
         not_loaded = (*names_beside(content.value, item), *left)
         checkpoint = Checkpoint(path, digest, item.key, tensors, not_loaded, unread, item.others)
-        checkpoints.append(replace(checkpoint, meta=meta if isinstance(meta, Mapping) else {}))
+        known = meta if isinstance(meta, Mapping) else {}
+        checkpoints.append(replace(checkpoint, meta=known, records=content.records))
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 
 

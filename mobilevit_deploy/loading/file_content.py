@@ -32,6 +32,7 @@ from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import RESAVE, SUFFIXES, UNPACK, refuse_what_is_none
 from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
+from mobilevit_deploy.loading.records import COPY_AGAIN, Record, damaged, read_record
 from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
 VERSIONS = ("version", "archive_version")  # entries that PyTorch's own archives have
@@ -58,10 +59,12 @@ class Content:
     Attributes:
         value: a dictionary, perhaps with placeholders; of a whole model, its placeholder.
         not_read: how many placeholders there are of each name.
+        records: what storages were made of, by their address, where the file has checksums that nobody compared yet.
     """
 
     value: Any
     not_read: Mapping[str, int] = field(default_factory=dict)
+    records: Mapping[int, Record] = field(default_factory=dict)
 
 
 def read_files(files: list[Path]) -> Content:
@@ -74,11 +77,13 @@ def read_files(files: list[Path]) -> Content:
     if len(contents) == 1:
         return contents[0]
     joined: dict[str, Any] = {}
+    records: dict[int, Record] = {}
     for file, content in zip(files, contents, strict=True):
         if not isinstance(content.value, Mapping):
             raise CheckpointError(f"{file.name} is a part of a checkpoint and holds no dictionary", RESAVE)
         joined |= content.value
-    return Content(joined, sum((Counter(content.not_read) for content in contents), Counter()))
+        records |= content.records
+    return Content(joined, sum((Counter(content.not_read) for content in contents), Counter()), records)
 
 
 def _read(path: Path) -> Content:
@@ -117,6 +122,8 @@ def _read_arrays(path: Path) -> Mapping[str, Tensor]:
             raise CostlyFileError("it unpacks to much more than its own size")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(_native(arrays[name])) for name in arrays.files}
+    except zipfile.BadZipFile as error:  # which names the array
+        raise CheckpointError(f"{path.name} is damaged: {error}", COPY_AGAIN) from error
     except Exception as error:  # a damaged archive ends in almost any exception
         raise CheckpointError(
             f"{path.name} is damaged, or holds more than arrays of numbers: {error}", "copy the file again"
@@ -177,16 +184,25 @@ class _Bounded(io.BufferedReader):
 def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
     """Lets PyTorch read the archive and the storages, and the inert reader the pickle."""
     counts: Counter[str] = Counter()
+    records: dict[int, Record] = {}
+    names = _names_in(path) if archive else {}
 
-    class Counting(unpickler.Unpickler):
+    class Noting(unpickler.Unpickler):
         def __init__(self, stream: Any, **settings: object) -> None:
             super().__init__(stream, **settings)
             self.placeholders = counts
 
-    module = SimpleNamespace(__name__="inert", Unpickler=Counting, load=unpickler.load)
+        def load_storage(self, known: tuple[Any, ...]) -> Any:
+            storage = super().load_storage(known)
+            name = names.get(f"data/{known[2]}")
+            if name:
+                records[storage.data_ptr()] = Record(path, name)
+            return storage
+
+    module = SimpleNamespace(__name__="inert", Unpickler=Noting, load=unpickler.load)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch's advice on pickles, which nothing here unpickles
-        if archive and _is_torchscript(path):
+        if "constants.pkl" in names:  # of TorchScript
             # torch.load would hand the program to torch.jit, which makes its code; its weights are in the same pickle.
             with torch.serialization._open_zipfile_reader(file) as reader:
                 value = torch.serialization._load(reader, "cpu", module)  # type: ignore[no-untyped-call]
@@ -194,12 +210,13 @@ def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
             # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
             source = path if archive else file
             value = torch.load(source, map_location="cpu", pickle_module=module, weights_only=False, mmap=archive)
-    return Content(value, dict(counts))
+    return Content(value, dict(counts), records)
 
 
-def _is_torchscript(path: Path) -> bool:
+def _names_in(path: Path) -> dict[str, str]:
+    """Returns the names in one of PyTorch's archives, by what follows its folder."""
     with zipfile.ZipFile(path) as archive:
-        return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+        return {name.partition("/")[2]: name for name in archive.namelist()}
 
 
 def _read_exported(path: Path) -> Content | None:
@@ -208,31 +225,34 @@ def _read_exported(path: Path) -> Content | None:
         names = archive.namelist()
         config = next((name for name in names if name.endswith("/data/weights/model_weights_config.json")), None)
         if config is not None:
-            return Content(_exported_weights(archive, config, path.stat().st_size))
+            return Content(_exported_weights(path, archive, config))
         old = next((name for name in names if name.rpartition("/")[2] == "serialized_state_dict.pt"), None)
         if old is None:
             old = next((name for name in names if name.endswith("/data/weights/model.pt")), None)
         if old is None:
             return None
-        content = archive.read(old)
+        content = read_record(archive, archive.getinfo(old))
     with io.BytesIO(content) as stream:
         check_pickles(stream, len(content))
         value = torch.load(stream, map_location="cpu", pickle_module=unpickler, weights_only=False)
     return Content(value)
 
 
-def _exported_weights(archive: zipfile.ZipFile, config: str, size: int) -> Mapping[str, Tensor]:
+def _exported_weights(path: Path, archive: zipfile.ZipFile, config: str) -> Mapping[str, Tensor]:
     """Returns the tensors that a list of weights names; none with more values than the file has bytes."""
-    folder = config.rpartition("/")[0]
+    folder, size = config.rpartition("/")[0], path.stat().st_size
     found = {}
-    for name, entry in json.loads(archive.read(config))["config"].items():
+    for name, entry in json.loads(read_record(archive, archive.getinfo(config)))["config"].items():
         meta = entry["tensor_meta"]
         if entry["use_pickle"]:
             raise pickle.UnpicklingError(f"the weight {name} is pickled")
         sizes, strides = ([int(size["as_int"]) for size in meta[key]] for key in ("sizes", "strides"))
         if math.prod(sizes) > size:
             raise CostlyFileError(f"it claims a tensor of {math.prod(sizes):,} values, more than the file has bytes")
-        content = bytearray(archive.read(f"{folder}/{entry['path_name']}"))
+        try:
+            content = bytearray(read_record(archive, archive.getinfo(f"{folder}/{entry['path_name']}")))
+        except zipfile.BadZipFile as error:
+            raise damaged(path, name) from error
         flat = torch.frombuffer(content, dtype=EXPORTED_DTYPES[meta["dtype"]]) if content else torch.empty(0)
         found[name] = flat.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).clone()
     return found

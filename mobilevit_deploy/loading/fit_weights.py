@@ -18,6 +18,7 @@ from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, names_of
 from mobilevit_deploy.loading.names import COUNTER, Match, match_names, name_forms
 from mobilevit_deploy.loading.parametrizations import fold_parametrizations
+from mobilevit_deploy.loading.records import check_records
 from mobilevit_deploy.loading.weights_inside import has_known_name
 
 SHOWN = 5  # names listed per kind of problem
@@ -93,7 +94,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, lef
         left_aside: patterns of names that training alone uses; they are named in the result, too.
 
     Raises:
-        CheckpointError: any tensor is missing, unexpected, of another shape or kind, NaN or infinite.
+        CheckpointError: any tensor is missing, unexpected, of another shape or kind, damaged, NaN or infinite.
     """
     expected = model.state_dict()
     _refuse_adapters(checkpoint)
@@ -114,6 +115,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, lef
     missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
         raise _names_differ(checkpoint, missing, unmatched, len(matched), len(expected))
+    check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}
     _check_values(checkpoint, tensors, expected)

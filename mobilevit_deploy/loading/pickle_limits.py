@@ -13,6 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from mobilevit_deploy.loading.records import read_record
+
 MOST_OPCODES = (
     2_000_000  # seconds, and a GB where each makes a set; 10 000 tensors, averaged and with Adam, take 1.4 million
 )
@@ -61,7 +63,7 @@ def _check_archive(archive: zipfile.ZipFile, size: int, machine: "_Machine") -> 
         if entry.filename.endswith("data.pkl"):
             if entry.file_size > LARGEST_PICKLE:
                 raise CostlyFileError(f"its pickle has {entry.file_size:,} bytes beside the weights")
-            machine.run(io.BytesIO(archive.read(entry)))
+            machine.run(io.BytesIO(read_record(archive, entry)))
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.checkpoint import Selection
+from mobilevit_deploy.loading.checkpoint import Selection, read_checkpoint
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+from mobilevit_deploy.loading.records import check_records
 
 NET = """
 import torch
@@ -577,6 +578,67 @@ def test_a_tensor_that_needs_code_is_named(
     torch.save({**weights(), "head.bias": framework.Callable_()}, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match=rf"head\.bias in c\.pth is an object of {FRAMEWORK}\.Callable_"):
         load(tmp_path / "c.pth")
+
+
+def write_archive(path: Path, net: nn.Module) -> None:
+    """Writes the weights as the name of the file says."""
+    if path.suffix == ".npz":
+        np.savez(path, **{name: item.numpy() for name, item in net.state_dict().items()})
+    elif path.suffix == ".pt2":
+        torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), path)
+    elif path.stem == "TorchScript":
+        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 8, 8)), path)  # type: ignore[no-untyped-call]
+    else:
+        torch.save({"model": net.state_dict(), "other": {"a": torch.full((64,), 0.625)}}, path)
+
+
+@pytest.mark.parametrize("name", ["c.pth", "TorchScript.pt", "c.pt2", "c.npz"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_changed_byte_is_seen_by_its_checksum(
+    load: Callable[..., LoadedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_archive(tmp_path / name, plain_net(tmp_path, monkeypatch))
+    content = bytearray((tmp_path / name).read_bytes())
+    place = content.index(weights()["head.weight"].numpy().tobytes())
+    content[place + 5] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"head\.weight") as caught:
+        load(tmp_path / name)
+    assert caught.value.hint == "the file is damaged: copy or download it again"
+
+
+def test_a_changed_byte_of_what_is_not_taken_is_nothing(
+    load: Callable[..., LoadedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive(tmp_path / "c.pth", plain_net(tmp_path, monkeypatch))
+    content = (tmp_path / "c.pth").read_bytes()
+    (tmp_path / "c.pth").write_bytes(content.replace(torch.full((64,), 0.625).numpy().tobytes(), bytes(256)))
+    assert same(load(tmp_path / "c.pth"))
+    with pytest.raises(CheckpointError, match=r"a in c\.pth is not what was written"):
+        check_tensors(tmp_path / "c.pth", "other")
+
+
+def check_tensors(path: Path, key: str) -> None:
+    checkpoint = read_checkpoint(path, Selection(key=key))
+    check_records(checkpoint.tensors, checkpoint.records)
+
+
+def test_files_without_checksums(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    """PyTorch may be told to leave them out, and leaves out those of values that are filled in later."""
+    path = tmp_path / "c.pth"
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"model": weights()}, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert same(load(path))
+    with torch.serialization.skip_data():
+        torch.save(weights(), path)
+    with zipfile.ZipFile(path) as archive:
+        assert [entry.CRC for entry in archive.infolist() if "/data/" in entry.filename and entry.file_size > 8] == [
+            0
+        ] * 8
+    check_tensors(path, "")
 
 
 def test_nothing_is_a_folder_or_empty(load: Callable[..., LoadedModel], tmp_path: Path) -> None:

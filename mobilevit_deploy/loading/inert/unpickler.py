@@ -68,6 +68,10 @@ class Unpickler:
             return torch.UntypedStorage
         return Name(f"{module}.{name}"[:LONGEST_NAME])
 
+    def load_storage(self, known: tuple[Any, ...]) -> Any:
+        """Returns what ``torch.load`` makes of a storage's type, key, device and size."""
+        return self.persistent_load(known)
+
     def _step(self, name: str, argument: Any) -> None:
         if name in _VALUES:
             self._stack.append(argument)
@@ -147,7 +151,7 @@ class Unpickler:
         if kind in ("module", b"module"):  # of the old format: a class, beside its source, which is not read
             self._stack.append(known[1])
         elif kind in ("storage", b"storage"):
-            self._stack.append(self.persistent_load(known))
+            self._stack.append(self.load_storage(known))
         else:
             raise UnpicklingError("the pickle refers to something else than a tensor's storage")
 
