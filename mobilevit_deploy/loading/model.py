@@ -166,7 +166,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         weights=replace(weights, notes=(*weights.notes, *notes)),
         card=card,
         library=library.card if library else None,
-        arguments=request.arguments,
+        arguments={} if card else _arguments(request),
         outputs=None if card else TensorOutputs.of(module),
         layout=request.layout,
         inputs=request.inputs,
@@ -244,15 +244,17 @@ def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
 
 
 def _from_code(request: ModelRequest) -> nn.Module | FromLibrary:
-    arguments = dict(request.arguments)
-    if request.num_classes is not None:
-        arguments["num_classes"] = request.num_classes
     pretrained = True if request.pretrained else False if request.checkpoint else None
-    built = build_from_code(request.name, arguments, pretrained=pretrained)
+    built = build_from_code(request.name, _arguments(request), pretrained=pretrained)
     if request.pretrained and isinstance(built, nn.Module):  # of a source that another package adds
         library, _, name = request.name.partition(":")
         return FromLibrary(built, LibraryCard(library=library), weights=f"{library}, {name}")
     return built
+
+
+def _arguments(request: ModelRequest) -> dict[str, object]:
+    classes = {} if request.num_classes is None else {"num_classes": request.num_classes}
+    return {**request.arguments, **classes}
 
 
 def _origin(checkpoint: Checkpoint, fitted: Fitted, selection: Selection) -> WeightsOrigin:

@@ -10,7 +10,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
-from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
+from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError, printable
 from mobilevit_deploy.loading.checkpoint import Selection, checkpoint_digest
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
@@ -19,6 +19,10 @@ from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
 
 LARGEST_REPORT = 16 * 2**20  # bytes
+LARGEST_ARGUMENT = (
+    2**15
+)  # a number that a file has for the user's function, such as of classes: ImageNet-21k's are 21 841
+MOST_NUMBERS = 64  # in a list of them, and lists in a list
 
 
 def find_recipe(file: FileDescription, noted: Provenance | None, given: str | None) -> Recipe:
@@ -54,14 +58,17 @@ def model_request(
         checkpoint: as given; None looks for the one that the artifact names.
         selection: of the checkpoint, as given; None takes what the artifact took.
         pretrained: whether a library gives its own weights; as given, for that may download them.
-        arguments: of the model, as given.
+        arguments: of the model, as given; those that were not given are the artifact's, where they are numbers.
 
     Raises:
-        ArtifactError: nobody says which model it is.
+        ArtifactError: nobody says which model it is, or what its function was given.
         CheckpointError: the checkpoint is not where it can be found.
     """
     warnings: list[str] = []
     name = model or _named_model(file, noted)
+    given = dict(arguments or {})
+    if noted and catalog.artifact_name(name) == noted.model and catalog.is_own_code(name):
+        given = {**_noted_arguments(file, noted, given), **given}
     if noted and catalog.artifact_name(name) != noted.model:
         warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
     same = True
@@ -90,7 +97,7 @@ def model_request(
         size=None if inputs else tuple(size),
         batch=1 if inputs else batch,
         pretrained=pretrained,
-        arguments=arguments or {},
+        arguments=given,
         layout=noted.layout if noted else "nchw",
         inputs=inputs,
         head=noted.head.options() if noted and noted.head else HeadOptions(),
@@ -156,12 +163,37 @@ def _named_model(file: FileDescription, noted: Provenance | None) -> str:
         what, hint = "code of your own", "add --model path/to/file.py:function"
         if noted.library:
             what = f"a model of {noted.library[:80]}"
-            hint = "add --model as in the export, such as --model timm:NAME, with its --model-arg and --pretrained"
+            hint = "add --model as in the export, such as --model timm:NAME, and --pretrained if that was given"
         raise ArtifactError(
             f"{file.path.name} was made from {what} ({noted.model}), and mvd runs no code that a file names",
             hint,
         )
     return noted.model
+
+
+def _noted_arguments(file: FileDescription, noted: Provenance, given: Mapping[str, object]) -> dict[str, object]:
+    """Returns the arguments that an artifact was made with; only numbers, for a text may be a path or an address.
+
+    Raises:
+        ArtifactError: another one was not given anew.
+    """
+    found = {name: value for name, value in noted.model_arguments.items() if name not in given}
+    for name, value in found.items():
+        if name == "pretrained" or not _is_small_number(value):  # which may download something
+            shown = printable(f"{name}={value if isinstance(value, str) else json.dumps(value)}"[:80])
+            raise ArtifactError(
+                f"{file.path.name} was made with --model-arg {shown}, "
+                "and mvd gives code only small numbers that a file names",
+                f"add --model-arg {shown}",
+            )
+    return found
+
+
+def _is_small_number(value: object, depth: int = 2) -> bool:
+    """Tells whether a value is a number, none, or a list of such."""
+    if isinstance(value, list):
+        return depth > 0 and len(value) <= MOST_NUMBERS and all(_is_small_number(item, depth - 1) for item in value)
+    return value is None or (isinstance(value, bool | int | float) and abs(value) <= LARGEST_ARGUMENT)
 
 
 def _selection(noted: Provenance | None, *, same: bool) -> Selection:

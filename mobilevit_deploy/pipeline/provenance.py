@@ -99,6 +99,7 @@ class Provenance(BaseModel):
         labels_sha256: of the classes' names in order; None without.
         image: set when the input is an image.
         inputs: all of them, as --input names them; none for one image.
+        model_arguments: of the user's own function, or of a library's model, by name; any of JSON's values.
         calibration: of an int8 file.
         head: of a model that has one.
         allow_precision_loss: the export was told to write what half precision leaves, however little it is.
@@ -127,6 +128,7 @@ class Provenance(BaseModel):
     labels_sha256: str | None = None
     image: ImageNormalisation | None = None
     inputs: Annotated[tuple[TensorInput, ...], BeforeValidator(_read_inputs)] = ()
+    model_arguments: dict[str, Any] = Field(default_factory=dict)
     calibration: CalibrationNote | None = None
     head: HeadNote | None = None
     allow_precision_loss: bool = False
@@ -139,6 +141,7 @@ STRUCTURED = (
     "calibration",
     "head",
     "inputs",
+    "model_arguments",
     "prune",
     "rewritten",
     "own_code",

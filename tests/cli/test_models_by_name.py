@@ -71,16 +71,19 @@ class TestArguments:
 def test_arguments_of_ones_own_function(mvd: Mvd) -> None:
     Path("net.py").write_text(
         "from torch import nn\n"
-        "def build(width, depth=1):\n"
+        "def build(width, depth=1, kind=''):\n"
         "    return nn.Sequential(nn.Conv2d(3, width, 3), *[nn.Conv2d(width, width, 1) for _ in range(depth)])\n"
     )
     command = ("export", "net.py:build", "--to", "onnx", "--input-size", 8)
-    done = mvd(*command, "--model-arg", "width=5", "--model-arg", "depth=2", "--json")
+    done = mvd(*command, "--model-arg", "width=5", "--model-arg", "depth=2", "--model-arg", "kind=plain", "--json")
     assert done.exit_code == 0, done.stderr
     (report,) = json.loads(done.stdout)["artifacts"]
     assert report["outputs"][0]["shape"] == [1, 5, 6, 6]
     verify = ("verify", report["path"], "--model", "net.py:build")
-    assert mvd(*verify, "--model-arg", "width=5", "--model-arg", "depth=2").exit_code == 0
+    refused = mvd(*verify)  # numbers are in the file, and a text in a file may be anybody's
+    assert (refused.exit_code, "add --model-arg kind=plain" in refused.stderr) == (1, True)
+    assert mvd(*verify, "--model-arg", "kind=plain").exit_code == 0
+    assert mvd(*verify, "--model-arg", "kind=plain", "--model-arg", "width=6").exit_code == 3
     for more, code, said in (
         (("--model-arg", "widht=5"), 2, "takes no widht"),
         (("--model-arg", "width"), 2, "give KEY=VALUE"),

@@ -1,14 +1,18 @@
 """What an artifact says of its head, written and read back as untrusted input."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.pipeline.provenance import HeadNote, parse
+from mobilevit_deploy.pipeline.origin import model_request
+from mobilevit_deploy.pipeline.provenance import HeadNote, Provenance, parse
+from mobilevit_deploy.targets.artifact import Entry, FileDescription
 
 METADATA = {
     "mvd.model": "cas_vit_xs",
@@ -18,6 +22,7 @@ METADATA = {
     "mvd.recipe": "onnx",
     "mvd.precision": "fp32",
 }
+OWN_CODE = {**METADATA, "mvd.model": "net_build", "mvd.own_code": "true", "mvd.task": "classify"}
 RULE = {"candidates": 1000, "score_threshold": 0.3, "iou_threshold": 0.6, "max_detections": 7}
 
 
@@ -53,3 +58,32 @@ BROKEN: dict[str, Any] = {
 def test_broken_ones_are_refused(case: str) -> None:
     with pytest.raises(ArtifactError, match=r"what a.onnx says of its own export is malformed: head"):
         parse({**METADATA, "mvd.head": json.dumps(BROKEN[case])}, "a.onnx")
+
+
+@pytest.mark.parametrize("value", ["text", 10**9, 1e300, [1, "a"], [[[1]]], [0] * 65, {"a": 1}])
+def test_what_a_file_may_not_hand_to_code(value: object) -> None:
+    noted = parse({**OWN_CODE, "mvd.model_arguments": json.dumps({"width": 5, "value": value})}, "a.onnx")
+    with pytest.raises(ArtifactError, match="gives code only small numbers that a file names") as caught:
+        request_of(noted)
+    assert str(caught.value.hint).startswith("add --model-arg value=")
+    assert request_of(noted, value="given").arguments == {"width": 5, "value": "given"}
+    assert request_of(parse({**METADATA, "mvd.model_arguments": '{"width": 5}'}, "a.onnx")).arguments == {}
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", '"width"', "[" * 9000])
+def test_arguments_that_are_none(text: str) -> None:
+    with pytest.raises(ArtifactError, match="malformed"):
+        parse({**OWN_CODE, "mvd.model_arguments": text}, "a.onnx")
+
+
+def test_numbers_of_a_file_are_handed_to_the_function_that_it_was_made_of() -> None:
+    arguments = {"width": 5, "depths": [2, 2], "scale": 0.5, "bias": True, "norm": None, "num_classes": 7}
+    noted = parse({**OWN_CODE, "mvd.model_arguments": json.dumps(arguments)}, "a.onnx")
+    assert request_of(noted).arguments == arguments
+    assert request_of(noted, model="other.py:build").arguments == {}
+
+
+def request_of(noted: Provenance | None, model: str = "net.py:build", **given: object) -> ModelRequest:
+    entry, output = Entry((1, 3, 8, 8)), TensorSpec("y", (1, 5))
+    file = FileDescription(Path("a.onnx"), "onnx", {}, (entry,), (output,))
+    return model_request(file, noted, model=model, checkpoint=None, selection=None, arguments=given)[0]
