@@ -49,6 +49,15 @@ class Fitted:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Differences:
+    """Names that a model has alone, names that a checkpoint has alone, and tensors of both whose shapes differ."""
+
+    lacking: Sequence[str]
+    unmatched: Sequence[str]
+    shapes: Mapping[str, tuple[Tensor, Tensor]]
+
+
 def choose(checkpoint: Checkpoint, lacks: Callable[[Checkpoint], int]) -> Checkpoint:
     """Returns the state dict of a file that a model's names fit best; of equals, the likeliest by its own name.
 
@@ -82,7 +91,14 @@ def _is_same(one: Checkpoint, other: Checkpoint) -> bool:
     )
 
 
-def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, left_aside: Sequence[str] = ()) -> Fitted:
+def fit_weights(
+    model: nn.Module,
+    checkpoint: Checkpoint,
+    *,
+    backbone: bool,
+    left_aside: Sequence[str] = (),
+    next_step: Callable[[], str | None] = lambda: None,
+) -> Fitted:
     """Loads a checkpoint's tensors into the model.
 
     Args:
@@ -92,6 +108,7 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, lef
             neck, the heads) are left out and named in the result; so are, for any model, tensors beside ``model.``
             (losses and metrics of a training module) where all of the model's own lie behind it.
         left_aside: patterns of names that training alone uses; they are named in the result, too.
+        next_step: what to try where the names or shapes are another model's.
 
     Raises:
         CheckpointError: any tensor is missing, unexpected, of another shape or kind, damaged, NaN or infinite.
@@ -114,10 +131,11 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, lef
     tied = _tied(expected, [name for name in missing if name not in counters], matched)
     missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
-        raise _names_differ(checkpoint, missing, unmatched, len(matched), len(expected))
+        raise _names_differ(checkpoint, missing, unmatched, len(matched), len(expected), next_step)
     check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}
+    _check_shapes(checkpoint, tensors, expected, next_step)
     _check_values(checkpoint, tensors, expected)
     for name in counters:
         tensors[name] = expected[name]
@@ -131,24 +149,27 @@ def fit_weights(model: nn.Module, checkpoint: Checkpoint, *, backbone: bool, lef
 
 def differs(model: nn.Module, checkpoint: Checkpoint) -> bool:
     """Tells whether names or shapes differ, without loading anything."""
+    found = differences(model, checkpoint)
+    return bool(found.lacking or found.unmatched or found.shapes)
+
+
+def differences(model: nn.Module, checkpoint: Checkpoint) -> Differences:
+    """Returns where a checkpoint's names and shapes are not a model's; raises as ``match_names`` does."""
     expected = model.state_dict()
     found, _ = fold_parametrizations(checkpoint.tensors, expected)
     match = match_names(list(found), expected)
-    return bool(_lacking(match, expected) or match.unmatched) or any(
-        found[key].shape != expected[name].shape for name, key in match.matched.items()
-    )
+    pairs = {name: (expected[name], found[key]) for name, key in match.matched.items()}
+    shapes = {name: (own, other) for name, (own, other) in pairs.items() if own.shape != other.shape}
+    return Differences(_lacking(match, expected), match.unmatched, shapes)
 
 
 def lacks(model: nn.Module, checkpoint: Checkpoint) -> int:
     """Returns how many tensors of a model a checkpoint lacks, or has in another shape."""
-    expected = model.state_dict()
-    found, _ = fold_parametrizations(checkpoint.tensors, expected)
     try:
-        match = match_names(list(found), expected)
+        found = differences(model, checkpoint)
     except CheckpointError:  # two models side by side, of which nobody says which
-        return len(expected)
-    wrong = sum(bool(found[key].shape != expected[name].shape) for name, key in match.matched.items())
-    return len(_lacking(match, expected)) + wrong
+        return len(model.state_dict())
+    return len(found.lacking) + len(found.shapes)
 
 
 def _lacking(match: Match, expected: Mapping[str, Tensor]) -> list[str]:
@@ -186,7 +207,12 @@ def _beside(prefix: str, matched: Iterable[str], unmatched: Iterable[str]) -> li
 
 
 def _names_differ(
-    checkpoint: Checkpoint, missing: list[str], unmatched: list[str], fitting: int, wanted: int
+    checkpoint: Checkpoint,
+    missing: list[str],
+    unmatched: list[str],
+    fitting: int,
+    wanted: int,
+    next_step: Callable[[], str | None],
 ) -> CheckpointError:
     source = f" (under {checkpoint.key})" if checkpoint.key else ""
     objects = [name for name in missing if name in checkpoint.objects]
@@ -208,6 +234,8 @@ def _names_differ(
             lines.append(f"  {kind}: {len(names) - SHOWN} more")
     if checkpoint.others:
         lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
+    if advice := next_step():
+        return CheckpointError("\n".join(lines), advice)
     if not missing and len(part := unmatched[0].split(".")[0]) < LONGEST:
         hint = f"if the model needs none of these, leave them aside: --ignore '{part}*'"
         return CheckpointError("\n".join(lines), hint)
@@ -215,7 +243,12 @@ def _names_differ(
     return CheckpointError("\n".join(lines), f"{hint}; --key, --prefix and --ignore choose among what the file has")
 
 
-def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def _check_shapes(
+    checkpoint: Checkpoint,
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    next_step: Callable[[], str | None],
+) -> None:
     shapes = [
         f"  {name}: the model has {tuple(expected[name].shape)}, the checkpoint {tuple(tensor.shape)}"
         for name, tensor in tensors.items()
@@ -225,8 +258,11 @@ def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expecte
         more = [f"  {len(shapes) - SHOWN} more"] if len(shapes) > SHOWN else []
         raise CheckpointError(
             "\n".join([f"{checkpoint.path.name} has tensors of other shapes:", *shapes[:SHOWN], *more]),
-            "check the model name and --num-classes",
+            next_step() or "check the model name and --num-classes",
         )
+
+
+def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if name.endswith(COUNTER):  # which evaluation never reads
             continue

@@ -16,15 +16,16 @@ from torch import nn
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
-from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
+from mobilevit_deploy.errors import CatalogError, UsageError
 from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
 from mobilevit_deploy.loading.class_names import ClassNames, find_class_names
-from mobilevit_deploy.loading.fit_weights import Fitted, choose, differs, fit_weights, lacks
+from mobilevit_deploy.loading.fit_weights import Fitted, choose, fit_weights, lacks
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
+from mobilevit_deploy.loading.next_step import next_step
 from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
 from mobilevit_deploy.loading.source import FromLibrary, digest_of
-from mobilevit_deploy.loading.user_code import build_from_code
+from mobilevit_deploy.loading.user_code import ModelCode, find_code
 
 DEFAULT_SIZE = 224
 Layout = Literal["nchw", "nhwc"]  # of what a model takes
@@ -134,7 +135,12 @@ def load_model(request: ModelRequest) -> LoadedModel:
     if card and checkpoint:
         checkpoint = choose(checkpoint, partial(lacks_of_card, card, request.task))
     output = request.head.output
-    built = build_card(card, request.task, request.num_classes, checkpoint, output) if card else _from_code(request)
+    code, built = None, cast("nn.Module | FromLibrary | None", None)
+    if card:
+        built = build_card(card, request.task, request.num_classes, checkpoint, output)
+    else:
+        code = find_code(request.name)
+        built = _from_code(code, request)
     library = built if isinstance(built, FromLibrary) else None
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
     if not card:
@@ -148,7 +154,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         takes = (library and library.takes_checkpoint) or module
         if not card:
             checkpoint = choose(checkpoint, partial(lacks, takes))
-        weights = _origin(checkpoint, _fit(takes, card, request, checkpoint), request.selection)
+        weights = _origin(checkpoint, _fit(takes, card, code, request, checkpoint), request.selection)
     elif library and library.weights:
         weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
     if request.require_trained and not weights.trained:
@@ -243,9 +249,9 @@ def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
             raise UsageError(f"{option} with --input, which gives every size", "leave one of them out")
 
 
-def _from_code(request: ModelRequest) -> nn.Module | FromLibrary:
+def _from_code(code: ModelCode, request: ModelRequest) -> nn.Module | FromLibrary:
     pretrained = True if request.pretrained else False if request.checkpoint else None
-    built = build_from_code(request.name, _arguments(request), pretrained=pretrained)
+    built = code.build(_arguments(request), pretrained=pretrained)
     if request.pretrained and isinstance(built, nn.Module):  # of a source that another package adds
         library, _, name = request.name.partition(":")
         return FromLibrary(built, LibraryCard(library=library), weights=f"{library}, {name}")
@@ -293,13 +299,18 @@ def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) ->
     return request.batch, channels, height, width
 
 
-def _fit(module: nn.Module, card: ModelCard | None, request: ModelRequest, checkpoint: Checkpoint) -> Fitted:
-    try:
-        head = catalog.heads().get(request.task) if card else None
-        aside = head.checkpoint.left_aside if head else ()
-        return fit_weights(module, checkpoint, backbone=request.task == "features", left_aside=aside)
-    except CheckpointError as error:
-        fitting = recognise(checkpoint) if card and differs(module, checkpoint) else None
-        if fitting and fitting != (request.name, request.task):
-            error.hint = f"these weights fit {fitting[0]} with --task {fitting[1]}"
-        raise
+def _fit(
+    module: nn.Module, card: ModelCard | None, code: ModelCode | None, request: ModelRequest, checkpoint: Checkpoint
+) -> Fitted:
+    def advise() -> str | None:
+        if code:
+            return next_step(module, checkpoint, code)
+        fitting = recognise(checkpoint)
+        if not fitting or fitting == (request.name, request.task):
+            return None
+        return f"these weights fit {fitting[0]} with --task {fitting[1]}"
+
+    head = catalog.heads().get(request.task) if card else None
+    aside = head.checkpoint.left_aside if head else ()
+    backbone = request.task == "features"
+    return fit_weights(module, checkpoint, backbone=backbone, left_aside=aside, next_step=advise)

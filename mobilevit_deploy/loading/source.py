@@ -98,13 +98,9 @@ def source_packages() -> list[str]:
 
 def check_arguments(builder: Builder, reference: str, given: Iterable[str]) -> None:
     """Raises UsageError for an argument that a function does not take, with what it takes."""
-    try:
-        parameters = inspect.signature(builder).parameters.values()
-    except (TypeError, ValueError):  # a function of C, which says nothing of its arguments
+    taken = parameters(builder)
+    if taken is None:
         return
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    taken = [parameter.name for parameter in parameters if _is_keyword(parameter)]
     for name in given:
         if name not in taken:
             near = get_close_matches(name, taken, n=1) or taken
@@ -116,15 +112,24 @@ def check_arguments(builder: Builder, reference: str, given: Iterable[str]) -> N
 
 def takes(builder: Builder, name: str) -> bool:
     """Tells whether a function has a parameter of that very name."""
+    return name in _named(builder)
+
+
+def parameters(builder: Builder) -> list[str] | None:
+    """Returns the names that a function takes; None for one that takes any, or does not say."""
     try:
-        parameter = inspect.signature(builder).parameters.get(name)
+        known = inspect.signature(builder).parameters.values()
+    except (TypeError, ValueError):  # a function of C, which says nothing of its arguments
+        return None
+    return None if any(item.kind is item.VAR_KEYWORD for item in known) else _named(builder)
+
+
+def _named(builder: Builder) -> list[str]:
+    try:
+        known = inspect.signature(builder).parameters.values()
     except (TypeError, ValueError):
-        return False
-    return parameter is not None and _is_keyword(parameter)
-
-
-def _is_keyword(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return []
+    return [item.name for item in known if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
 
 
 def require(package: str) -> ModuleType:

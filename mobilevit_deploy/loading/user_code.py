@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -20,51 +21,72 @@ from mobilevit_deploy.loading.source import FromLibrary, Source, check_arguments
 SEED = 0  # of random weights, so that two exports of a model have the same
 
 
-def build_from_code(
-    reference: str, arguments: Mapping[str, object] | None = None, *, pretrained: bool | None = None
-) -> nn.Module | FromLibrary:
-    """Returns the model of ``file.py:function``, ``package.module:function`` or ``source:name``, in training mode.
+@dataclass(frozen=True)
+class ModelCode:
+    """A function that builds a model: ``file.py:function``, ``package.module:function`` or ``source:name``.
 
-    Args:
+    Attributes:
         reference: the MODEL argument.
-        arguments: of the function, by name; none that the user did not ask for.
-        pretrained: whether a source gives the weights that it knows, which may download them; False where a checkpoint
-            follows.
+        function: of the user's own, or of a source, whose name is given already.
+        source: set for one.
+    """
+
+    reference: str
+    function: Callable[..., Any]
+    source: Source | None = None
+
+    def build(self, arguments: Mapping[str, object], *, pretrained: bool | None = None) -> nn.Module | FromLibrary:
+        """Returns the model, in training mode.
+
+        Args:
+            arguments: of the function, by name; none that the user did not ask for.
+            pretrained: whether a source gives the weights that it knows, which may download them; False where a
+                checkpoint follows.
+
+        Raises:
+            ModelCodeError: the code fails, or returns something else.
+            UsageError: the function takes no such argument.
+            MvdError: the library behind a source cannot be imported, or does not know the name.
+        """
+        given = dict(arguments)
+        if self.source and (pretrained or (pretrained is False and takes(self.function, "pretrained"))):
+            given["pretrained"] = pretrained
+        elif pretrained:
+            raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
+        check_arguments(self.function, self.reference, given)
+        with torch.random.fork_rng(devices=[]), offline() if self.source and not pretrained else nullcontext():
+            torch.manual_seed(SEED)
+            try:
+                built = self.function(**given)
+            except MvdError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise ModelCodeError(
+                    f"{self.reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
+                    _tell_call(self.source, self.reference, given),
+                ) from error
+        module = built.module if isinstance(built, FromLibrary) else built
+        if not isinstance(module, nn.Module):
+            raise ModelCodeError(f"{self.reference} returned a {type(module).__name__}", "it must return an nn.Module")
+        if any(tensor.is_meta for tensor in module.state_dict().values()):
+            raise ModelCodeError(
+                f"{self.reference} returned a module without values (meta tensors)", "build it on the CPU"
+            )
+        return cast("nn.Module | FromLibrary", built)
+
+
+def find_code(reference: str) -> ModelCode:
+    """Returns the function of a MODEL argument that is no card's; imports it.
 
     Raises:
-        ModelCodeError: the code cannot be imported, fails, or returns something else.
-        UsageError: the function takes no such argument.
-        MvdError: a source, or the library behind it, cannot be imported, or does not know the name.
+        ModelCodeError: the code cannot be imported, or has no such function.
+        MvdError: a source cannot be imported.
     """
-    given = dict(arguments or {})
     source = find_source(reference)
     if source:
-        builder = source.build
-        if pretrained or (pretrained is False and takes(builder, "pretrained")):
-            given["pretrained"] = pretrained
-    elif pretrained:
-        raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
-    else:
-        place, _, function = reference.rpartition(":")
-        builder = _find_builder(_import(place), place, function)
-    check_arguments(builder, reference, given)
-    with torch.random.fork_rng(devices=[]), offline() if source and not pretrained else nullcontext():
-        torch.manual_seed(SEED)
-        try:
-            built = builder(**given)
-        except MvdError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ModelCodeError(
-                f"{reference} failed: {type(error).__name__}: {error}{_last_line(error)}",
-                _tell_call(source, reference, given),
-            ) from error
-    module = built.module if isinstance(built, FromLibrary) else built
-    if not isinstance(module, nn.Module):
-        raise ModelCodeError(f"{reference} returned a {type(module).__name__}", "it must return an nn.Module")
-    if any(tensor.is_meta for tensor in module.state_dict().values()):
-        raise ModelCodeError(f"{reference} returned a module without values (meta tensors)", "build it on the CPU")
-    return cast("nn.Module | FromLibrary", built)
+        return ModelCode(reference, source.build, source)
+    place, _, function = reference.rpartition(":")
+    return ModelCode(reference, _find_builder(_import(place), place, function))
 
 
 def _tell_call(source: Source | None, reference: str, given: Mapping[str, object]) -> str:

@@ -67,7 +67,7 @@ class TestTimm:
         assert weight(model, "head.weight").shape == (7, 6)
         assert model.library is not None
         assert model.library.classes == ()
-        assert model.arguments == {"width": 6}
+        assert model.arguments == {"width": 6, "num_classes": 7}
 
     @pytest.mark.parametrize(
         ("name", "hint"),
