@@ -177,11 +177,20 @@ class TestPackage:
         with pytest.raises(VerifyFailedError, match="of module stem"):
             verify(copy)
 
-    def test_a_weight_file_that_is_cut_short_cannot_be_read(self, copy: Path) -> None:
+    @pytest.mark.parametrize(("left", "module"), [(0.999, "head"), (0.5, "head"), (0.0, "stem")])
+    def test_what_a_weight_file_lacks_is_named(self, copy: Path, left: float, module: str) -> None:
+        weights = copy / "Data/com.apple.CoreML/weights/weight.bin"
+        content = weights.read_bytes()
+        weights.write_bytes(content[: int(left * len(content))])
+        with pytest.raises(VerifyFailedError, match=f"of module {module}"):
+            verify(copy)
+
+    def test_a_package_of_others_that_is_cut_short_cannot_be_read(self, copy: Path) -> None:
+        edit_model(copy, lambda model: model.description.metadata.userDefined.clear())
         weights = copy / "Data/com.apple.CoreML/weights/weight.bin"
         weights.write_bytes(weights.read_bytes()[:-1000])
         with pytest.raises(ArtifactError, match="does not fit the model"):
-            verify(copy)
+            verify(copy, model=NET)
 
     def test_another_operation_is_another_graph(self, copy: Path) -> None:
         before = note(contents_of(copy))

@@ -378,17 +378,11 @@ def test_a_file_that_mvd_did_not_write(tmp_path: Path) -> None:
     assert verify(path, model=NET).parity.status == "passed"
 
 
-def truncate(path: Path) -> None:
-    weights = next(path.rglob("weight.bin"))
-    weights.write_bytes(weights.read_bytes()[:-1000])
-
-
 def invent_op(model: Any) -> None:
     next(item for item in body_of(model).operations if item.type == "gelu").type = "swirl"
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "truncated weights": (truncate, "weight.bin"),
     "no manifest": (lambda path: (path / "Manifest.json").unlink(), "has no Manifest.json"),
     "unknown op": (lambda path: edit_model(path, invent_op), "swirl"),
     "neural network": (lambda path: edit_model(path, lambda m: m.neuralNetwork.SetInParent()), "neuralNetwork model"),

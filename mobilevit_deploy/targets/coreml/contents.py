@@ -11,7 +11,7 @@ import numpy as np
 
 from mobilevit_deploy.graph.module_notes import common_path, module_paths, owner, read_notes
 from mobilevit_deploy.targets.contents import Contents, StoredTensor, digest, note
-from mobilevit_deploy.targets.coreml.mil.blobs import NoWeightError
+from mobilevit_deploy.targets.coreml.mil.blobs import WeightFileError
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
 from mobilevit_deploy.targets.coreml.mil.package import Package
 from mobilevit_deploy.targets.coreml.mil.pipeline import split_pipeline
@@ -136,7 +136,7 @@ def _take(package: Package, value: Any) -> str | None:
 def _stored(package: Package, blob: Any, kind: TensorType, shape: Sequence[int]) -> bytes:
     try:
         return package.blob_file(blob.fileName).content(blob.offset, kind.data_type, tuple(shape))
-    except NoWeightError:
+    except WeightFileError:  # which may be cut short: what cannot be read is not what was exported
         return b"no weight"  # which is another digest than that of any
 
 

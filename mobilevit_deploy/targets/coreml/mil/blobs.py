@@ -21,10 +21,6 @@ class WeightFileError(ArtifactError):
         super().__init__(f"{path.name} does not fit the model: {reason}", HINT)
 
 
-class NoWeightError(WeightFileError):
-    """Another thing, or nothing, where a program reads a weight."""
-
-
 class BlobFile:
     """A weight file. Each read checks every bound before it allocates.
 
@@ -43,8 +39,7 @@ class BlobFile:
         """Returns the bytes of the blob whose description stands at the offset.
 
         Raises:
-            NoWeightError: the file holds something else at the offset.
-            ArtifactError: the file is shorter than the blob.
+            WeightFileError: the file holds something else at the offset, or is shorter than the blob.
         """
         if offset + _METADATA_SIZE > self._size:
             raise WeightFileError(
@@ -55,10 +50,10 @@ class BlobFile:
             file.seek(offset)
             magic, blob_type, size, start, _ = _METADATA.unpack(file.read(_METADATA.size))
             if magic != _MAGIC:
-                raise NoWeightError(self._path, f"there is no weight at byte {offset:,}, where the program reads one")
+                raise WeightFileError(self._path, f"there is no weight at byte {offset:,}, where the program reads one")
             if blob_type != data_type.blob or size != packed_size(data_type, count):
                 wanted = f"the {data_type.name} {list(shape)} that the program reads"
-                raise NoWeightError(self._path, f"the weight at byte {offset:,} is not {wanted}")
+                raise WeightFileError(self._path, f"the weight at byte {offset:,} is not {wanted}")
             if start + size > self._size:
                 raise WeightFileError(
                     self._path, f"it ends at byte {self._size:,}, and a weight reaches to {start + size:,}"
