@@ -23,6 +23,7 @@ FOLDER_FILES = (
 INDEX = ".index.json"
 LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
 HEAD = 512  # bytes that are looked at to tell what a file is
+SHOWN = 40  # letters of a text
 # What else people have, by how it begins, with the next step.
 UNPACK = "unpack it, and give the checkpoint in it"
 OTHER_FORMATS = {
@@ -63,6 +64,12 @@ def _files_of_folder(folder: Path) -> list[Path]:
     found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
     if found:
         return find_files(found)
+    if (folder / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{folder} has LoRA adapters alone, and not the weights that they are added to",
+            "merge them into those first (peft: PeftModel.from_pretrained(base, FOLDER).merge_and_unload()), and save that "
+            "model's state dict",
+        )
     if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
         raise CheckpointError(
             f"{folder} is a distributed checkpoint in parts",
@@ -113,4 +120,16 @@ def refuse_what_is_none(path: Path) -> None:
         raise CheckpointError(
             f"{path.name} is a web page, and no checkpoint",
             "download the file itself: on GitHub and Hugging Face that is the link 'raw' or 'download'",
+        )
+
+
+def refuse_text(path: Path) -> None:
+    """Raises CheckpointError for a file of text; asked where it was not read, for the oldest pickles are text, too."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    text = head.decode("utf-8", errors="replace").lstrip()
+    begin = text.partition("\n")[0].strip()[:SHOWN]
+    if begin and b"\0" not in head and all(letter.isprintable() or letter.isspace() for letter in text[:-1]):
+        raise CheckpointError(
+            f"{path.name} is a text file that begins with {begin!r}, and no checkpoint", "give the file of the weights"
         )

@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.checkpoint_files import RESAVE, SUFFIXES, UNPACK, refuse_what_is_none
+from mobilevit_deploy.loading.checkpoint_files import RESAVE, SUFFIXES, UNPACK, refuse_text, refuse_what_is_none
 from mobilevit_deploy.loading.inert import unpickler
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
 from mobilevit_deploy.loading.records import COPY_AGAIN, Record, damaged, read_record
@@ -110,6 +110,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
         return cast("Mapping[str, Tensor]", load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
+        refuse_text(path)
         raise CheckpointError(
             f"{path.name} is damaged or no safetensors file: {error}", "copy the file again"
         ) from error
@@ -152,6 +153,7 @@ def _read_pickled(path: Path) -> Content:
     except CostlyFileError as error:
         raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
     except Exception as error:  # a damaged file ends in almost any exception of the reader
+        refuse_text(path)
         reason = str(error).strip().split(". ")[0].splitlines()
         said = f" ({reason[0]})" if reason and " " in reason[0] else ""
         raise CheckpointError(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CheckpointError
+from mobilevit_deploy.loading.adapters import refuse_adapters
 from mobilevit_deploy.loading.checkpoint import Checkpoint, names_of
 from mobilevit_deploy.loading.names import COUNTER, Match, match_names, name_forms
 from mobilevit_deploy.loading.parametrizations import fold_parametrizations
@@ -33,7 +34,6 @@ SPECIAL_TENSORS = {
 }
 # Beside the weights in torch.optim.swa_utils.AveragedModel, and in mmengine's.
 AVERAGING_COUNTERS = ("n_averaged", "steps")
-ADAPTERS = ("lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_magnitude_vector")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def fit_weights(
         CheckpointError: any tensor is missing, unexpected, of another shape or kind, damaged, NaN or infinite.
     """
     expected = model.state_dict()
-    _refuse_adapters(checkpoint)
+    refuse_adapters(checkpoint, expected)
     found, notes = fold_parametrizations(checkpoint.tensors, expected)
     match = match_names(list(found), expected)
     matched, unmatched = match.matched, match.unmatched
@@ -181,15 +181,6 @@ def _tied(expected: Mapping[str, Tensor], missing: list[str], matched: Mapping[s
     known = {(expected[name].data_ptr(), expected[name].shape): name for name in matched if expected[name].numel()}
     places = {name: (expected[name].data_ptr(), expected[name].shape) for name in missing if not expected[name].is_meta}
     return {name: known[place] for name, place in places.items() if place in known and expected[name].numel()}
-
-
-def _refuse_adapters(checkpoint: Checkpoint) -> None:
-    found = [name for name in checkpoint.tensors if any(part in ADAPTERS for part in name.split("."))]
-    if found:
-        raise CheckpointError(
-            f"{checkpoint.path.name} has LoRA adapters beside their base, such as {found[0]}",
-            "merge them first (peft: model.merge_and_unload()), and save the model's own state dict",
-        )
 
 
 def _is_like(key: str, patterns: Sequence[str]) -> bool:

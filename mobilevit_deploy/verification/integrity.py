@@ -44,7 +44,7 @@ def report_change(path: Path, integrity: Integrity, noted: Provenance, start: fl
         sha256=sha256,
         bytes=size,
         model=noted.model,
-        weights=WeightsOrigin(noted.trained, sha256=noted.weights_sha256, key=noted.weights_key),
+        weights=_weights(noted),
         precision=noted.precision,
         parity=ParityReport("failed", integrity.reason),
         accuracy=None,
@@ -53,6 +53,19 @@ def report_change(path: Path, integrity: Integrity, noted: Provenance, start: fl
         warnings=(),
         integrity=integrity,
         seconds=round(time.perf_counter() - start, 3),
+    )
+
+
+def _weights(noted: Provenance) -> WeightsOrigin:
+    """Returns where the weights came from, by the name of their file: nobody looked for it."""
+    return WeightsOrigin(
+        noted.trained,
+        path=noted.weights if noted.trained and not noted.pretrained else None,
+        sha256=noted.weights_sha256,
+        key=noted.weights_key,
+        library=noted.weights if noted.pretrained else None,
+        prefix=noted.weights_prefix,
+        ignore=noted.weights_ignore,
     )
 
 

@@ -464,10 +464,53 @@ def test_tied_weights_that_were_saved_once(tmp_path: Path) -> None:
     assert loaded.weights.notes == ("tied to another tensor: 1.weight",)
 
 
-def test_adapters_are_refused_by_name(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
-    torch.save({**weights(), "head.lora_A.default.weight": torch.ones(2, 4)}, tmp_path / "c.pth")
-    with pytest.raises(CheckpointError, match=r"LoRA adapters .* head\.lora_A\.default\.weight"):
+ADAPTERS: dict[str, tuple[Callable[[], Content], str]] = {
+    "beside": (
+        lambda: {**weights(), "head.lora_A.default.weight": torch.ones(2, 4)},
+        "beside their base, such as head",
+    ),
+    "peft, whole": (
+        lambda: {
+            **{name.replace("head.", "head.base_layer."): item for name, item in weights().items()},
+            "head.lora_B.default.weight": torch.ones(5, 2),
+        },
+        r"beside their base, such as head\.lora_B",
+    ),
+    "peft, alone": (
+        lambda: {f"base_model.model.head.lora_{end}.weight": torch.ones(2, 4) for end in "AB"},
+        r"adapters alone, such as base_model\.model\.head\.lora_A\.weight",
+    ),
+    "another tool's": (
+        lambda: {f"lora_unet_head.{end}": torch.ones(2, 4) for end in ("alpha", "lora_up.weight")},
+        "adapters alone, such as lora_unet_head",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_adapters_are_refused_by_name(load: Callable[..., LoadedModel], tmp_path: Path, kind: str) -> None:
+    make, said = ADAPTERS[kind]
+    torch.save(make(), tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match=said) as caught:
         load(tmp_path / "c.pth")
+    assert "merge_and_unload()" in str(caught.value.hint)
+
+
+def test_a_folder_of_adapters(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="adapters alone"):
+        load(tmp_path / "adapter")
+
+
+def test_a_model_may_have_such_layers_itself(tmp_path: Path) -> None:
+    (tmp_path / "lora.py").write_text(
+        "from torch import nn\n\ndef build():\n    net = nn.Module()\n    net.lora_A = nn.Linear(3, 3)\n"
+        "    return net\n"
+    )
+    torch.save({"lora_A.weight": torch.ones(3, 3), "lora_A.bias": torch.ones(3)}, tmp_path / "c.pth")
+    request = ModelRequest(f"{tmp_path / 'lora.py'}:build", checkpoint=tmp_path / "c.pth")
+    assert torch.equal(load_model(request).module.state_dict()["lora_A.bias"], torch.ones(3))
 
 
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -546,6 +589,8 @@ OTHERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "Keras": (packed("c.h5", lambda path, _: path.write_bytes(b"\x89HDF\r\n\x1a\n")), "an HDF5 file"),
     "array": (packed("c.npy", lambda path, _: np.save(path, np.ones(3))), "one array of numpy"),
     "nothing": (packed("c.pth", lambda path, _: path.touch()), r"c\.pth is empty"),
+    "text": (packed("c.pth", lambda path, _: path.write_text("epoch,loss\n1,0.5\n")), r"begins with 'epoch,loss'"),
+    "text of letters": (packed("c.safetensors", lambda path, _: path.write_text("größe: 3\n" * 90)), "with 'größe: 3'"),
     "error": (packed("c.pth", lambda path, _: path.write_text('{"error": "not found"}')), "is text"),
 }
 

@@ -10,8 +10,10 @@ import pytest
 from typer.testing import Result
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.targets.contents import EACH, GRAPH, TENSORS, compare, note
+from mobilevit_deploy.pipeline.provenance import parse
+from mobilevit_deploy.targets.contents import EACH, GRAPH, TENSORS, Integrity, compare, note
 from mobilevit_deploy.targets.registry import read_contents
+from mobilevit_deploy.verification.integrity import report_change
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.support.damage.forget import forget
@@ -93,6 +95,36 @@ def test_the_message_and_the_document_name_the_tensor(plain: Path, tmp_path: Pat
     assert (result.exit_code, "stem.bias of module stem" in result.stdout) == (0, True)
     assert mvd("inspect", copy, "--strict").exit_code == 3
     assert mvd("inspect", plain, "--strict").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("noted", "origin"),
+    [
+        ({"weights": "best.pth", "weights_sha256": "0" * 64, "weights_key": "ema"}, ("best.pth", None, "ema")),
+        ({"weights": "timm 1.0, net", "pretrained": "true"}, (None, "timm 1.0, net", None)),
+        ({"weights": "no checkpoint given", "trained": "false"}, (None, None, None)),
+    ],
+)
+def test_the_weights_are_named_where_nobody_looks_for_them(
+    plain: Path, noted: dict[str, str], origin: tuple[str | None, ...]
+) -> None:
+    """Of a copy without the report that knows the path."""
+    entries = {"model": "net", "task": "classify", "trained": "true", "recipe": "onnx", "precision": "fp32", **noted}
+    said = parse({f"mvd.{key}": value for key, value in entries.items()}, plain.name)
+    assert said
+    weights = report_change(plain, Integrity("changed"), said, 0.0).weights
+    assert (weights.path, weights.library, weights.key) == origin
+    assert weights.trained == (noted.get("trained") is None)
+
+
+def test_sizes_in_another_file_are_called_that(plain: Path, tmp_path: Path) -> None:
+    """ONNX Runtime needs them before it opens that file."""
+    path = tmp_path / "a.onnx"
+    onnx.save(onnx.load(plain), str(path), save_as_external_data=True, location="a.data", size_threshold=0)
+    with pytest.raises(ArtifactError, match=r"sizes and axes .* stand in another file; .* size_threshold=1024"):
+        verify(path, model=NET)
+    onnx.save(onnx.load(path), str(path), save_as_external_data=True, location="b.data", size_threshold=1024)
+    assert verify(path, model=NET).parity.status == "passed"
 
 
 def test_located_damage_is_compared_as_well(plain: Path, tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def check_onnx(model: onnx.ModelProto, path: Path) -> None:
     _check_sizes(model, path)
 
 
+def has_shapes_elsewhere(path: Path) -> bool:
+    """Tells whether a file that was read before keeps whole numbers, such as axes, in another file."""
+    tensors = (tensor for _, tensor in tensors_of(load_onnx(path)))
+    whole = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+    return any(external_data_helper.uses_external_data(tensor) and tensor.data_type in whole for tensor in tensors)
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first line of what an error says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import deadline
 from mobilevit_deploy.targets.onnx.before_decision import change_to
 from mobilevit_deploy.targets.onnx.exact import Change, change_for
-from mobilevit_deploy.targets.onnx.files import load_onnx
+from mobilevit_deploy.targets.onnx.files import has_shapes_elsewhere, load_onnx
 from mobilevit_deploy.targets.onnx.inputs import takes_batch as takes_batch
 from mobilevit_deploy.targets.onnx.optimizers import OPTIMIZERS as OPTIMIZERS
 
@@ -117,6 +117,11 @@ def _open(
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers, disabled_optimizers=list(without))
     except Exception as error:
+        if has_shapes_elsewhere(path):
+            raise ArtifactError(
+                f"ONNX Runtime refuses {path.name}: sizes and axes that it needs at once stand in another file; "
+                "onnx.save with save_as_external_data=True and size_threshold=1024 keeps them inside"
+            ) from error
         raise ArtifactError(
             f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
             "after an export, --opset with another version may help; a file from elsewhere may be damaged",
