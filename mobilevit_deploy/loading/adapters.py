@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint import Checkpoint
+from mobilevit_deploy.loading.checkpoint_files import MERGE
 
 WORDS = ("lora", "dora", "loha", "hada", "lokr", "ia3", "vera")  # of a name, between dots and underscores
 OF_THE_BASE = ("weight", "base_layer.weight", "original.weight")  # behind the name of the layer that is adapted
@@ -35,8 +36,7 @@ def refuse_adapters(checkpoint: Checkpoint, expected: Collection[str]) -> None:
         )
     raise CheckpointError(
         f"{file} has LoRA adapters alone, such as {first}, and not the weights that they are added to",
-        "merge them into those first (peft: PeftModel.from_pretrained(base, FOLDER).merge_and_unload()), and save that "
-        "model's state dict",
+        MERGE,
     )
 
 

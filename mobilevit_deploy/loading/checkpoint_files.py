@@ -37,6 +37,10 @@ OTHER_FORMATS = {
     b"GGUF": ("a GGUF file", "give the weights that it was made from"),
 }
 
+MERGE = (
+    "merge them into those first (peft: PeftModel.from_pretrained(base, FOLDER).merge_and_unload()), and save that "
+    "model's state dict"
+)
 RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
 
 
@@ -67,8 +71,7 @@ def _files_of_folder(folder: Path) -> list[Path]:
     if (folder / "adapter_config.json").is_file():
         raise CheckpointError(
             f"{folder} has LoRA adapters alone, and not the weights that they are added to",
-            "merge them into those first (peft: PeftModel.from_pretrained(base, FOLDER).merge_and_unload()), and save that "
-            "model's state dict",
+            MERGE,
         )
     if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
         raise CheckpointError(

@@ -30,6 +30,7 @@ from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint import Selection, read_checkpoint
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
 from mobilevit_deploy.loading.records import check_records
+from mobilevit_deploy.verification.document import weights_document
 
 NET = """
 import torch
@@ -422,9 +423,12 @@ def test_a_selection(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"2 sets of weights .* values: c, a\.b\.student"):
         chosen(weights="raw")
     assert same(chosen(key="c"), 2)
-    assert same(chosen(key="a.b", prefix="teacher."))
+    taken = chosen(key="a.b", prefix="teacher.")
+    assert same(taken)
+    assert (weights_document(taken.weights)["key"], weights_document(taken.weights)["prefix"]) == ("a.b", "teacher.")
     ignoring = chosen(key="a.b", ignore=("student.*", "extra.*"))
     assert same(ignoring)
+    assert weights_document(ignoring.weights)["ignore"] == ["student.*", "extra.*"]
     assert "student.head.bias (ignored)" in ignoring.weights.not_loaded
     with pytest.raises(CheckpointError, match=r"no weights under 'a\.x'") as caught:
         chosen(key="a.x")

@@ -76,6 +76,14 @@ def _why_left(shape: list[int], kept: bool) -> str:
     return "coremltools does not compress it"
 
 
+def warn_if_none(result: CompressionResult | None) -> tuple[str, ...]:
+    """Returns a warning where no weight was compressed: the package is as large as an uncompressed one."""
+    if result is None or result.compressed_bytes:
+        return ()
+    why = "; ".join(result.left_bytes) or "no weight lies in the weight file"
+    return (f"no weight was compressed: only those of more than {THRESHOLD:,} values are, and here are {why}",)
+
+
 def blocks(specification: Any) -> Iterator[list[Any]]:
     """Yields the operations of each block of an ML Program."""
     for function in specification.mlProgram.functions.values():

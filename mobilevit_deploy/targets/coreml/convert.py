@@ -30,7 +30,7 @@ from mobilevit_deploy.targets.artifact import (
     image_of,
 )
 from mobilevit_deploy.targets.compression import CompressionResult
-from mobilevit_deploy.targets.coreml.compression import account, blocks, compress
+from mobilevit_deploy.targets.coreml.compression import account, blocks, compress, warn_if_none
 from mobilevit_deploy.targets.coreml.contents import note_contents
 from mobilevit_deploy.targets.coreml.contents import read_contents as read_contents
 from mobilevit_deploy.targets.coreml.detector import Detector, split_detector, write_detector
@@ -103,6 +103,7 @@ def convert(request: ConversionRequest) -> Artifact:
         outputs=describe(request.path).outputs if detector else request.outputs,
         app=request.app,
         compression=compression,
+        warnings=warn_if_none(compression),
         intermediates=tuple(intermediates),
         entries=describe(request.path).entries if request.sizes else (),
     )

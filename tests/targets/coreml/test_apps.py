@@ -165,6 +165,17 @@ def test_compression(tmp_path: Path, ios: int, precision: str, prune: float | No
     assert document["bits"] == (None if precision == "fp16" else int(precision[1]))
 
 
+def test_a_network_too_small_to_be_compressed_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "tiny.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(3, 9, 3), nn.Conv2d(9, 9, 3))\n"
+    )
+    request = ModelRequest(f"{tmp_path / 'tiny.py'}:build", size=(16, 16))
+    (report,) = export_model(ExportRequest(request, ("coreml",), folder=tmp_path, precision="w8"))
+    (warning,) = [line for line in export_document(report)["warnings"] if "compressed" in line]
+    assert warning.startswith("no weight was compressed: only those of more than 2,048 values are, and here are ")
+    assert "2048 values or fewer" in warning
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # folders that coremltools leaves open
 def test_compressed_weights_are_near_the_originals(tmp_path: Path) -> None:
     """A wrong axis or scale would cost far more than the bits that are missing."""
