@@ -13,11 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
-from mobilevit_deploy.loading.checkpoint_files import RESAVE, find_files
+from mobilevit_deploy.loading.checkpoint_files import JOIN_SHARDS, RESAVE, find_files
 from mobilevit_deploy.loading.file_content import Content, read_files
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.records import Record
+from mobilevit_deploy.loading.special_tensors import special_tensor
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts, names_beside
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
@@ -176,12 +177,25 @@ def _no_weights(path: Path, content: Content, selection: Selection) -> Checkpoin
     value = content.value
     if not isinstance(value, Mapping):
         kind = value.name if isinstance(value, Placeholder) else type(value).__name__
+        if kind.startswith("__torch__."):
+            return CheckpointError(
+                f"{path.name} is a frozen TorchScript program, whose weights have no names",
+                "give the checkpoint, or the program before torch.jit.freeze",
+            )
         return CheckpointError(f"{path.name} holds a {kind} and no dictionary of weights", RESAVE)
     kind = "weights" if selection.weights == "auto" else f"{selection.weights} weights"
     present = ", ".join(map(str, list(value)[:SHOWN])) or "nothing"
     unread = _unread(content)
     present += f"; not read: {', '.join(unread[:SHOWN])}" if unread else ""
-    hint = "give --weights auto to take what is there" if selection.weights != "auto" else RESAVE
+    special = next(filter(None, map(special_tensor, content.not_read)), None)
+    if selection.weights != "auto":
+        hint = "give --weights auto to take what is there"
+    elif special:
+        return CheckpointError(
+            f"what {path.name} holds in place of weights is {special.what}, which is not read", special.hint
+        )
+    else:
+        hint = JOIN_SHARDS if "param_shapes" in value else RESAVE
     return CheckpointError(f"{path.name} holds no {kind}; it has: {present}", hint)
 
 

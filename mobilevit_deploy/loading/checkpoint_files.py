@@ -14,6 +14,7 @@ from mobilevit_deploy.errors import CheckpointError
 
 PICKLED = (".pth", ".pt", ".ckpt", ".tar", ".bin", ".pkl", ".pt2")
 SUFFIXES = (*PICKLED, ".safetensors", ".npz")
+BEGINNINGS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # an archive, or a pickle of that protocol
 FOLDER_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -41,6 +42,25 @@ MERGE = (
     "merge them into those first (peft: PeftModel.from_pretrained(base, FOLDER).merge_and_unload()), and save that "
     "model's state dict"
 )
+JOIN_SHARDS = "it is a part of DeepSpeed's; join all: python zero_to_fp32.py FOLDER joined"
+# What is told by its name: an archive or text that looks like another, or nothing that begins in a known way.
+OTHER_SUFFIXES = {
+    (".onnx", ".pte", ".tflite", ".mlmodel", ".mlpackage", ".mlmodelc", ".engine"): (
+        "a model that was exported already",
+        "give the weights that it was made from",
+    ),
+    (".keras", ".pb", ".index", ".meta"): (
+        "a file of Keras or TensorFlow",
+        "save the weights by name: numpy.savez, or PyTorch",
+    ),
+    (".msgpack",): ("a file of Flax", "save the weights by name, as PyTorch lays them out: numpy.savez"),
+    (".pdparams", ".pdiparams"): (
+        "a file of PaddlePaddle, which lays out matrices the other way",
+        "save the weights by name, as PyTorch lays them out: numpy.savez",
+    ),
+    (".mar", ".zip"): ("an archive", UNPACK),
+}
+
 RESAVE = 'save the weights alone: torch.save({"model": model.state_dict()}, "weights.pth")'
 
 
@@ -60,8 +80,20 @@ def find_files(path: Path) -> list[Path]:
         return _files_of_index(path)
     if path.suffix.lower() not in SUFFIXES:
         refuse_what_is_none(path)
-        raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
+        _refuse_unless_pickled(path)
     return [path]
+
+
+def _refuse_unless_pickled(path: Path) -> None:
+    """Raises CheckpointError for a file of another name, such as ``best.th``, unless it begins as PyTorch's do."""
+    suffix = path.suffix.lower()
+    for suffixes, (what, hint) in OTHER_SUFFIXES.items():
+        if suffix in suffixes:
+            raise CheckpointError(f"{path.name} is {what}, and no checkpoint that is read here", hint)
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head not in BEGINNINGS:
+        raise CheckpointError(f"{path.name}: a checkpoint ends in {', '.join(SUFFIXES)}", "rename it if it is one")
 
 
 def _files_of_folder(folder: Path) -> list[Path]:

@@ -31,6 +31,7 @@ from torch import Tensor
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import RESAVE, SUFFIXES, UNPACK, refuse_text, refuse_what_is_none
 from mobilevit_deploy.loading.inert import unpickler
+from mobilevit_deploy.loading.inert.values import PickledTensorError
 from mobilevit_deploy.loading.pickle_limits import CostlyFileError, check_pickles
 from mobilevit_deploy.loading.records import COPY_AGAIN, Record, damaged, read_record
 from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
@@ -150,6 +151,11 @@ def _read_pickled(path: Path) -> Content:
             return exported or _read_with_torch(path, file, archive=archive)
     except (CheckpointError, FileNotFoundError):
         raise
+    except PickledTensorError as error:
+        raise CheckpointError(
+            f"{path.name} was written by pickle.dump, which makes pickles of tensors that are not read here",
+            f"write it anew: torch.save(pickle.load(open({path.name!r}, 'rb')), '{path.stem}.pth')",
+        ) from error
     except CostlyFileError as error:
         raise CheckpointError(f"{path.name} was not loaded: {error}", f"do not use it, or {RESAVE}") from error
     except Exception as error:  # a damaged file ends in almost any exception of the reader
@@ -209,6 +215,10 @@ def _read_with_torch(path: Path, file: BinaryIO, *, archive: bool) -> Content:
             with torch.serialization._open_zipfile_reader(file) as reader:
                 value = torch.serialization._load(reader, "cpu", module)  # type: ignore[no-untyped-call]
         else:
+            first = None if archive else Noting(file).load()
+            if not archive and first != torch.serialization.MAGIC_NUMBER:  # as Python's own pickle.dump writes it
+                return Content(first, dict(counts))
+            file.seek(0)
             # Mapping the file keeps an optimizer's state, twice the weights, out of memory.
             source = path if archive else file
             value = torch.load(source, map_location="cpu", pickle_module=module, weights_only=False, mmap=archive)

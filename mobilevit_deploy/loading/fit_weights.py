@@ -8,7 +8,6 @@ that one.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import torch
@@ -16,22 +15,14 @@ from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.adapters import refuse_adapters
-from mobilevit_deploy.loading.checkpoint import Checkpoint, names_of
-from mobilevit_deploy.loading.names import COUNTER, Match, match_names, name_forms
+from mobilevit_deploy.loading.checkpoint import Checkpoint
+from mobilevit_deploy.loading.misfit import names_differ
+from mobilevit_deploy.loading.names import COUNTER, PREFIXES, Match, match_names, name_forms
 from mobilevit_deploy.loading.parametrizations import fold_parametrizations
 from mobilevit_deploy.loading.records import check_records
 from mobilevit_deploy.loading.weights_inside import has_known_name
 
 SHOWN = 5  # names listed per kind of problem
-COMPARED = 2000  # names in which the nearest one is sought
-LONGEST = 300  # letters of a name that a nearest one is sought for: the time grows with their square
-# Tensors that are more than a view of stored values, by what would make them.
-SPECIAL_TENSORS = {
-    "_rebuild_qtensor": "a quantised tensor",
-    "_rebuild_sparse_tensor": "a sparse tensor",
-    "_rebuild_tensor_v3": "a tensor of a type such as float8",
-    "_rebuild_meta_tensor_no_storage": "a tensor without values, on the device meta",
-}
 # Beside the weights in torch.optim.swa_utils.AveragedModel, and in mmengine's.
 AVERAGING_COUNTERS = ("n_averaged", "steps")
 
@@ -95,18 +86,17 @@ def fit_weights(
     model: nn.Module,
     checkpoint: Checkpoint,
     *,
-    backbone: bool,
     left_aside: Sequence[str] = (),
     next_step: Callable[[], str | None] = lambda: None,
 ) -> Fitted:
     """Loads a checkpoint's tensors into the model.
 
+    Where all of the model's own lie behind a prefix such as ``backbone.`` or ``model.``, tensors beside it are left out
+    and named in the result: the neck and the heads of a detector, losses and metrics of a training module.
+
     Args:
         model: its state dict says which names and shapes are expected; filled in place.
         checkpoint: as ``read_checkpoint`` returns it.
-        backbone: the model is the backbone of a detector or segmenter, so tensors beside ``backbone.`` (the
-            neck, the heads) are left out and named in the result; so are, for any model, tensors beside ``model.``
-            (losses and metrics of a training module) where all of the model's own lie behind it.
         left_aside: patterns of names that training alone uses; they are named in the result, too.
         next_step: what to try where the names or shapes are another model's.
 
@@ -119,7 +109,7 @@ def fit_weights(
     match = match_names(list(found), expected)
     matched, unmatched = match.matched, match.unmatched
     not_loaded: list[str] = []
-    for prefix in ("backbone.", "model.") if backbone else ("model.",):
+    for prefix in PREFIXES:
         not_loaded += _beside(prefix, matched.values(), unmatched)
     not_loaded += [key for key in unmatched if key not in not_loaded and _is_like(key, left_aside)]
     if match.note:
@@ -131,7 +121,7 @@ def fit_weights(
     tied = _tied(expected, [name for name in missing if name not in counters], matched)
     missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
-        raise _names_differ(checkpoint, missing, unmatched, len(matched), len(expected), next_step)
+        raise names_differ(checkpoint, missing, unmatched, f"{len(matched)} of {len(expected)}", next_step)
     check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}
@@ -195,43 +185,6 @@ def _beside(prefix: str, matched: Iterable[str], unmatched: Iterable[str]) -> li
 
     found = list(matched)
     return [key for key in unmatched if not inside(key)] if found and all(map(inside, found)) else []
-
-
-def _names_differ(
-    checkpoint: Checkpoint,
-    missing: list[str],
-    unmatched: list[str],
-    fitting: int,
-    wanted: int,
-    next_step: Callable[[], str | None],
-) -> CheckpointError:
-    source = f" (under {checkpoint.key})" if checkpoint.key else ""
-    objects = [name for name in missing if name in checkpoint.objects]
-    if objects:
-        kind = checkpoint.objects[objects[0]]
-        special = next((word for part, word in SPECIAL_TENSORS.items() if kind == f"torch._utils.{part}"), None)
-        why = "building its tensor could run code, so it was not read"
-        return CheckpointError(
-            f"{objects[0]} in {checkpoint.path.name} is "
-            + (f"{special}, which is not read" if special else f"an object of {kind}: {why}"),
-            "save plain tensors: model.state_dict() of the float model, on the CPU",
-        )
-    lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} of {wanted} names fit"]
-    for kind, names, pool in (("missing", missing, unmatched), ("unexpected", unmatched, missing)):
-        for name in names[:SHOWN]:
-            near = get_close_matches(name, pool[:COMPARED], n=1) if len(name) < LONGEST else []
-            lines.append(f"  {kind}: {name}" + (f" (nearest: {near[0]})" if near else ""))
-        if len(names) > SHOWN:
-            lines.append(f"  {kind}: {len(names) - SHOWN} more")
-    if checkpoint.others:
-        lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
-    if advice := next_step():
-        return CheckpointError("\n".join(lines), advice)
-    if not missing and len(part := unmatched[0].split(".")[0]) < LONGEST:
-        hint = f"if the model needs none of these, leave them aside: --ignore '{part}*'"
-        return CheckpointError("\n".join(lines), hint)
-    hint = "check the model name, --task, and what the checkpoint was trained as"
-    return CheckpointError("\n".join(lines), f"{hint}; --key, --prefix and --ignore choose among what the file has")
 
 
 def _check_shapes(

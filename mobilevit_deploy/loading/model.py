@@ -312,5 +312,4 @@ def _fit(
 
     head = catalog.heads().get(request.task) if card else None
     aside = head.checkpoint.left_aside if head else ()
-    backbone = request.task == "features"
-    return fit_weights(module, checkpoint, backbone=backbone, left_aside=aside, next_step=advise)
+    return fit_weights(module, checkpoint, left_aside=aside, next_step=advise)

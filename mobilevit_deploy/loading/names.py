@@ -107,7 +107,7 @@ def _match_prefix(found: Sequence[str], expected: Collection[str]) -> Match | No
     if longest is None or not found:
         return None
     whole = []
-    for prefix in sorted({key[: -len(longest)] for key in keys if key.endswith(f".{longest}")}, key=len):
+    for prefix in _shortest({key[: -len(longest)] for key in keys if key.endswith(f".{longest}")}):
         matched = {name: keys[prefix + name] for name in expected if prefix + name in keys}
         match = Match(matched, _rest(found, matched), f"the prefix {prefix!r} was taken off all names")
         if _is_whole(match, expected):
@@ -116,18 +116,23 @@ def _match_prefix(found: Sequence[str], expected: Collection[str]) -> Match | No
         prefix, match = whole[0]
         others = [other for other, rival in whole if rival.matched != match.matched]
         if others:
+            written = match.matched[longest].removesuffix(longest)  # with the wrappers that stand before it
             raise CheckpointError(
                 f"the names behind {prefix!r} and behind {others[0]!r} in the checkpoint both fit",
-                f"--prefix {prefix} takes the first",
+                f"--prefix {written} takes the first",
             )
         return match
     first = max(keys, key=len)
-    for prefix in sorted({name[: -len(first)] for name in expected if name.endswith(f".{first}")}, key=len):
+    for prefix in _shortest({name[: -len(first)] for name in expected if name.endswith(f".{first}")}):
         matched = {prefix + form: key for form, key in keys.items() if prefix + form in expected}
         match = Match(matched, _rest(found, matched), f"the prefix {prefix!r} was put before all names")
         if _is_whole(match, expected):
             return match
     return None
+
+
+def _shortest(prefixes: Collection[str]) -> list[str]:
+    return sorted(sorted(prefixes), key=len)
 
 
 def unwrapped(key: str) -> str:

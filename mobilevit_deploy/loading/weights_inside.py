@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import RESAVE
+from mobilevit_deploy.loading.inert.arrays import tensor_of
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import unwrapped
 
@@ -129,8 +130,10 @@ def _walk(value: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Stat
             return
     entries = {name: entry for name, entry in _entries(value).items() if isinstance(name, str)}
     tensors = {name: entry for name, entry in entries.items() if isinstance(entry, Tensor)}
+    if not tensors:  # beside tensors, an array is none of the weights
+        tensors = {name: made for name, entry in entries.items() if (made := tensor_of(entry)) is not None}
     if tensors:
-        others = {name: _kind(entry) for name, entry in entries.items() if not isinstance(entry, Tensor)}
+        others = {name: _kind(entry) for name, entry in entries.items() if name not in tensors}
         sides = list(_sides(path, tensors, others))
         yield from sides
         yield StateDict(path, tensors, others, divided=bool(sides))

@@ -144,6 +144,20 @@ def joined_shards(folder: Path) -> Path:
     return folder / "joined.pth"
 
 
+def distributed_tensors(folder: Path) -> Path:
+    """DTensors, as FSDP2 and tensor parallelism keep parameters, of one process, which has each whole."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
+    process_group(folder)
+    mesh = init_device_mesh("cpu", (1,))
+    state = {
+        name: distribute_tensor(item, mesh, [Shard(0) if item.ndim else Replicate()])
+        for name, item in net().state_dict().items()
+    }
+    return saved(folder / "dtensors.pt", {"model": state})
+
+
 def whole_model(folder: Path) -> Path:
     """``torch.save(model)`` of a model with batch norms that were made ready for several processes."""
     return saved(folder / "whole.pth", nn.SyncBatchNorm.convert_sync_batchnorm(net()))  # type: ignore[no-untyped-call]
@@ -153,7 +167,7 @@ WRITERS: dict[str, Writer] = {
     writer.__name__: writer
     for writer in (
         mmengine, omegaconf, yacs, easydict, lightning, compiled, data_parallel, fully_sharded, joined_shards,
-        whole_model,
+        distributed_tensors, whole_model,
     )
 }  # fmt: skip
 

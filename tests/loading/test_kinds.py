@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import pathlib
+import pickle
 import sys
 import tarfile
 import types
@@ -327,6 +328,95 @@ def test_arrays_of_another_machine(load: Callable[..., LoadedModel], tmp_path: P
     assert same(load(tmp_path / "w.npz"))
 
 
+def with_pickle(path: Path, content: object, protocol: int) -> None:
+    path.write_bytes(pickle.dumps(content, protocol))
+
+
+def with_torch(path: Path, content: object, protocol: int) -> None:
+    torch.save(content, path, pickle_protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("write", [with_pickle, with_torch])
+def test_arrays_in_a_pickle(
+    load: Callable[..., LoadedModel], tmp_path: Path, write: Callable[[Path, object, int], None], protocol: int
+) -> None:
+    """As Detectron2's model zoo has them."""
+    arrays = {name: item.numpy() for name, item in weights().items()}
+    arrays["head.weight"] = np.asfortranarray(arrays["head.weight"])
+    arrays["head.bias"] = arrays["head.bias"].astype(">f4")
+    write(tmp_path / "c.pkl", {"model": arrays, "__author__": "somebody"}, protocol)
+    loaded = load(tmp_path / "c.pkl")
+    assert same(loaded)
+    assert (loaded.weights.not_loaded, loaded.weights.not_read) == (("__author__",), ())
+
+
+def test_an_array_beside_tensors_is_none_of_the_weights(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    torch.save({**weights(), "palette": np.ones(3)}, tmp_path / "c.pth")
+    assert load(tmp_path / "c.pth").weights.not_loaded == ("palette",)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (1, (5, 4), np.dtype("f4"), False, bytes(79)),
+        (1, (2**40, 2**40), np.dtype("f4"), False, bytes(80)),
+        (1, (-5, -4), np.dtype("f4"), False, bytes(80)),
+        (1, [5, 4], np.dtype("f4"), False, bytes(80)),
+        (1, (5, 4), np.dtype("f4"), False, [1.0] * 20),
+        (1, (5, 4), np.dtype(object), False, [None] * 20),
+        (1, (5,), np.dtype("S16"), False, bytes(80)),
+        (1, (5, 4)),
+    ],
+)
+def test_arrays_in_a_pickle_that_lie(load: Callable[..., LoadedModel], tmp_path: Path, state: tuple[Any, ...]) -> None:
+    class Array:
+        def __reduce__(self) -> Any:
+            return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), state  # type: ignore[attr-defined]
+
+    arrays: Content = {name: item.numpy() for name, item in weights().items()}
+    with_pickle(tmp_path / "c.pkl", arrays, 2)
+    assert same(load(tmp_path / "c.pkl"))
+    with_pickle(tmp_path / "c.pkl", {**arrays, "head.weight": Array()}, 2)
+    with pytest.raises(CheckpointError, match=r"head\.weight in c\.pkl is an object of numpy"):
+        load(tmp_path / "c.pkl")
+
+
+class Distributed:
+    """A look-alike of a DTensor, which needs processes; the real one is in ``test_frameworks``."""
+
+    def __init__(self, local: Tensor, size: tuple[int, ...], placement: str) -> None:
+        self.local, self.size = local, size
+        self.placement: Any = getattr(importlib.import_module("torch.distributed.tensor"), placement)
+
+    def __reduce__(self) -> Any:
+        kind: Any = importlib.import_module("torch.distributed.tensor").DTensor
+        placement = self.placement(0) if self.placement.__name__ == "Shard" else self.placement()
+        state = {"_local_tensor": self.local, "_spec": types.SimpleNamespace(placements=(placement,))}
+        inner = (kind, torch.float32, self.size, self.local.stride(), 0, torch.strided, torch.device("cpu"), False)
+        wrapper = torch._utils._rebuild_wrapper_subclass
+        return torch._tensor._rebuild_from_type_v2, (wrapper, kind, inner, (None, state))
+
+
+@pytest.mark.parametrize("placement", ["Shard", "Replicate"])
+def test_distributed_tensors_of_one_process(load: Callable[..., LoadedModel], tmp_path: Path, placement: str) -> None:
+    content = {name: Distributed(item, tuple(item.shape), placement) for name, item in weights().items()}
+    torch.save({"model": content}, tmp_path / "c.pth")
+    assert same(load(tmp_path / "c.pth"))
+
+
+@pytest.mark.parametrize(("size", "placement"), [((10, 4), "Shard"), ((5, 4), "Partial")])
+def test_parts_of_distributed_tensors_are_named(
+    load: Callable[..., LoadedModel], tmp_path: Path, size: tuple[int, ...], placement: str
+) -> None:
+    part = Distributed(weights()["head.weight"], size, placement)
+    for content, said in (({**weights(), "head.weight": part}, r"head\.weight in"), ({"a": part}, "what c.pth holds")):
+        torch.save({"model": content}, tmp_path / "c.pth")
+        with pytest.raises(CheckpointError, match=rf"{said}.* is one shard of a tensor \(DTensor\)") as caught:
+            load(tmp_path / "c.pth")
+        assert "full_state_dict=True" in str(caught.value.hint)
+
+
 def npz(entry: bytes, *, packed: bool = False) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED) as archive:
@@ -447,6 +537,11 @@ def test_of_several_that_fit_none_is_guessed(load: Callable[..., LoadedModel], t
     with pytest.raises(CheckpointError, match=r"behind 'first\.' and behind 'second\.'"):
         load(tmp_path / "one.pth")
     assert same(load(tmp_path / "one.pth", prefix="second."))
+    torch.save({**prefixed("module.q.", 1), **prefixed("module.k.")}, tmp_path / "wrapped.pth")
+    with pytest.raises(CheckpointError, match=r"behind '.*k\.' and behind '.*q\.'") as caught:
+        load(tmp_path / "wrapped.pth")
+    assert caught.value.hint == "--prefix module.k. takes the first"
+    assert same(load(tmp_path / "wrapped.pth", prefix="module.k."))
     torch.save({"last": weights(), "best": weights()}, tmp_path / "alike.pth")
     assert same(load(tmp_path / "alike.pth")), "of equal values it does not matter which"
     torch.save({"best": weights(), "momentum": weights(1), "exp_avg": weights(2)}, tmp_path / "kept.pth")
@@ -562,6 +657,24 @@ def test_a_head_too_many_is_left_aside_by_the_hint(load: Callable[..., LoadedMod
         load(tmp_path / "c.pth")
     assert "--ignore 'aux_head*'" in str(caught.value.hint)
     assert same(load(tmp_path / "c.pth", ignore=("aux_head*",)))
+    for names, option in (
+        (("decoder.weight", "mask_token"), "--ignore 'decoder*' --ignore 'mask_token*'"),
+        (tuple(f"ema_{name}" for name in MODEL), "--ignore 'ema_*'"),
+    ):
+        torch.save({**weights(), **dict.fromkeys(names, torch.ones(3, 4))}, tmp_path / "c.pth")
+        with pytest.raises(CheckpointError) as caught:
+            load(tmp_path / "c.pth")
+        assert str(caught.value.hint).endswith(f"leave them aside: {option}")
+
+
+def test_what_stands_beside_the_models_own_prefix_is_left_aside(
+    load: Callable[..., LoadedModel], tmp_path: Path
+) -> None:
+    """The projection of DINO, the losses of a training module."""
+    torch.save({"teacher": {**prefixed("backbone."), "head.mlp.weight": torch.ones(3, 4)}}, tmp_path / "c.pth")
+    loaded = load(tmp_path / "c.pth")
+    assert same(loaded)
+    assert loaded.weights.not_loaded == ("head.mlp.weight",)
 
 
 def packed(name: str, write: Callable[[Path, Path], object]) -> Callable[[Path], Path]:
@@ -590,6 +703,23 @@ OTHERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "tar": (packed("c.tar", _tar), r"c\.tar is a tar archive"),
     "gzip": (packed("c.pth", lambda path, inner: path.write_bytes(gzip.compress(inner.read_bytes()))), "by gzip"),
     "renamed": (packed("c.safetensors", lambda path, inner: inner.rename(path)), "an archive of PyTorch's"),
+    "Keras's own": (packed("c.keras", lambda path, inner: inner.rename(path)), "a file of Keras"),
+    "ONNX": (packed("c.onnx", lambda path, inner: inner.rename(path)), "a model that was exported already"),
+    "Flax": (packed("flax_model.msgpack", lambda path, inner: inner.rename(path)), "a file of Flax"),
+    "Paddle": (packed("c.pdparams", lambda path, inner: inner.rename(path)), "a file of PaddlePaddle"),
+    "an unknown name": (packed("c.dat", lambda path, _: path.write_bytes(b"\0" * 64)), "a checkpoint ends in"),
+    "pickled tensors": (
+        packed("c.pkl", lambda path, _: path.write_bytes(pickle.dumps(weights()))),
+        r"c\.pkl was written by pickle\.dump",
+    ),
+    "a pickle of other things": (
+        packed("c.pkl", lambda path, _: path.write_bytes(pickle.dumps({"a": 1}))),
+        r"c\.pkl holds no weights; it has: a",
+    ),
+    "a part of DeepSpeed's": (
+        packed("c.pt", lambda path, _: torch.save({"module": None, "param_shapes": []}, path)),
+        r"holds no weights; it has: module, param_shapes",
+    ),
     "Keras": (packed("c.h5", lambda path, _: path.write_bytes(b"\x89HDF\r\n\x1a\n")), "an HDF5 file"),
     "array": (packed("c.npy", lambda path, _: np.save(path, np.ones(3))), "one array of numpy"),
     "nothing": (packed("c.pth", lambda path, _: path.touch()), r"c\.pth is empty"),
@@ -604,6 +734,30 @@ def test_other_files_are_called_what_they_are(load: Callable[..., LoadedModel], 
     make, said = OTHERS[kind]
     with pytest.raises(CheckpointError, match=said):
         load(make(tmp_path))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["best.th", "checkpoint-best", "c.weights", "C.PTH"])
+def test_whatever_a_checkpoint_is_called(
+    load: Callable[..., LoadedModel], tmp_path: Path, name: str, zipped: bool
+) -> None:
+    torch.save(weights(), tmp_path / name, _use_new_zipfile_serialization=zipped)
+    assert same(load(tmp_path / name))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_models_without_float_weights_by_name(
+    load: Callable[..., LoadedModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = plain_net(tmp_path, monkeypatch)
+    frozen = torch.jit.freeze(torch.jit.trace(net, torch.zeros(1, 3, 8, 8)))  # type: ignore[no-untyped-call]
+    torch.jit.save(frozen, tmp_path / "frozen.pt")
+    with pytest.raises(CheckpointError, match="a frozen TorchScript program"):
+        load(tmp_path / "frozen.pt")
+    quantized = torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    torch.save(quantized.state_dict(), tmp_path / "quantized.pth")
+    with pytest.raises(CheckpointError, match="a model that PyTorch quantised, such as its layer head"):
+        load(tmp_path / "quantized.pth")
 
 
 @pytest.mark.parametrize("name", ["c.pth", "C.PTH", "c.bin"])

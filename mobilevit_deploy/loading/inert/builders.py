@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mobilevit_deploy.loading.inert.values import checked_key
+from mobilevit_deploy.loading.inert.values import Name, PickledTensorError, Placeholder, checked_key
 
 Make = Callable[[object, object], Any]  # makes what another call of the same pickle would return
 
@@ -16,6 +16,8 @@ def _tensor(_: Make, arguments: tuple[Any, ...]) -> Tensor:
     """Makes a view of a storage, as ``torch._utils._rebuild_tensor_v2`` does."""
     storage, offset, size, stride = arguments[:4]
     if not isinstance(storage, torch.storage.TypedStorage | torch.UntypedStorage):
+        if isinstance(storage, Placeholder) and storage.name == "torch.storage._load_from_bytes":
+            raise PickledTensorError("a tensor's storage is a pickle of its own")
         raise UnpicklingError("a tensor is made of something else than a storage")
     numbers = (offset, *size, *stride)
     if not all(type(number) is int and number >= 0 for number in numbers):
@@ -34,9 +36,28 @@ def _parameter(_: Make, arguments: tuple[Any, ...]) -> Any:
 
 
 def _of_type(make: Make, arguments: tuple[Any, ...]) -> Any:
-    """Returns the tensor that an instance of a subclass would have been made of."""
-    function, _, inner = arguments[:3]
-    return make(function, inner)
+    """Returns the tensor that an instance of a subclass would have been made of.
+
+    A DTensor that one process holds whole is that process's own tensor; another one is a shard, or a part of a sum.
+    """
+    function, kind, inner = arguments[:3]
+    if not isinstance(function, Name) or function.text != "torch._utils._rebuild_wrapper_subclass":
+        return make(function, inner)
+    state = arguments[3] if len(arguments) > 3 else None
+    parts = state if isinstance(state, tuple) else (state,)  # of a class with slots
+    known = next((part for part in parts if isinstance(part, dict)), {})
+    local = known.get("_local_tensor")
+    whole = isinstance(local, Tensor) and tuple(local.shape) == tuple(inner[2]) and _is_placed(known.get("_spec"))
+    return local if whole else make(kind, ())
+
+
+def _is_placed(spec: object) -> bool:
+    """Tells whether a DTensor's values are held as they are; a third kind is a sum that nobody has computed."""
+    state = spec.state if isinstance(spec, Placeholder) else None
+    placements = state.get("placements") if isinstance(state, dict) else None
+    return isinstance(placements, tuple) and all(
+        isinstance(item, Placeholder) and item.name.endswith((".Shard", ".Replicate")) for item in placements
+    )
 
 
 def _size(_: Make, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

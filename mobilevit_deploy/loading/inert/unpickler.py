@@ -24,6 +24,7 @@ from typing import IO, Any
 
 import torch
 
+from mobilevit_deploy.loading.inert.arrays import ARRAYS
 from mobilevit_deploy.loading.inert.builders import BUILDERS
 from mobilevit_deploy.loading.inert.values import Name, Placeholder, checked_key
 
@@ -89,9 +90,10 @@ class Unpickler:
         del self._stack[start:]
         return found
 
-    def _placeholder(self, name: str) -> Placeholder:
-        self.placeholders[name] += 1
-        return Placeholder(name)
+    def _placeholder(self, name: str, arguments: tuple[Any, ...] = ()) -> Placeholder:
+        if name not in ARRAYS:  # which are read
+            self.placeholders[name] += 1
+        return Placeholder(name, arguments)
 
     # Names, and what they would make.
 
@@ -136,7 +138,7 @@ class Unpickler:
             raise UnpicklingError(f"{maker.text} is given something else than arguments")
         build = BUILDERS.get(maker.text)
         if build is None:
-            return self._placeholder(maker.text)
+            return self._placeholder(maker.text, arguments)
         return build(self._make, arguments)
 
     def _build(self, _: object) -> None:

@@ -9,6 +9,10 @@ import torch
 LARGEST_KEY = 32  # values in a tuple or a set that is a key of a dictionary
 
 
+class PickledTensorError(UnpicklingError):
+    """A tensor whose values are another pickle inside this one, as Python's own ``pickle.dump`` writes them."""
+
+
 @dataclass(eq=False)
 class Name:
     """The name of a class or function in a pickle; nothing is imported, and nothing can be called."""
@@ -22,12 +26,14 @@ class Placeholder:
 
     Attributes:
         name: of its class, or of the function that would have made it.
+        arguments: that would have made it, as data.
         state: what would have been given to it, as data.
         items: what would have been appended to it.
         entries: what would have been set in it, such as those of a subclass of a dictionary.
     """
 
     name: str
+    arguments: tuple[Any, ...] = ()
     state: Any = None
     items: list[Any] = field(default_factory=list)
     entries: dict[Any, Any] = field(default_factory=dict)
