@@ -8,6 +8,8 @@
 """
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from mobilevit_deploy.errors import CheckpointError
@@ -24,6 +26,7 @@ FOLDER_FILES = (
 INDEX = ".index.json"
 LARGEST_INDEX = 2**26  # bytes of JSON; that of a model with 100 000 tensors has a tenth
 HEAD = 512  # bytes that are looked at to tell what a file is
+MOST_LISTED = 1000  # entries of a folder that are looked at
 SHOWN = 40  # letters of a text
 # What else people have, by how it begins, with the next step.
 UNPACK = "unpack it, and give the checkpoint in it"
@@ -105,16 +108,26 @@ def _files_of_folder(folder: Path) -> list[Path]:
             f"{folder} has LoRA adapters alone, and not the weights that they are added to",
             MERGE,
         )
-    if (folder / ".metadata").is_file() or any(folder.glob("*.distcp")):
+    if (folder / ".metadata").is_file() or any(_found(folder, "*.distcp")):
         raise CheckpointError(
             f"{folder} is a distributed checkpoint in parts",
             f"join them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} joined.pth",
         )
-    if (folder / "zero_to_fp32.py").is_file() or any(folder.glob("**/*zero_pp_rank_*")):
+    if (folder / "zero_to_fp32.py").is_file() or any(_found(folder, "*zero_pp_rank_*")):
         raise CheckpointError(
             f"{folder} is a checkpoint of DeepSpeed in parts", f"join them: python zero_to_fp32.py {folder} joined"
         )
-    raise CheckpointError(f"{folder} is a folder and no checkpoint file", "give the file in it")
+    files = sorted(item.name for item in islice(folder.iterdir(), MOST_LISTED) if item.suffix.lower() in SUFFIXES)
+    shown = f": {', '.join(files[:5])}" if files else ""
+    raise CheckpointError(f"{folder} is a folder and no checkpoint file", f"give the file in it{shown}")
+
+
+def _found(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yields files of a folder, or of a folder in it; no deeper, for it may be one of images."""
+    yield from folder.glob(pattern)
+    for inner in islice(folder.iterdir(), MOST_LISTED):
+        if inner.is_dir():
+            yield from inner.glob(pattern)
 
 
 def _files_of_index(path: Path) -> list[Path]:

@@ -121,7 +121,7 @@ def fit_weights(
     tied = _tied(expected, [name for name in missing if name not in counters], matched)
     missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
-        raise names_differ(checkpoint, missing, unmatched, f"{len(matched)} of {len(expected)}", next_step)
+        raise names_differ(checkpoint, missing, unmatched, matched.values(), len(expected), next_step)
     check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}

@@ -1,7 +1,8 @@
 """What is said of a checkpoint whose names are not a model's, with what comes nearest and what to try."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from itertools import takewhile
 
 from mobilevit_deploy.errors import CheckpointError
@@ -20,7 +21,8 @@ def names_differ(
     checkpoint: Checkpoint,
     missing: Sequence[str],
     unmatched: Sequence[str],
-    fitting: str,
+    own: Collection[str],
+    wanted: int,
     next_step: Callable[[], str | None],
 ) -> CheckpointError:
     """Returns the error for names that differ.
@@ -29,7 +31,8 @@ def names_differ(
         checkpoint: whose they are.
         missing: names of the model that it lacks.
         unmatched: names that it has, and the model not.
-        fitting: how many fit, such as ``3 of 9``.
+        own: names that it has for the model's.
+        wanted: how many the model has.
         next_step: what to try, where that is known.
     """
     source = f" (under {checkpoint.key})" if checkpoint.key else ""
@@ -43,7 +46,7 @@ def names_differ(
             f"{checkpoint.path.name}{source} is of a model that PyTorch quantised, such as its layer {layer}",
             "give the checkpoint of the float model",
         )
-    lines = [f"{checkpoint.path.name}{source} is not this model's: {fitting} names fit"]
+    lines = [f"{checkpoint.path.name}{source} is not this model's: {len(own)} of {wanted} names fit"]
     for kind, names, pool in (("missing", missing, unmatched), ("unexpected", unmatched, missing)):
         for name in names[:SHOWN]:
             near = get_close_matches(name, pool[:COMPARED], n=1) if len(name) < LONGEST else []
@@ -52,7 +55,7 @@ def names_differ(
             lines.append(f"  {kind}: {len(names) - SHOWN} more")
     if checkpoint.others:
         lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
-    hint = next_step() or (None if missing else _how_to_ignore(unmatched))
+    hint = next_step() or (None if missing else _how_to_ignore(unmatched, own))
     if hint is None:
         hint = (
             "check the model name, --task, and what the checkpoint was trained as; --key, --prefix and --ignore choose "
@@ -73,15 +76,28 @@ def _is_no_tensor(checkpoint: Checkpoint, name: str) -> CheckpointError:
     )
 
 
-def _how_to_ignore(names: Sequence[str]) -> str | None:
-    """Returns the options that leave names aside; None where that takes too many."""
-    shared = "".join(
-        one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
-    )
-    begins = list(dict.fromkeys(name.partition(".")[0] for name in names))
-    if len(begins) > 1 and len(shared) >= SHARED:
-        begins = [shared]
-    if any(len(begin) >= LONGEST for begin in begins) or len(begins) > MOST_IGNORED:
-        return None
-    patterns = " ".join(f"--ignore '{begin}*'" for begin in begins)
-    return f"if the model needs none of these, leave them aside: {patterns}"
+def _how_to_ignore(names: Sequence[str], own: Collection[str]) -> str | None:
+    """Returns the options that leave names aside and none of the model's own; None where that takes too many."""
+    shared = _pattern(names, own)
+    patterns = [shared] if shared else []
+    for name in names:
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            continue
+        found = _pattern([name], own)
+        if found is None or len(patterns) == MOST_IGNORED:
+            return None
+        patterns.append(found)
+    options = " ".join(f"--ignore '{pattern}'" for pattern in patterns)
+    return f"if the model needs none of these, leave them aside: {options}"
+
+
+def _pattern(names: Sequence[str], own: Collection[str]) -> str | None:
+    """Returns a pattern of names, by what all begin with or end in, that is none of the others."""
+    pairs = zip(min(names), max(names), strict=False)
+    shared = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    first, last = shared.partition(".")[0], {name.rpartition(".")[2] for name in names}
+    patterns = [f"{first}*"] if len(first) >= SHARED or len(names) == 1 else []
+    patterns += [f"*.{last.pop()}"] if len(last) == 1 else []
+    patterns += names if len(names) == 1 else []
+    usable = (item for item in patterns if len(item) < LONGEST and not any(fnmatchcase(name, item) for name in own))
+    return next(usable, None)

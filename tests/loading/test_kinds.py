@@ -502,6 +502,18 @@ def test_folders_of_shards_are_told_how_to_be_joined(load: Callable[..., LoadedM
         assert word in str(caught.value.hint)
 
 
+def test_what_lies_in_a_folder_is_named(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
+    for place, said in (("run", "give the file in it: best.pth, last.ckpt"), ("state", "dcp_to_torch")):
+        (tmp_path / place / "inner").mkdir(parents=True)
+        for name in ("last.ckpt", "best.pth", "log.txt"):
+            (tmp_path / place / name).touch()
+        if place == "state":  # as accelerate keeps FSDP's
+            (tmp_path / place / "inner" / "__0_0.distcp").touch()
+        with pytest.raises(CheckpointError) as caught:
+            load(tmp_path / place)
+        assert said in str(caught.value.hint)
+
+
 def test_a_selection(load: Callable[..., LoadedModel], tmp_path: Path) -> None:
     both = {**prefixed("student.", 1), **prefixed("teacher."), "extra.weight": torch.ones(1)}
     torch.save({"a": {"b": both}, "c": weights(2)}, tmp_path / "c.pth")
@@ -660,6 +672,9 @@ def test_a_head_too_many_is_left_aside_by_the_hint(load: Callable[..., LoadedMod
     for names, option in (
         (("decoder.weight", "mask_token"), "--ignore 'decoder*' --ignore 'mask_token*'"),
         (tuple(f"ema_{name}" for name in MODEL), "--ignore 'ema_*'"),
+        (("stem.conv.mask", "stem.norm.mask"), "--ignore '*.mask'"),
+        (("stem.conv.mask", "head.index"), "--ignore '*.mask' --ignore '*.index'"),
+        (("stem.extra.weight",), "--ignore 'stem.extra.weight'"),
     ):
         torch.save({**weights(), **dict.fromkeys(names, torch.ones(3, 4))}, tmp_path / "c.pth")
         with pytest.raises(CheckpointError) as caught:

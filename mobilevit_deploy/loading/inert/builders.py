@@ -75,6 +75,11 @@ def _encoded(_: Make, arguments: tuple[Any, ...]) -> bytes:
     return str(arguments[0]).encode("latin1", errors="replace")
 
 
+def _bytes(_: Make, arguments: tuple[Any, ...]) -> Any:
+    """Returns no bytes, which is what protocol 2 writes so; more of them it writes otherwise."""
+    return Placeholder("builtins.bytes", arguments) if arguments else b""
+
+
 def _set_of(_: Make, arguments: tuple[Any, ...]) -> set[Any]:
     return set(map(checked_key, arguments[0])) if arguments and isinstance(arguments[0], list | tuple) else set()
 
@@ -94,4 +99,6 @@ BUILDERS: dict[str, Callable[[Make, tuple[Any, ...]], Any]] = {
     "builtins.set": _set_of,
     "__builtin__.set": _set_of,
     "_codecs.encode": _encoded,
+    "builtins.bytes": _bytes,
+    "__builtin__.bytes": _bytes,
 }
