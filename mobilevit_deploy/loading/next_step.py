@@ -32,7 +32,8 @@ def next_step(module: nn.Module, checkpoint: Checkpoint, code: ModelCode) -> str
     if taken == [] or len(found.lacking) == len(own) or not (found.lacking or found.shapes):
         return None
     settings = "" if taken is None else f", of {', '.join(taken)}"
-    return f"if it was trained with other settings, give them: --model-arg KEY=VALUE{settings}"
+    name = "check the model's name; " if code.source else ""  # which is of one of several sizes
+    return f"{name}if it was trained with other settings, give them: --model-arg KEY=VALUE{settings}"
 
 
 def _classes(module: nn.Module, shapes: Mapping[str, tuple[Tensor, Tensor]]) -> int | None:

@@ -7,12 +7,15 @@ the reading would fail, and ``sys.modules`` would tell.
 import argparse
 import collections
 import datetime
+import decimal
+import functools
 import gzip
 import importlib.util
 import io
 import json
 import pathlib
 import pickle
+import re
 import sys
 import tarfile
 import types
@@ -93,6 +96,8 @@ def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleTy
 
 CLASSES = """
 import collections
+import dataclasses
+import enum
 class HistoryBuffer:
     def __init__(self): self.log = [1.0, 2.0]
 class Config(dict):
@@ -104,6 +109,26 @@ class Group(list): pass
 class Callable_:
     def __call__(self): raise RuntimeError("was run")
 class Ordered(collections.OrderedDict): pass
+class Mode(enum.Enum):
+    FAST = 1
+@dataclasses.dataclass
+class Settings:
+    depth: int = 3
+Pair = collections.namedtuple("Pair", "a b")
+class CfgNode(dict):
+    def __init__(self, values):
+        super().__init__(values)
+        self.__dict__["__immutable__"] = False
+class EasyDict(dict):
+    def __init__(self, values):
+        super().__init__(values)
+        self.__dict__.update(values)
+class DictConfig:
+    def __init__(self, content):
+        self.__dict__.update(_content=content, _parent=None, _metadata=Settings(), _flags_cache=None)
+    def __getstate__(self): return dict(self.__dict__)
+    def __setstate__(self, state): raise RuntimeError("was run")
+    def __getattr__(self, name): raise AttributeError(name)
 """
 
 
@@ -140,6 +165,18 @@ OBJECTS: dict[str, Callable[[types.ModuleType], Any]] = {
     "list of its own": lambda module: module.Group([1, module.Slots()]),
     "ordered dictionary of its own": lambda module: module.Ordered(a=1),
     "callable": lambda module: module.Callable_(),
+    "enumeration": lambda module: module.Mode.FAST,
+    "dataclass": lambda module: module.Settings(),
+    "named tuple": lambda module: module.Pair(1, module.Settings()),
+    "yacs": lambda module: module.CfgNode({"A": module.CfgNode({"B": 1})}),
+    "easydict": lambda module: module.EasyDict({"a": [1, module.EasyDict({"b": 2})]}),
+    "omegaconf": lambda module: module.DictConfig({"lr": module.DictConfig(0.1)}),
+    "partial": lambda module: functools.partial(module.Settings, depth=2),
+    "pattern": lambda _: re.compile("a+"),
+    "plain values": lambda _: [slice(1, 2), range(3), b"\0", bytearray(b"a"), 2**70, "\ud800", decimal.Decimal("0.1")],
+    "random state": lambda _: np.random.RandomState(0).get_state(),
+    "optimizer": lambda _: torch.optim.AdamW([nn.Parameter(torch.ones(5, 4))]),
+    "scheduler": lambda _: torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.ones(2))]), 3),
 }
 
 
@@ -781,6 +818,14 @@ def test_weights_without_a_pickle_under_another_name(
 ) -> None:
     save_file(weights(), tmp_path / name)
     assert same(load(tmp_path / name))
+
+
+@pytest.mark.parametrize("value", [torch.tensor(7.0), torch.tensor(7, dtype=torch.int8), torch.ones(1), None])
+def test_a_counter_that_evaluation_never_reads_may_be_anything(
+    load: Callable[..., LoadedModel], tmp_path: Path, value: Tensor | None
+) -> None:
+    torch.save({**weights(), "stem.norm.num_batches_tracked": value}, tmp_path / "c.pth")
+    assert same(load(tmp_path / "c.pth"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
