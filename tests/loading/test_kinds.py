@@ -403,6 +403,9 @@ def test_an_array_beside_tensors_is_none_of_the_weights(load: Callable[..., Load
         (1, (5, 4), np.dtype("f4"), False, [1.0] * 20),
         (1, (5, 4), np.dtype(object), False, [None] * 20),
         (1, (5,), np.dtype("S16"), False, bytes(80)),
+        (1, (0, 2**40, 2**40), np.dtype("f4"), False, b""),
+        (1, (2**400,) * 1000, np.dtype("f4"), False, bytes(80)),
+        (1, (1,) * 100, np.dtype("f4"), False, bytes(4)),
         (1, (5, 4)),
     ],
 )

@@ -22,6 +22,8 @@ FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffe
 TYPE = "numpy.dtype"
 ARRAYS = (*RECONSTRUCTED, *FROM_BUFFER, TYPE)
 NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
+MOST_AXES = 32
+LARGEST_SIZE = 2**40
 ORDERS = ("<", ">", "|", "=")  # of the bytes of a number
 
 
@@ -39,11 +41,14 @@ def tensor_of(value: object) -> Tensor | None:
     dtype = _dtype(kind)
     if dtype is None or not isinstance(content, bytes | bytearray) or not isinstance(shape, tuple):
         return None
-    if not all(type(size) is int and size >= 0 for size in shape):
+    if len(shape) > MOST_AXES or not all(type(size) is int and 0 <= size <= LARGEST_SIZE for size in shape):
         return None
     if math.prod(shape) * dtype.itemsize != len(content):
         return None
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if columns_first else "C")
+    try:
+        array = np.frombuffer(content, dtype).reshape(shape, order="F" if columns_first else "C")
+    except ValueError:  # no values, of sizes whose product is no number of NumPy's
+        return None
     return torch.from_numpy(np.array(array, dtype.newbyteorder("="), order="C"))
 
 
