@@ -28,6 +28,10 @@ def next_step(module: nn.Module, checkpoint: Checkpoint, code: ModelCode) -> str
     classes = None if found.lacking else _classes(module, found.shapes)
     if classes:
         return _for_classes(classes, code, taken)
+    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    if found.lacking and (folder / "config.json").is_file():
+        # transformers 5 gives weights other names in its files than its modules have.
+        return f"a folder of Hugging Face is a model itself: give hf:{folder} in place of {code.reference}"
     own = [name for name in module.state_dict() if not name.endswith(COUNTER)]
     if taken == [] or len(found.lacking) == len(own) or not (found.lacking or found.shapes):
         return None

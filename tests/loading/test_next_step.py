@@ -88,3 +88,11 @@ def test_the_number_that_is_said_loads(net: Path) -> None:
 
 def test_a_head_too_many_is_still_left_aside(net: Path) -> None:
     assert "--ignore 'aux*'" in hint_of(net, "named", {**state_of(net), "aux.weight": torch.ones(2)})
+
+
+def test_a_folder_of_hugging_face_is_a_model_itself(net: Path) -> None:
+    """Whose library gives weights other names in its files than its modules have."""
+    (net.parent / "config.json").write_text("{}")
+    hint = hint_of(net, "named", {f"layer.{name}.w": item for name, item in state_of(net).items()})
+    assert hint == f"a folder of Hugging Face is a model itself: give hf:{net.parent} in place of NET:named"
+    assert hint_of(net, "named", state_of(net, classes=7)) == CLASSES["named"]
