@@ -9,6 +9,7 @@
     ├── CaptureError                   ``torch.export`` cannot trace the model
     ├── ConversionError                a converter refused the graph
     ├── ArtifactError                  a file that cannot be run: damaged, of another format, or with an unknown op
+    │   └── RefusedError               by the runtime that it is made for: no export of it is published, exit 3
     ├── OutputError                    the output folder cannot be written
     ├── MeasurementError               a latency run failed or its backend is missing
     ├── UsageError            exit 2   options that contradict each other
@@ -71,6 +72,10 @@ class ConversionError(MvdError):
 
 class ArtifactError(MvdError):
     """An artifact that cannot be run: damaged, of another format, or using an op that the runner lacks."""
+
+
+class RefusedError(ArtifactError):
+    """An artifact that the runtime it is made for does not load or run."""
 
 
 class OutputError(MvdError):

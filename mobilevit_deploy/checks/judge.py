@@ -27,7 +27,9 @@ def judge_parity(parity: ParityReport) -> Verdict:
     worst = max((output.max_rel for leg in parity.legs for output in leg.outputs), default=None)
     found = "" if worst is None else f"max rel {worst:.1e}"
     if parity.status == "not_measured":
-        return Verdict("parity", "undecided", found, "the recipe's tolerances", parity.reason or "")
+        return Verdict(
+            "parity", "failed" if parity.refused else "undecided", found, "the recipe's tolerances", parity.reason or ""
+        )
     return Verdict("parity", parity.status, found, "the recipe's tolerances", parity.reason or "")
 
 

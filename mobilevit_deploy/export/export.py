@@ -56,13 +56,13 @@ HALF_PRECISION_SNR_DB = 20.0  # what recipes ask of it, for one that writes no h
 
 
 class ParityFailedError(CheckFailedError):
-    """An artifact that does not compute what PyTorch computed; nothing was published.
+    """An artifact that does not compute what PyTorch computed, or that its runtime refuses; nothing was published.
 
     ``reports`` holds every target's report, those that passed too.
     """
 
     def __init__(self, reports: Sequence[ExportReport]) -> None:
-        failed = [report for report in reports if report.parity.status == "failed"]
+        failed = [report for report in reports if _is_wrong(report)]
         super().__init__(
             "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
             f"nothing was written; {_advise(failed)}",
@@ -70,8 +70,17 @@ class ParityFailedError(CheckFailedError):
         self.reports = tuple(reports)
 
 
+def _is_wrong(report: ExportReport) -> bool:
+    """Tells whether an artifact must not be published: it computes something else, or its own runtime refuses it."""
+    return report.parity.status == "failed" or report.parity.refused
+
+
 def _advise(failed: Sequence[ExportReport]) -> str:
     """Returns the next step, by what failed."""
+    if all(report.parity.refused for report in failed):
+        return (
+            "the runtime has no kernel for what the converter wrote: give another --opset or --to, and report the model"
+        )
     losses = [report.parity.precision_loss for report in failed]
     if all(losses):
         if any(loss.precision == "int8" for loss in losses if loss):
@@ -123,7 +132,8 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         progress: called with a line of text when a stage begins.
 
     Raises:
-        MvdError: any of the tree in ``errors``; ParityFailedError when an artifact computes something else.
+        MvdError: any of the tree in ``errors``; ParityFailedError when an artifact computes something else, or its
+            runtime refuses it.
     """
     plans = [plan_target(item) for item in request.target_requests()]
     wanted = request.model_request()
@@ -153,7 +163,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             own_clock = Clock(progress)
             own_clock.seconds |= clock.seconds
             reports.append(export_one(plan, prepared, work, own_clock, known))
-        if any(report.parity.status == "failed" for report in reports):
+        if any(map(_is_wrong, reports)):
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         if request.cache and key:
             export_cache.keep(request.cache, key, reports, work)

@@ -24,6 +24,7 @@ from mobilevit_deploy.graph.source_lines import failing_line, user_line
 from mobilevit_deploy.graph.strides import on_any_strides
 from mobilevit_deploy.graph.torchscript import to_plain_module
 from mobilevit_deploy.graph.untraceable import at, not_traced, of_no_size, reason_of
+from mobilevit_deploy.graph.widening import Widened, refuse_half
 from mobilevit_deploy.loading.plain_module import arguments_of
 
 INPUT_NAME = "input"
@@ -41,11 +42,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Captured:
-    """The graph of a model as its author wrote it, and the names of what goes in and out."""
+    """The graph of a model as its author wrote it, and the names of what goes in and out.
+
+    ``notes`` are for the user: what is otherwise in a file than in the model's code.
+    """
 
     graph: Graph
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...] = ()
 
 
 def capture(
@@ -65,21 +70,27 @@ def capture(
             or an input changes nothing.
     """
     _refuse_fake_quantization(module)
-    outputs = _run_once(module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,), one_image)
+    ran, traced = Widened(), Widened()
+    with ran:
+        outputs, renamed = _run_once(
+            module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,), one_image
+        )
     try:
-        with torch.no_grad(), quiet_torch():
+        with torch.no_grad(), quiet_torch(), traced:
             program = _program_of(module, sample)
     except Exception as error:
         raise not_traced(error) from error
     _check_sizes(program)
     _check_operations(program)
     graph = graph_of(program)
+    refuse_half(graph, ran, traced)
+    notes = (*ran.notes, *renamed)
     if not inputs:
-        return Captured(graph, TensorSpec(INPUT_NAME, tuple(tensors_of(sample)[0].shape)), outputs)
+        return Captured(graph, TensorSpec(INPUT_NAME, tuple(tensors_of(sample)[0].shape)), outputs, notes)
     _check_all_read(graph, inputs)
     image = first_image(inputs)
     assert image is not None  # check_inputs has looked
-    return Captured(graph, TensorSpec(image.name, image.shape), outputs)
+    return Captured(graph, TensorSpec(image.name, image.shape), outputs, notes)
 
 
 def _check_all_read(graph: Graph, inputs: Sequence[TensorInput]) -> None:
@@ -143,7 +154,8 @@ def _check_operations(program: ExportedProgram) -> None:
 
 def _run_once(
     module: nn.Module, sample: Sample, task: Task, inputs: Sequence[str], one_image: bool
-) -> tuple[TensorSpec, ...]:
+) -> tuple[tuple[TensorSpec, ...], tuple[str, ...]]:
+    """Returns the outputs, and a note of those that have another name in files."""
     try:
         with torch.no_grad():
             result, again = module(*copies_of(sample)), module(*copies_of(sample))
@@ -170,9 +182,17 @@ def _run_once(
                 f"the model returns something else each time that it runs on one image{where}",
                 "take out what is random in evaluation: torch.rand*, or dropout with training=True",
             )
-    return tuple(
-        TensorSpec(name, tuple(leaf.shape))
-        for name, (_, leaf) in zip(_names(leaves, task, inputs), leaves, strict=True)
+    names = _names(leaves, task, inputs)
+    own = ["_".join(_keys(path)) for path, _ in leaves]
+    renamed = [f"{old} is {new}" for old, new in zip(own, names, strict=True) if old and old != new]
+    return (
+        tuple(TensorSpec(name, tuple(leaf.shape)) for name, (_, leaf) in zip(names, leaves, strict=True)),
+        (
+            f"outputs have other names in the file, which takes letters, digits and _, and each name once: "
+            f"{', '.join(renamed)}",
+        )
+        if renamed
+        else (),
     )
 
 
@@ -224,8 +244,7 @@ def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task, inputs: 
     """Returns dictionary keys and field names where there are any, else logits, features0, features1, ..."""
     names = []
     for i, (path, leaf) in enumerate(leaves):
-        keys = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
-        own = "_".join(re.sub(r"\W", "_", key) for key in keys if key)
+        own = "_".join(re.sub(r"\W", "_", key) for key in _keys(path))
         if len(leaves) == 1 and not own:
             own = "logits" if task == "classify" and leaf.ndim == 2 else "features" if task == "features" else "output"
         names.append(own or f"{'features' if task == 'features' else 'output'}{i}")
@@ -234,6 +253,12 @@ def _names(leaves: Sequence[tuple[pytree.KeyPath, Tensor]], task: Task, inputs: 
         names[i] = name if name not in taken else f"{name}_{i}"
         taken.add(names[i])
     return names
+
+
+def _keys(path: pytree.KeyPath) -> list[str]:
+    """Returns the dictionary keys and field names on the way to an output; places in a tuple have none."""
+    keys = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+    return [key for key in keys if key]
 
 
 @contextmanager

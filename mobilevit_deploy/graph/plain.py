@@ -2,7 +2,7 @@
 
 Most models are captured as one. What else there is, is written out here, and only where it is: regions, calls that
 write into a tensor, assertions, random numbers that nothing reads. What has no form of its own here (a slice that is
-assigned, autocast, vmap) is left to PyTorch's decomposition into functional ops, which keeps module paths.
+assigned, vmap) is left to PyTorch's decomposition into functional ops, which keeps module paths.
 """
 
 import operator
@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.functional import StillRead, remove_writes, spell_fills
 from mobilevit_deploy.graph.graph import Graph
-from mobilevit_deploy.graph.regions import casts, inline_regions
+from mobilevit_deploy.graph.regions import inline_regions
 from mobilevit_deploy.graph.untraceable import not_plain
 
 aten = torch.ops.aten
@@ -55,7 +55,7 @@ def _read(program: ExportedProgram) -> Graph:
     inline_regions(module)
     _forget_types(module.graph)
     for node in module.graph.nodes:
-        if casts(node) or (node.op == "call_function" and not _is_plain(node)):
+        if node.op == "call_function" and not _is_plain(node):
             raise _NotPlain(node)
     graph = Graph.from_module(module)
     graph.unkept = remove_writes(graph)

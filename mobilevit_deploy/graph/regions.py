@@ -6,8 +6,8 @@
     torch.cond(flag, f, g, (x,)), flag a constant                           ->   f(x)
     torch.cond(x.mean() > 0, f, g, (x,))                                    ->   where(x.mean() > 0, f(x), g(x))
 
-What such a region changes is how gradients are computed, or nothing: its calls are the same without it. A region in
-which ``autocast`` is on for the CPU is left, for it casts. A condition that depends on the image computes both sides,
+What such a region changes is how gradients are computed, or nothing, or it casts to half precision, which no graph
+keeps (see ``widening``): its calls are the same without it. A condition that depends on the image computes both sides,
 which have no effects, for torch.cond allows none.
 """
 
@@ -55,20 +55,12 @@ def inline_regions(module: fx.GraphModule, *, conditions: bool = True) -> None:
     graph.lint()
 
 
-def casts(node: Node) -> bool:
-    """Tells whether a call begins a region in which autocast is on for the CPU, and changes what is computed."""
-    if node.target is not torch.amp.autocast_mode._enter_autocast and _name(node) != "wrap_with_autocast":
-        return False
-    device, _, enabled = node.args[:3]
-    return bool(enabled) and device == "cpu"
-
-
 def _name(node: Node) -> str:
     return str(node.target) if isinstance(node.target, torch._ops.HigherOrderOperator) else ""
 
 
 def _inline(module: fx.GraphModule, node: Node, conditions: bool) -> bool:
-    if _name(node) in ONCE and not casts(node):
+    if _name(node) in ONCE:
         results = _called_once(module, node)
     elif _name(node) == "cond" and conditions:
         results = _condition(module, node)

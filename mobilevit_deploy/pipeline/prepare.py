@@ -167,10 +167,10 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     """Applies the recipe's rewrites, then the app's borders."""
     captured = prepared.captured.graph
     graph, results = captured, None
-    warnings: tuple[str, ...] = ()
+    warnings = prepared.captured.notes
     if plan.rewrite:
-        rewritten, warnings = rewrite_captured(plan.recipe, captured, prepared.example)
-        graph, results = rewritten.graph, rewritten.results
+        rewritten, taken_back = rewrite_captured(plan.recipe, captured, prepared.example)
+        graph, results, warnings = rewritten.graph, rewritten.results, warnings + taken_back
     if captured.unkept:
         state = ", ".join(captured.unkept)
         warnings += (

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.sample import copies_of, sample_of
+from mobilevit_deploy.graph.widening import Widened
 from mobilevit_deploy.runners.base import Array
 
 FLOAT32_UNIT = 2.0**-24  # what one rounding moves a value by at most, as a share of it
@@ -32,8 +32,7 @@ class TorchRunner:
     def run(self, batch: Array) -> Sequence[Array]:
         # Copies: a model that writes into its input must not change the images of the next run.
         given = copies_of(sample_of(batch), self._dtype)
-        widened = nullcontext() if self._dtype == torch.float32 else _Widened(self._dtype)
-        with torch.inference_mode(), default_dtype(self._dtype), widened:
+        with torch.inference_mode(), default_dtype(self._dtype), Widened(self._dtype):
             return _arrays(self.module(*given))
 
 
@@ -72,7 +71,7 @@ class PerturbedRunner:
         for item in given:
             if item.is_floating_point():
                 item += self._amplitude * item.abs().max() * self._uniform(item.shape)
-        with torch.inference_mode(), _Made(self._move):
+        with torch.inference_mode(), Widened(), _Made(self._move):
             return _arrays(self.module(*given))
 
     def _move(self, value: Tensor) -> Tensor:
@@ -81,23 +80,6 @@ class PerturbedRunner:
 
     def _uniform(self, shape: torch.Size) -> Tensor:
         return 2 * torch.rand(shape, generator=self._generator, dtype=torch.float64) - 1
-
-
-class _Widened(TorchFunctionMode):
-    """Lets code that names float32, as ``x.float()`` does, have the dtype that everything else is computed in."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._dtype = dtype
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        def widen(dtype: torch.dtype) -> torch.dtype:
-            return self._dtype if dtype == torch.float32 else dtype
-
-        args, kwargs = pytree.tree_map_only(torch.dtype, widen, (args, kwargs or {}))
-        if func is Tensor.float:
-            return args[0].to(self._dtype)
-        return func(*args, **kwargs)
 
 
 class _Made(TorchFunctionMode):

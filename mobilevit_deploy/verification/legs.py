@@ -65,7 +65,8 @@ def expect(
 ) -> Expected:
     """Runs PyTorch, in float64, on the images as an artifact with these borders sees them.
 
-    A module that does not run in float64, as one whose code makes float16 does, is run in float32, and that is said.
+    A module that does not run in float64, as one of compiled code that names float32, is run in float32, and that is
+    said.
 
     Args:
         module: before any rewrite.

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.verification.conditioning import IllConditioned
 from mobilevit_deploy.verification.differences import VANISHING
@@ -37,7 +37,8 @@ class ParityReport:
     """All legs; ``not_measured`` is never a pass, and has its reason, and so has each leg that was not run.
 
     ``ill_conditioned`` says where PyTorch's own float32 loses more than the tolerance, ``precision_loss`` that the
-    artifact's precision does; each is None where it does not.
+    artifact's precision does; each is None where it does not. ``refused`` tells that a runtime that the artifact is
+    made for does not load or run it: other runners may, and it is no pass.
     """
 
     status: Status
@@ -46,6 +47,7 @@ class ParityReport:
     not_run: tuple[NotRun, ...] = ()
     ill_conditioned: IllConditioned | None = None
     precision_loss: PrecisionLoss | None = None
+    refused: bool = False
 
 
 class Comparison:
@@ -62,6 +64,7 @@ class Comparison:
         self._legs: list[Leg] = []
         self._not_run: list[NotRun] = []
         self.constant = False
+        self._refusal: str | None = None
 
     @property
     def legs(self) -> Sequence[Leg]:
@@ -78,6 +81,10 @@ class Comparison:
                 continue
             try:
                 self._legs.append(run_leg(opener(), candidate, expected))
+            except RefusedError as error:
+                self._not_run.append(NotRun(candidate.subject, "", {}, error.message))
+                if candidate.subject == ARTIFACT:
+                    self._refusal = self._refusal or error.message
             except ArtifactError as error:  # such as an op that the runner lacks: the file may be right all the same
                 self._not_run.append(NotRun(candidate.subject, "", {}, error.message))
         self._legs[first:] = _name_optimizers(self._legs[first:], candidate, expected)
@@ -98,6 +105,9 @@ class Comparison:
         """
         found, loss = accept_loss(self._legs, accepted)
         report = _conclude(found, self._not_run, self.constant)
+        if self._refusal and report.status != "failed":
+            report = replace(report, status="not_measured", reason=self._refusal)
+        report = replace(report, refused=self._refusal is not None)
         return replace(report, ill_conditioned=self.ill_conditioned, precision_loss=loss)
 
 

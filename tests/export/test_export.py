@@ -261,6 +261,22 @@ def test_a_wrong_artifact_is_not_published(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("shallow")
+def test_a_file_that_its_runtime_does_not_load_is_not_published(tmp_path: Path) -> None:
+    code = tmp_path / "net.py"
+    code.write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return (9 * x).long().relu().float()\n"  # ONNX Runtime has no such kernel
+        "def net():\n"
+        "    return Net()\n"
+    )
+    with pytest.raises(ParityFailedError, match=r"ONNX Runtime refuses .*implementation for Relu") as found:
+        export_model(ExportRequest(ModelRequest(f"{code}:net", size=(8, 8)), ("onnx",), folder=tmp_path / "out"))
+    assert "nothing was written" in str(found.value.hint)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_converter_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("no symbolic for aten::mystery")

@@ -82,20 +82,6 @@ def test_a_region_is_written_into_the_graph_with_its_module_paths(function: Any)
     assert {module_path(node) for node in graph.calls(aten.conv2d)} == {"conv"}
 
 
-def test_autocast_that_is_on_becomes_casts() -> None:
-    def function(m: Any, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            y = m.conv(x)
-        z: Tensor = m.norm(y.float())
-        return z
-
-    graph = captured(function)
-    (conv,) = graph.calls(aten.conv2d)
-    assert conv.meta["val"].dtype == torch.bfloat16
-    (norm,) = graph.calls(aten.batch_norm)  # as the model spells it
-    assert module_path(norm) == "norm"
-
-
 @pytest.mark.parametrize(
     ("condition", "ops"),
     [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.images.test_images import KINDS, make_samples
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener
 from mobilevit_deploy.verification.differences import judge_all as judge_outputs
@@ -127,6 +127,20 @@ def test_what_cannot_be_run_is_not_a_pass() -> None:
     report = judge_all([Function, NO_MAC])
     assert (report.status, report.reason) == ("passed", None)
     assert [leg.reason for leg in report.not_run] == ["no Mac"], "a leg that was not run is named beside one that was"
+
+
+def test_a_file_that_its_runtime_refuses_is_no_pass_whatever_else_runs_it() -> None:
+    def refuses() -> Function:
+        raise RefusedError("no kernel for Gemm(13)")
+
+    def lacks() -> Function:
+        raise ArtifactError("this runner has no such operation")
+
+    report = judge_all([Function, refuses])
+    assert (report.status, report.reason, report.refused) == ("not_measured", "no kernel for Gemm(13)", True)
+    assert judge_all([lambda: Function(lambda x: 2 * x), refuses]).status == "failed"
+    report = judge_all([Function, lacks])
+    assert (report.status, report.refused) == ("passed", False)
 
 
 def test_steps_on_the_way_are_no_pass_of_the_artifact() -> None:

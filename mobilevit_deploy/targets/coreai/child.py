@@ -27,12 +27,13 @@ class ChildError(Exception):
 
     Attributes:
         died: whether the process is gone, by an abort or because it was stopped.
+        late: whether it was stopped, for it took too long.
         stage: what it was doing last, such as the node of the program that it converted.
     """
 
-    def __init__(self, message: str, died: bool = False, stage: str = "") -> None:
+    def __init__(self, message: str, died: bool = False, stage: str = "", *, late: bool = False) -> None:
         super().__init__(message)
-        self.died, self.stage = died, stage
+        self.died, self.late, self.stage = died, late, stage
 
 
 class Child:
@@ -54,7 +55,7 @@ class Child:
         line, late = ask_line(self._process, {"command": command, **request}, LONGEST_REQUEST_S)
         if not line:
             reason = f"did not finish in {LONGEST_REQUEST_S} s" if late else self._last_words()
-            raise ChildError(reason, died=True, stage=self._stage())
+            raise ChildError(reason, died=True, stage=self._stage(), late=late)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ChildError(str(answer["error"]), stage=self._stage())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.runners.base import IN_FLOAT32, IN_HALF, SUMS, Array, Observed, Opener, Reading
 from mobilevit_deploy.targets.coreai.child import Child, ChildError
 from mobilevit_deploy.targets.coreai.contents import read_metadata
@@ -70,7 +70,7 @@ class CoreAIRunner:
         except ChildError as error:
             doing = "run" if command == "run" else "load"
             self._child.close()
-            raise ArtifactError(
+            raise (ArtifactError if error.late else RefusedError)(
                 f"Core AI does not {doing} {self._path.name}: {error}",
                 "export it again; a file from elsewhere may be damaged",
             ) from error

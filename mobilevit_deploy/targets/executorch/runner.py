@@ -15,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import CHILD, deadline
 from mobilevit_deploy.targets.executorch.convert import describe
@@ -85,7 +85,7 @@ class ExecuTorchRunner:
             return ArtifactError(f"ExecuTorch stopped running {self._path.name}", f"a run may take {limit_s:.0f} s")
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace")
-        return ArtifactError(
+        return RefusedError(
             f"ExecuTorch does not run {self._path.name}: {reason(said, code)}",
             "a file from elsewhere may be damaged, or need kernels that the Python package of ExecuTorch lacks",
         )

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from onnx import ValueInfoProto, load_model_from_string
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import deadline
@@ -80,8 +80,9 @@ class OnnxRuntimeRunner:
             try:
                 outputs: Sequence[Array] = self._session.run(None, by_name(batch, self._input), options)
             except Exception as error:
-                reason = "stopped it" if late.is_set() else f"does not run the file: {str(error).splitlines()[0]}"
-                raise ArtifactError(f"ONNX Runtime {reason}", f"a run may take {LONGEST_RUN_S} s") from error
+                if late.is_set():
+                    raise ArtifactError("ONNX Runtime stopped it", f"a run may take {LONGEST_RUN_S} s") from error
+                raise RefusedError(f"ONNX Runtime does not run the file: {str(error).splitlines()[0]}") from error
         return outputs
 
 
@@ -122,7 +123,7 @@ def _open(
                 f"ONNX Runtime refuses {path.name}: sizes and axes that it needs at once stand in another file; "
                 "onnx.save with save_as_external_data=True and size_threshold=1024 keeps them inside"
             ) from error
-        raise ArtifactError(
+        raise RefusedError(
             f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
             "after an export, --opset with another version may help; a file from elsewhere may be damaged",
         ) from error
