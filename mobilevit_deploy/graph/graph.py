@@ -207,12 +207,13 @@ class Graph:
                 torch.dtype, lambda dtype: target if dtype == source else dtype, (node.args, node.kwargs)
             )
             node.meta["val"] = pytree.tree_map_only(
-                Tensor, lambda item: item.to(target) if item.dtype == source else item, node.meta.get("val")
+                Tensor, lambda item: _to_meta(item, target) if item.dtype == source else item, node.meta.get("val")
             )
 
 
-def _to_meta(value: Tensor) -> Tensor:
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+def _to_meta(value: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Returns a tensor without values; its sizes may be ones that an image's values decide, which ``to`` refuses."""
+    return torch.empty_strided(value.shape, value.stride(), dtype=dtype or value.dtype, device="meta")
 
 
 def op_name(node: Node) -> str:

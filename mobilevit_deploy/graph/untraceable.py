@@ -21,6 +21,9 @@ SAYINGS = (
     (r"data-dependent|GuardOnDataDependent|control flow|Could not (?:guard|extract)", "item"),
     (r"\.numpy\(\)", "numpy"),
 )
+ASSERTION = re.compile(
+    r'INTERNAL ASSERT FAILED at "?(?:[^"\s]*/)?([^"/\s]+)"?'
+)  # then a path of PyTorch's, and addresses
 # What else helps.
 ADVICE = (
     (r"ScriptModule|ScriptFunction|jit\.", "give the plain Python module that the TorchScript one was made from"),
@@ -28,9 +31,11 @@ ADVICE = (
 )
 
 
-def reason_of(error: Exception) -> str:
-    """Returns an error's type and the first line of its message."""
+def reason_of(error: BaseException) -> str:
+    """Returns an error's type and the first line of its message; of an assertion inside PyTorch, that it is one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and (found := ASSERTION.search(lines[0])):
+        return f"{type(error).__name__}: an assertion inside PyTorch failed, at {found[1]}"
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 

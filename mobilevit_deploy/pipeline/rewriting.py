@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.sample import Sample
+from mobilevit_deploy.graph.untraceable import reason_of
 from mobilevit_deploy.rewrites.order import chosen_rewrites
-from mobilevit_deploy.rewrites.proof import describe
 from mobilevit_deploy.rewrites.rewrite import RewriteResult, Rewritten, TakenBack, rewrite_graph
 from mobilevit_deploy.targets.registry import takes_of
 
@@ -28,7 +28,7 @@ def rewrite_captured(recipe: Recipe, original: Graph, sample: Sample) -> tuple[R
         rewritten = rewrite_graph(original, chosen_rewrites(recipe, takes_of(recipe.target)), sample)
     except Exception as error:  # of an op that PyTorch ran, and that runs alone neither in float64 nor in float32
         return Rewritten(original, ()), (
-            f"not rewritten: the graph does not run call by call, so no proof: {describe(error)}",
+            f"not rewritten: the graph does not run call by call, so no proof: {reason_of(error)}",
         )
     warnings = [warning for result in rewritten.results for warning in _warn_of_faults(result)]
     if rewritten.in_float32:

@@ -82,9 +82,13 @@ def _rewrites_table(report: ExportReport) -> RenderableType:
 def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
     """Returns the status and the worst figures of the artifact against PyTorch, over all runners and outputs."""
     style = {"passed": "green", "failed": "red", "not_measured": "yellow"}[parity.status]
-    outputs = [output for leg in parity.legs if leg.subject == "artifact" for output in leg.outputs]
+    own = [leg for leg in parity.legs if leg.subject == "artifact"]
+    outputs = [output for leg in own for output in leg.outputs]
+    decisions = [item for leg in own for item in leg.decisions]
     if not outputs:
-        return Text(parity.status.replace("_", " "), style=style), "", ""
+        constant = all(item.name in parity.fixed for item in decisions)
+        same = "" if not decisions else "constant" if constant else f"same {min(x.agreement for x in decisions):.0%}"
+        return Text(parity.status.replace("_", " "), style=style), same, ""
     worst = max(output.max_rel for output in outputs)
     snr = min(output.snr_db for output in outputs)
     return Text(parity.status, style=style), f"{worst:.0e}", f"{snr:.0f} dB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -29,9 +30,9 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
             *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
             " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
             f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
-            f"({leg.tolerance.max_rel:.0e})",
+            f"({leg.tolerance.max_rel:.0e})" if outputs else "",
             f"{min(item.snr_db for item in outputs):.0f}" if outputs else "",
-            f"({leg.tolerance.snr_db:.0f} dB)",
+            f"({leg.tolerance.snr_db:.0f} dB)" if outputs else "",
             f"{min(agreements):.0%}" if agreements else "",
             _verdict(leg),
         )
@@ -77,13 +78,27 @@ def _explanations(parity: ParityReport) -> list[str]:
         why = f"; accepted for {loss.accepted}" if loss.accepted else ""
         what = precision_name(loss.precision)
         lines.append(f"conversion exact; {what} costs more than the tolerance: {cost}{own}{why}")
+    legs = [leg for leg in parity.legs if leg.subject == "artifact"]
+    decided = dict.fromkeys(item.name for leg in legs for item in leg.decisions if item.name not in parity.fixed)
+    lines += [_agreement(name, legs) for name in decided]
+    if parity.fixed:
+        lines.append(
+            f"the same for every image: {', '.join(parity.fixed)}; that they agree proves little of what is computed "
+            "in front. Weights of zero in the last layer are often why"
+        )
     unsure = [output.unsure for leg in parity.legs for output in leg.outputs]
-    unsure += [decision.unsure for leg in parity.legs for decision in leg.decisions]
     if max(unsure, default=0.0) > 0:
         lines.append(
             f"left out: up to {max(unsure):.2%} of an output's places, where rounding alone turns what PyTorch decides"
         )
     return lines
+
+
+def _agreement(name: str, legs: Sequence[Leg]) -> str:
+    """Returns how often an output of whole numbers is the same, of the artifact, and of how many of its places."""
+    found = [item for leg in legs for item in leg.decisions if item.name == name]
+    same, unsure = min(item.agreement for item in found), max(item.unsure for item in found)
+    return f"decisions of {name}: {same:.2%} the same, where PyTorch is sure; rounding alone turns {unsure:.2%} of them"
 
 
 def accuracy_lines(accuracy: Accuracy | None) -> list[str]:

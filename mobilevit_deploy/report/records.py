@@ -137,6 +137,7 @@ class Parity(Record):
     not_run: Annotated[list[NotRun], Field(max_length=200)] = []
     ill_conditioned: IllConditioned | None = None
     precision_loss: PrecisionLoss | None = None
+    fixed: Annotated[list[Name], Field(max_length=100)] = []
 
 
 class OwnAccuracy(Record):

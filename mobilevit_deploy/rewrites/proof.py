@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from mobilevit_deploy.graph.graph import Graph, op_name
 from mobilevit_deploy.graph.replay import Replay
 from mobilevit_deploy.graph.sample import Sample
+from mobilevit_deploy.graph.untraceable import reason_of
 
 # float64 keeps 53 bits, 1.1e-16; folding reorders sums of some thousand terms over some hundred layers, which costs
 # 1e-15 to 1e-13 of the largest output (measured), and a wrong constant in any layer costs 1e-8 and more.
@@ -91,7 +92,7 @@ class Proof:
             found = Replay(graph.graph, graph.weights, compare, given).outputs(self._sample)
             absolute, relative = largest_difference(self._reference, found)
         except Exception as error:
-            return Verdict(float("inf"), float("inf"), f"not proved: the graph does not run: {describe(error)}")
+            return Verdict(float("inf"), float("inf"), f"not proved: the graph does not run: {reason_of(error)}")
         before, after = _forms(self._reference), _forms(found)
         if before != after:
             objections.append(f"not proved: the outputs were {before}, and are {after}")
@@ -108,12 +109,6 @@ class Proof:
         if relative <= LAST_DIGITS * precision:
             return []
         return [f"not proved: {op_name(node)} differs by {relative:.1e} of its largest value"]
-
-
-def describe(error: BaseException) -> str:
-    """Returns an error's type and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> tuple[float, float]:

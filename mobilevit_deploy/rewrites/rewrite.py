@@ -17,7 +17,8 @@ from torch.fx import Node
 from mobilevit_deploy.graph.graph import Graph, module_path
 from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.sample import Sample, in_float64
-from mobilevit_deploy.rewrites.proof import KEPT, Proof, Verdict, describe
+from mobilevit_deploy.graph.untraceable import reason_of
+from mobilevit_deploy.rewrites.proof import KEPT, Proof, Verdict
 
 # Copies that are made of a graph to find the places where one rewrite is wrong; most cost a run in float64. It is
 # enough for some five places among a hundred; where it is not, all that is undecided is taken back.
@@ -168,7 +169,7 @@ class _Search:
                 refused = everywhere.refused
                 self._prove(everywhere)
         except Exception as error:  # of candidates(), or at more places than are looked for
-            self._taken_back[""] = TakenBack("whole graph", describe(_cause(error)))
+            self._taken_back[""] = TakenBack("whole graph", reason_of(_cause(error)))
         refused += self._taken_back.values()
         if self._best is None:
             return self._before, RewriteResult(self._rewrite.name, (), tuple(refused), None, None)
@@ -186,7 +187,7 @@ class _Search:
             except _PlaceError as error:
                 if self._attempts >= ATTEMPTS:
                     raise
-                self._taken_back[error.name] = TakenBack(error.at, describe(_cause(error)))
+                self._taken_back[error.name] = TakenBack(error.at, reason_of(_cause(error)))
 
     def _prove(self, everywhere: _Attempt) -> None:
         if everywhere.applied:
@@ -205,7 +206,7 @@ class _Search:
             try:
                 objection = self._judge(self._attempt(wanted.__contains__)).objection
             except Exception as error:  # without the others, it raises
-                objection = describe(_cause(error))
+                objection = reason_of(_cause(error))
             if objection:
                 self._divide(half, objection)
 

@@ -9,12 +9,15 @@ from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.sample import sample_of
 from mobilevit_deploy.runners.base import Array
 
+Range = tuple[float, float]
+
 
 class GraphRunner:
-    """Runs a graph in PyTorch, float32, and keeps the largest magnitudes that it met.
+    """Runs a graph in PyTorch, float32, and keeps the ranges that it met.
 
     Attributes:
-        largest: by node, over all batches so far; infinity and NaN are kept.
+        ranges: lowest and highest finite value by node, over all batches so far. An infinite one is no loss of another
+            precision, as the minus infinity of a mask is none.
     """
 
     name = "torch"
@@ -22,17 +25,21 @@ class GraphRunner:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.settings: Mapping[str, str] = {}
-        self.largest: dict[Node, float] = {}
+        self.ranges: dict[Node, Range] = {}
 
     def run(self, batch: Array) -> Sequence[Array]:
         outputs = self._graph.run(sample_of(batch), observe=self._observe)
         return [output.numpy() for output in outputs]
 
     def _observe(self, node: Node, value: object) -> None:
-        if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
-            magnitude = float(value.abs().max())
-            self.largest[node] = max(self.largest.get(node, 0.0), magnitude, key=_worst)
+        if isinstance(value, Tensor) and (found := finite_range(value)):
+            lowest, highest = self.ranges.get(node, found)
+            self.ranges[node] = (min(lowest, found[0]), max(highest, found[1]))
 
 
-def _worst(magnitude: float) -> tuple[bool, float]:
-    return (magnitude != magnitude, magnitude)  # NaN is worse than any number
+def finite_range(value: Tensor) -> Range | None:
+    """Returns the lowest and the highest finite value of a tensor; None where there is none."""
+    if not value.is_floating_point():
+        return None
+    finite = value[value.isfinite()]
+    return (float(finite.min()), float(finite.max())) if finite.numel() else None

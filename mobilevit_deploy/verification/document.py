@@ -64,6 +64,7 @@ def parity_document(parity: ParityReport) -> dict[str, Any]:
         "not_run": [vars(leg) for leg in parity.not_run],
         "ill_conditioned": None if parity.ill_conditioned is None else vars(parity.ill_conditioned),
         "precision_loss": None if parity.precision_loss is None else vars(parity.precision_loss),
+        "fixed": list(parity.fixed),
     }
 
 

@@ -1,28 +1,43 @@
-"""Values that half precision does not hold, found in the rewritten graph before anything is converted."""
+"""Values that half precision does not hold, found in the rewritten graph before anything is converted.
 
-from collections.abc import Collection, Mapping
+What a mask adds to scores, -1e9 or the least float32, becomes minus infinity and weighs nothing in the softmax behind
+it, as it does in float32: it is meant, and no loss.
+"""
 
+from collections.abc import Collection, Iterator, Mapping
+
+import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.graph import Graph, arguments, is_call, module_path, op_name
+from mobilevit_deploy.runners.rewritten_graph import Range, finite_range
+
+aten = torch.ops.aten
 
 FP16_LARGEST = 65504.0  # IEEE 754 binary16; what is larger becomes infinity
 # Images of a few kinds do not show the largest value that a model can reach: within two bits of the end is too near.
 MARGIN = 4.0
 SHOWN = 5
+SOFTMAX = (aten.softmax, aten._softmax, aten._safe_softmax)
+# What takes scores, or a mask, to a softmax, and leaves a low value low.
+PASSING = (
+    *(aten.add, aten.where, aten.masked_fill, aten.minimum, aten.clone, aten.contiguous, aten.to, aten._to_copy),
+    *(aten.view, aten.reshape, aten.expand, aten.permute, aten.transpose, aten.unsqueeze, aten.squeeze, aten.flatten),
+    *(aten.slice, aten.select, aten.cat, aten.repeat, aten.unflatten),
+)
 
 
-def warn_of_overflow(graph: Graph, largest: Mapping[Node, float], keep: Collection[str]) -> tuple[str, ...]:
+def warn_of_overflow(graph: Graph, ranges: Mapping[Node, Range], keep: Collection[str]) -> tuple[str, ...]:
     """Returns a warning that names the modules whose values come near the end of half precision, if there are any.
 
     Args:
         graph: as converted.
-        largest: magnitudes that its nodes reached.
+        ranges: lowest and highest value of its nodes.
         keep: paths of the modules that stay in float32.
     """
     near: dict[str, tuple[float, str]] = {}
     readers: dict[str, list[str]] = {}
-    for node, magnitude in _with_weights(graph, largest):
+    for node, magnitude in _magnitudes(graph, ranges):
         path = module_path(node)
         if path in keep or magnitude < FP16_LARGEST / MARGIN:
             continue
@@ -44,11 +59,26 @@ def warn_of_overflow(graph: Graph, largest: Mapping[Node, float], keep: Collecti
     )
 
 
-def _with_weights(graph: Graph, largest: Mapping[Node, float]) -> list[tuple[Node, float]]:
-    """Returns what the nodes reached, and the largest weight under the node that reads it."""
-    found = list(largest.items())
+def _magnitudes(graph: Graph, ranges: Mapping[Node, Range]) -> Iterator[tuple[Node, float]]:
+    """Yields what the nodes reached, and the largest weight under the node that reads it."""
+    masking: dict[Node, bool] = {}
+    for node in reversed(graph.nodes):
+        masking[node] = bool(node.users) and all(_masks(node, reader, masking) for reader in node.users)
     for node in graph.nodes:
         weight = graph.weight(node)
-        if weight is not None and weight.is_floating_point() and weight.numel():
-            found += [(reader, float(weight.abs().max())) for reader in node.users if reader.op == "call_function"]
-    return found
+        found = ranges.get(node) if weight is None else finite_range(weight)
+        if found is None:
+            continue
+        lowest, highest = found
+        meant = masking[node] and highest > -FP16_LARGEST / MARGIN  # else nothing is left to weigh
+        magnitude = highest if meant else max(highest, -lowest)
+        readers = [node] if weight is None else [reader for reader in node.users if reader.op == "call_function"]
+        yield from ((reader, magnitude) for reader in readers)
+
+
+def _masks(node: Node, reader: Node, masking: Mapping[Node, bool]) -> bool:
+    """Tells whether all that a reader makes of a low value of a node is a weight of nothing in a softmax."""
+    if is_call(reader, aten.scaled_dot_product_attention):
+        given = arguments(reader)
+        return given["attn_mask"] is node and node not in (given["query"], given["key"], given["value"])
+    return is_call(reader, *SOFTMAX) or (is_call(reader, *PASSING) and masking[reader])

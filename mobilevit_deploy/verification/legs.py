@@ -142,7 +142,7 @@ def compare_graph(
         feed = opener()
         for batch, _ in batches(prepared.given.images, prepared.model.input_shape[0]):
             feed.run(batch)
-    return warn_of_overflow(ready.graph, runner.largest, ready.app.keep_fp32)
+    return warn_of_overflow(ready.graph, runner.ranges, ready.app.keep_fp32)
 
 
 def compare_artifact(

@@ -38,7 +38,8 @@ class ParityReport:
 
     ``ill_conditioned`` says where PyTorch's own float32 loses more than the tolerance, ``precision_loss`` that the
     artifact's precision does; each is None where it does not. ``refused`` tells that a runtime that the artifact is
-    made for does not load or run it: other runners may, and it is no pass.
+    made for does not load or run it: other runners may, and it is no pass. ``fixed`` names outputs that are the same
+    for every image, as those of a layer of zeros are: that they agree proves little.
     """
 
     status: Status
@@ -48,6 +49,7 @@ class ParityReport:
     ill_conditioned: IllConditioned | None = None
     precision_loss: PrecisionLoss | None = None
     refused: bool = False
+    fixed: tuple[str, ...] = ()
 
 
 class Comparison:
@@ -65,6 +67,7 @@ class Comparison:
         self._not_run: list[NotRun] = []
         self.constant = False
         self._refusal: str | None = None
+        self._fixed: dict[str, None] = {}
 
     @property
     def legs(self) -> Sequence[Leg]:
@@ -74,7 +77,10 @@ class Comparison:
     def add(self, candidate: Candidate, expected: Expected) -> None:
         """Runs the images through everything that opens the candidate."""
         first = len(self._legs)
-        self.constant |= all(np.ptp(output, axis=0).max(initial=0) <= VANISHING for output in expected.outputs)
+        pairs = list(zip(expected.names, expected.outputs, strict=False))
+        fixed = [name for name, output in pairs if np.ptp(output, axis=0).max(initial=0) <= VANISHING]
+        self._fixed |= dict.fromkeys(fixed)
+        self.constant |= len(fixed) == len(pairs)
         for opener in candidate.openers:
             if isinstance(opener, NotMeasured):
                 self._not_run.append(NotRun(candidate.subject, opener.runner, opener.settings, opener.reason))
@@ -107,7 +113,7 @@ class Comparison:
         report = _conclude(found, self._not_run, self.constant)
         if self._refusal and report.status != "failed":
             report = replace(report, status="not_measured", reason=self._refusal)
-        report = replace(report, refused=self._refusal is not None)
+        report = replace(report, refused=self._refusal is not None, fixed=tuple(self._fixed))
         return replace(report, ill_conditioned=self.ill_conditioned, precision_loss=loss)
 
 

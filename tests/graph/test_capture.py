@@ -9,6 +9,7 @@ from torch import nn
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.capture import capture, recapture
 from mobilevit_deploy.graph.graph import module_path
+from mobilevit_deploy.graph.untraceable import reason_of
 from tests.conftest import capture_model
 from tests.research.additive_net import Branching, Dictionary, TwoInputs, build
 
@@ -128,6 +129,35 @@ def test_an_output_whose_size_depends_on_the_image() -> None:
         CaptureError, match=r"size of an output depends on the image's values, by index \(line \d+ of .*test_capture"
     ):
         capture_model(Positive(), 1, 3, 8, 8)
+
+
+def test_a_size_that_values_decide_on_the_way_is_proved_as_any_other() -> None:
+    class MeanOfPositive(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x[x > 0].mean()[None]
+
+    x = torch.randn(1, 3, 8, 8)
+    graph = capture_model(MeanOfPositive(), 1, 3, 8, 8).graph.copy()
+    graph.cast(torch.float32, torch.float64)  # as the proof of a rewrite does
+    assert torch.equal(graph.run(x.double())[0], x.double()[x > 0].mean()[None])
+
+
+def test_an_assertion_inside_pytorch_is_no_text_for_a_user() -> None:
+    said = (
+        '0 INTERNAL ASSERT FAILED at "/w/pytorch/torch/csrc/utils/parser.cpp":659, please report a bug. args = [0x7f81]'
+    )
+    assert reason_of(RuntimeError(said)) == "RuntimeError: an assertion inside PyTorch failed, at parser.cpp"
+
+
+def test_outputs_with_other_names_are_noted() -> None:
+    class Named(nn.Module):
+        def forward(self, x: torch.Tensor) -> dict[str, object]:
+            return {"a": {"b": x + 1}, "a_b": x + 2, "out-1": x + 3, "input": x + 4, "plain": x + 5}
+
+    captured = capture_model(Named(), 1, 3, 8, 8)
+    assert [output.name for output in captured.outputs] == ["a_b", "a_b_1", "out_1", "input_3", "plain"]
+    (note,) = captured.notes
+    assert note.endswith("each name once: a_b is a_b_1, out-1 is out_1, input is input_3")
 
 
 def test_a_model_that_writes_into_its_input_leaves_the_image_alone() -> None:

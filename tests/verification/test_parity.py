@@ -283,6 +283,17 @@ def test_outputs_that_never_change_prove_nothing() -> None:
     assert "do not depend on the image" in str(report.reason)
 
 
+def test_an_output_that_never_changes_beside_others_is_named() -> None:
+    class Two(Function):
+        def run(self, batch: Array) -> list[Array]:
+            return [*super().run(batch), np.zeros((len(batch), 3), np.float32)]
+
+    expected = Expected(Two(), SAMPLES, 1, ["logits", "embedding"])
+    report = compare(expected, [Candidate(ARTIFACT, "fp32", TOLERANCE, [Two])])
+    assert (report.status, report.fixed) == ("passed", ("embedding",))
+    assert judge(lambda logits: logits).fixed == ()
+
+
 def test_where_rounding_orders_all_values_anew_each_operation_has_to_be_looked_at() -> None:
     """As boxes in the order of nearly equal scores: no factor of the noise bounds what another order comes to."""
 

@@ -20,12 +20,12 @@ def convert_to_half(program: ExportedProgram, sample: Sample) -> ExportedProgram
     graph.cast(torch.float32, torch.float16)
     image = next(node for node in graph.nodes if node.op == "placeholder")
     image.meta["val"] = image.meta["val"].float()
-    readers = list(image.users)
+    end = graph.graph.output_node()
+    readers = [reader for reader in image.users if reader is not end]  # an image that is returned is not rounded
     with graph.graph.inserting_after(image):
         half = graph.graph.call_function(TO, (image, torch.float16))
     for reader in readers:
         reader.replace_input_with(image, half)
-    end = graph.graph.output_node()
     for node in end.all_input_nodes:
         if node.meta["val"].dtype == torch.float16:
             with graph.before(end):

@@ -15,6 +15,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.capture import quiet_torch
 from mobilevit_deploy.targets.coreai import nodes
+from mobilevit_deploy.targets.own_outputs import give_outputs_own_values
 
 METADATA = "metadata.json"
 LOWERING = "lowering"  # the stage after the last node
@@ -53,6 +54,7 @@ def convert(program: str, path: str, input: str, outputs: list[str], metadata: d
     _name_functions_in_order()
     with quiet_torch():
         exported = torch.export.load(program).run_decompositions(get_decomp_table())
+    give_outputs_own_values(exported)
     for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # holds paths of this machine
     converter = _Converter(stage).add_exported_program(exported, input_names=[input], output_names=outputs)

@@ -36,7 +36,7 @@ from mobilevit_deploy.targets.coreml.contents import read_contents as read_conte
 from mobilevit_deploy.targets.coreml.detector import Detector, split_detector, write_detector
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.targets.coreml.faults import refuse_faults, spoiling_passes_left_out
-from mobilevit_deploy.targets.coreml.inputs import check_types, input_types
+from mobilevit_deploy.targets.coreml.inputs import check_types, input_types, note_renamed
 from mobilevit_deploy.targets.coreml.mil.data_types import DATA_TYPES, FP16
 from mobilevit_deploy.targets.coreml.mil.features import Feature
 from mobilevit_deploy.targets.coreml.mil.listing import is_stored
@@ -47,6 +47,7 @@ from mobilevit_deploy.targets.coreml.precision import PrecisionChooser
 from mobilevit_deploy.targets.coreml.preview import read_preview, write_preview
 from mobilevit_deploy.targets.coreml.quiet import fewer_checks, quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import register as register_lstm
+from mobilevit_deploy.targets.own_outputs import give_outputs_own_values
 from mobilevit_deploy.targets.refusal import refused
 
 SUFFIX = ".mlpackage"
@@ -70,6 +71,7 @@ def convert(request: ConversionRequest) -> Artifact:
 
         register_lstm()
         program = request.program.run_decompositions({})
+        give_outputs_own_values(program)
         refuse_faults(program)
         intermediates = []
         compression = None
@@ -102,6 +104,7 @@ def convert(request: ConversionRequest) -> Artifact:
         bytes=size,
         outputs=describe(request.path).outputs if detector else request.outputs,
         app=request.app,
+        warnings=note_renamed(specification.description, request) if not (detector or request.app.labels) else (),
         compression=compression,
         warnings=warn_if_none(compression),
         intermediates=tuple(intermediates),

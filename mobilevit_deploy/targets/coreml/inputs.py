@@ -1,4 +1,4 @@
-"""What a package asks to be fed with, as coremltools is told."""
+"""What a package is fed with and returns, as coremltools is told, and what it makes of the names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,3 +35,10 @@ def input_types(coremltools: Any, request: ConversionRequest) -> list[Any]:
     layout = getattr(coremltools.colorlayout, request.app.image.color)
     # Scale 1 and no bias: the graph normalises.
     return [coremltools.ImageType(name, shape=shape, color_layout=layout)]
+
+
+def note_renamed(description: Any, request: ConversionRequest) -> tuple[str, ...]:
+    """Returns a note of outputs that coremltools named otherwise, such as one that begins with a digit."""
+    pairs = zip(request.outputs, description.output, strict=True)
+    renamed = [f"{asked.name} is {written.name}" for asked, written in pairs if asked.name != written.name]
+    return (f"outputs have other names in the package: {', '.join(renamed)}",) if renamed else ()

@@ -12,6 +12,8 @@ from mobilevit_deploy.system.parent_watch import end_with_parent
 # Both files run on the same input; constant folding may round differently, 6e-8 a step, a wrong one shows far above.
 LARGEST_DIFFERENCE = 1e-5
 
+FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}  # in NumPy's names
+
 # Merges products of one tensor, such as queries, keys and values, into one, and cuts that: what a rewrite took apart.
 SKIPPED = ["fuse_qkv"]
 
@@ -38,9 +40,15 @@ def _run(path: str) -> list[Any]:
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     generator = np.random.default_rng(0)
-    feed = {item.name: generator.standard_normal(item.shape).astype(np.float32) for item in session.get_inputs()}
-    outputs: list[Any] = session.run(None, feed)
-    return outputs
+    feed = {}
+    for item in session.get_inputs():
+        kind = FLOATS.get(item.type, item.type.removeprefix("tensor(").removesuffix(")"))
+        floats = item.type in FLOATS
+        # Of whole numbers 0 and 1: they may be indices of a table, of which nobody says how long it is.
+        values = generator.standard_normal(item.shape) if floats else generator.integers(0, 2, item.shape)
+        feed[item.name] = values.astype(kind)
+    # Truth values are compared as numbers.
+    return [output.astype(np.float64) for output in session.run(None, feed)]
 
 
 def _same(expected: list[Any], found: list[Any]) -> bool:
