@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from fractions import Fraction
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mobilevit_deploy.catalog.recipe import Precision, Tolerance
 from mobilevit_deploy.images.input_records import size_of
@@ -96,11 +98,11 @@ class Candidate:
 
 def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
     """Runs the images through an opened candidate, and judges what comes out."""
-    tolerance, images, kept = candidate.tolerance, expected.images, slice(None)
+    tolerance, images, share = candidate.tolerance, expected.images, Fraction(1)
     if runner.settings.get(SUMS) == IN_HALF:
         tolerance = tolerance.half_sums or tolerance
-        kept = slice(-max(HALF_SUMS_SAMPLES, expected.batch), None)
-        images = images[kept]
+        images = images[-max(HALF_SUMS_SAMPLES, expected.batch) :]
+        share = Fraction(len(images), len(expected.images))
     found = run_all(runner, images, expected.batch)
     height, width = size_of(expected.images)
     leg = Leg(
@@ -116,10 +118,10 @@ def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
         (),
     )
     if expected.detections:
-        leg = _compare_detections(leg, expected, found, kept)
+        leg = _compare_detections(leg, expected, found, share)
     else:
-        leg = _compare_numbers(leg, expected, found, kept)
-        leg = _compare_decisions(leg, expected, found, kept)
+        leg = _compare_numbers(leg, expected, found, share)
+        leg = _compare_decisions(leg, expected, found, share)
     if not leg.reasons or leg.precision == "fp32":
         return leg
     complete = expected.detections or len(leg.outputs) + len(leg.decisions) == len(expected.names)
@@ -129,16 +131,16 @@ def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
     if expected.detections:  # no number of one place says what rounding costs
         return replace(leg, lossy=True)
     rounded = run_all(candidate.rounded(), images, expected.batch)
-    return replace(leg, lossy=True, own_loss=_compare_numbers(leg, expected, rounded, kept).outputs)
+    return replace(leg, lossy=True, own_loss=_compare_numbers(leg, expected, rounded, share).outputs)
 
 
-def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:
+def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], share: Fraction) -> Leg:
     """Returns the leg with the outputs that are numbers; where they are too far, by the noise of the reference."""
     if len(found) != len(expected.outputs):
         return replace(leg, reasons=(f"{len(found)} outputs instead of {len(expected.outputs)}",))
     chosen = [i for i, whole in enumerate(expected.whole) if not whole]
     names = [expected.names[i] for i in chosen]
-    before, after = [expected.outputs[i][kept] for i in chosen], [found[i] for i in chosen]
+    before, after = [_last(expected.outputs[i], share) for i in chosen], [found[i] for i in chosen]
     differences, reasons = judge_all(names, before, after, leg.tolerance)
     strict = replace(leg, outputs=tuple(differences), reasons=tuple(reasons))
     if not reasons or leg.precision not in ("fp32", "fp16") or leg.tolerance.max_rel < NEAREST:
@@ -146,7 +148,7 @@ def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept
     far = expected.far(_unit(leg.precision))
     if far is None:
         return strict
-    noise = [of_numbers(far[i][kept], output, leg.tolerance) for i, output in zip(chosen, before, strict=True)]
+    noise = [of_numbers(_last(far[i], share), output, leg.tolerance) for i, output in zip(chosen, before, strict=True)]
     # Half precision is held to its tolerance where the reference is sure; what it costs beyond that is no noise.
     exact = leg.precision == "fp32"
     if exact:
@@ -163,7 +165,7 @@ def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], kept
     return replace(judged, beyond=strict.reasons, allowance="decisions" if widest is leg.tolerance else "noise")
 
 
-def _compare_decisions(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:
+def _compare_decisions(leg: Leg, expected: Expected, found: Sequence[Values], share: Fraction) -> Leg:
     """Returns the leg with the outputs that are whole numbers, where the reference is sure of them."""
     decisions, reasons = [], list(leg.reasons)
     for i, (name, before, after) in enumerate(zip(expected.names, expected.outputs, found, strict=False)):
@@ -171,22 +173,29 @@ def _compare_decisions(leg: Leg, expected: Expected, found: Sequence[Values], ke
             continue
         far = expected.far(_unit(leg.precision)) if np.ptp(before) else None
         noise = of_decisions(np.zeros_like(before) if far is None else far[i])
-        agreement, why = judge_decisions(name, before[kept], after, leg.tolerance, Noise(noise.sure[kept]))
+        agreement, why = judge_decisions(
+            name, _last(before, share), after, leg.tolerance, Noise(_last(noise.sure, share))
+        )
         decisions.append(agreement)
         reasons += why
     return replace(leg, decisions=tuple(decisions), reasons=tuple(reasons))
 
 
-def _compare_detections(leg: Leg, expected: Expected, found: Sequence[Values], kept: slice) -> Leg:
+def _compare_detections(leg: Leg, expected: Expected, found: Sequence[Values], share: Fraction) -> Leg:
     """Returns the leg with the detections; where some are missing, those of which the reference is sure."""
     if len(found) != len(expected.outputs):
         return replace(leg, reasons=(f"{len(found)} outputs instead of {len(expected.outputs)}",))
-    before = [output[kept] for output in expected.outputs]
+    before = [_last(output, share) for output in expected.outputs]
     agreement, reasons = judge_detections(before, found, leg.tolerance, ())
     if reasons and leg.precision in ("fp32", "fp16"):
-        runs = [[output[kept] for output in run] for run in expected.moved(_unit(leg.precision))]
+        runs = [[_last(output, share) for output in run] for run in expected.moved(_unit(leg.precision))]
         agreement, reasons = judge_detections(before, found, leg.tolerance, runs)
     return replace(leg, decisions=(agreement,), reasons=tuple(reasons))
+
+
+def _last(values: npt.NDArray[Any], share: Fraction) -> npt.NDArray[Any]:
+    """Returns the rows of the last images; one image has 16 where a model returns (16, 32, 32), without a batch axis."""
+    return values[len(values) - int(len(values) * share) :]
 
 
 def _unit(precision: Precision) -> float:

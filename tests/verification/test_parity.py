@@ -263,6 +263,20 @@ def test_only_who_sums_in_half_precision_has_its_tolerance(sums: str | None, sta
     assert report.legs[0].samples == (2 if sums == "float16" else 8)
 
 
+@pytest.mark.parametrize(("change", "status"), [(1, "passed"), (2, "failed")])
+def test_who_sums_in_half_precision_is_held_to_the_last_images_of_outputs_with_many_rows(
+    change: int, status: str
+) -> None:
+    class Rows(Function):
+        settings: Mapping[str, str] = {"sums": "float16"}
+
+        def run(self, batch: Array) -> list[Array]:
+            return [super().run(batch)[0].repeat(3, axis=0)]
+
+    report = judge_all([lambda: Rows(lambda logits: logits * np.float32(change))], reference=Rows())
+    assert (report.status, report.legs[0].samples) == (status, 2)
+
+
 def unknown_op() -> Function:
     raise ArtifactError("resample is an op that this runner does not know")
 
