@@ -83,7 +83,8 @@ class Artifact:
 
     ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user; ``outputs`` and ``app``
     are what the app sees; ``intermediates`` are the steps to it, in order, and ``entries`` the ways into it where there
-    are several, the default one first.
+    are several, the default one first. ``graph`` is what it was lowered from, in its precision, where the file itself
+    cannot be read without its rounding.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class Artifact:
     warnings: tuple[str, ...] = field(default=())
     intermediates: tuple[Intermediate, ...] = ()
     entries: tuple[Entry, ...] = ()
+    graph: Path | None = None
 
 
 @dataclass(frozen=True)

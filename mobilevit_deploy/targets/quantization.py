@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import MvdError
@@ -14,6 +15,11 @@ STRUCTURED = "structured"  # what --calibrate takes in place of images, for demo
 CALIBRATION_IMAGES = 100
 HELD_OUT_IMAGES = 16  # of those that were given, for the artifact's own comparison
 HELD_OUT_SHARE = 5  # one of so many, where fewer are given
+Floats = npt.NDArray[np.float32]
+
+STEPS = 127  # of a symmetric int8, on either side of zero
+# A value halfway between two steps may go either way; float32 places it to 1e-7 of 127 steps.
+HALF_STEP = 0.5 + 1e-4
 FEWEST_HELD_OUT = 2  # an output is judged by how it differs between images
 
 
@@ -117,3 +123,27 @@ def signal_to_noise(expected: Sequence[Array], found: Sequence[Array]) -> float:
         signal = float(np.square(before - before.mean(axis=0), dtype=np.float64).sum())
         ratios.append(np.inf if noise == 0 else 10 * np.log10(max(signal, 1e-300) / noise))
     return float(min(ratios))
+
+
+def round_to_steps(
+    exact: Floats, integers: npt.NDArray[np.generic], scale: Floats, axis: int, least: float = 0.0
+) -> Floats:
+    """Returns a weight on its grid, rounded anew; of two steps equally near, the one that the file has.
+
+    Args:
+        exact: the weight.
+        integers: the file's, of the same shape; int32 for a bias.
+        scale: the file's, of one value or as many as channels.
+        axis: of the channels.
+        least: the smallest scale that is written.
+    """
+    if scale.ndim == 1 and exact.ndim > 1:
+        scale = scale.reshape([-1 if i == axis else 1 for i in range(exact.ndim)])
+    own = scale  # a bias has the scale of its product, which the weight's own test covers
+    if integers.dtype == np.int8:
+        others = tuple(i for i in range(exact.ndim) if i != axis) if scale.size > 1 else None
+        own = np.maximum(np.abs(exact).max(axis=others, keepdims=True) / np.float32(STEPS), np.float32(least))
+    own = np.where(own == 0, np.float32(1), own)
+    written = (integers.astype(np.float64) * scale).astype(np.float32)
+    nearest = (np.round(exact / own) * own).astype(np.float32)
+    return np.where(np.abs(written - exact) <= HALF_STEP * own, written, nearest)

@@ -28,6 +28,8 @@ ARTIFACT = "artifact"  # the subject of the legs that decide
 # Subjects of the legs that prove a conversion to half precision or int8, for they round nothing.
 UNROUNDED = "half precision, unrounded"
 INT8_UNROUNDED = "int8, unrounded"
+# Of the graph that an int8 file was lowered from, where the file cannot be read so: it proves no more than the graph.
+INT8_GRAPH = "int8 graph, unrounded"
 REPEATED = "same export, unrounded"
 BY_OPERATION = ", by operation"  # ends the subject of a leg that looks at each operation by itself
 NEAREST = 1e-6  # of the largest output, what right float32 files come to: a tolerance below it is meant as it stands
@@ -194,7 +196,7 @@ def _compare_detections(leg: Leg, expected: Expected, found: Sequence[Values], s
 
 
 def _last(values: npt.NDArray[Any], share: Fraction) -> npt.NDArray[Any]:
-    """Returns the rows of the last images; one image has 16 where a model returns (16, 32, 32), without a batch axis."""
+    """Returns the rows of the last images; one image has 16 where a model returns (16, 32, 32), without a batch."""
     return values[len(values) - int(len(values) * share) :]
 
 

@@ -31,7 +31,7 @@ from mobilevit_deploy.targets.registry import open_without, optimizers_of, runne
 from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
 from mobilevit_deploy.verification.expected import PYTORCH, Expected
 from mobilevit_deploy.verification.half_range import warn_of_overflow
-from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, REPEATED, UNROUNDED, Candidate
+from mobilevit_deploy.verification.leg import ARTIFACT, INT8_GRAPH, INT8_UNROUNDED, REPEATED, UNROUNDED, Candidate
 from mobilevit_deploy.verification.noise import FACTOR
 from mobilevit_deploy.verification.noise import perturbed as open_perturbed
 from mobilevit_deploy.verification.optimizers import Optimizations
@@ -177,13 +177,14 @@ def compare_artifact(
     candidate = Candidate(ARTIFACT, plan.precision, tolerance, openers, own_loss, optimizations)
     comparison.add(candidate, own or expected)
     paths = {step.precision: step.path for step in artifact.intermediates}
-    half = paths.get("fp16") if plan.compression else artifact.path  # what compression does is no rounding of one kind
+    # What compression does is no rounding of one kind.
+    half = artifact.graph or (paths.get("fp16") if plan.compression else artifact.path)
     if half is None or "fp32" not in paths:
         return
     if ready.app.keep_fp32 and plan.precision != "int8":
         comparison.leave_out(UNROUNDED, "with --keep-fp32 not all weights are rounded")
     else:
-        subject = INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED
+        subject = INT8_GRAPH if artifact.graph else INT8_UNROUNDED if plan.precision == "int8" else UNROUNDED
         compare_unrounded(artifact.target, paths["fp32"], half, expected, recipe, borders, comparison, subject=subject)
 
 

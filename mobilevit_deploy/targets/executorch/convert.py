@@ -28,6 +28,7 @@ from mobilevit_deploy.targets.artifact import (
 from mobilevit_deploy.targets.contents import note
 from mobilevit_deploy.targets.executorch.contents import METADATA, notes_of
 from mobilevit_deploy.targets.executorch.contents import read_contents as read_contents
+from mobilevit_deploy.targets.executorch.exact import keep_graphs
 from mobilevit_deploy.targets.executorch.owners import constant_owners, node_owners
 from mobilevit_deploy.targets.executorch.pte import Plan, read_program
 from mobilevit_deploy.targets.executorch.pte.constant_text import replace_text
@@ -51,9 +52,11 @@ def convert(request: ConversionRequest) -> Artifact:
     """
     program = request.program
     steps: tuple[Intermediate, ...] = ()
+    graph: Path | None = None
     quantization: QuantizationResult | None = None
     if request.precision == "int8":
         program, steps, quantization = _quantize(request)
+        graph = keep_graphs(request.intermediates, request.program, program) if request.intermediates else None
     _write(program, request, request.path)
     plan = _plan(request.path)
     sha256, size = measure_files(request.path)
@@ -67,6 +70,7 @@ def convert(request: ConversionRequest) -> Artifact:
         quantization=quantization,
         warnings=_warn(plan),
         intermediates=steps,
+        graph=graph,
     )
 
 

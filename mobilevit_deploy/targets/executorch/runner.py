@@ -19,6 +19,8 @@ from mobilevit_deploy.errors import ArtifactError, RefusedError
 from mobilevit_deploy.runners.base import Array, Observed, Opener, Reading
 from mobilevit_deploy.system.child_process import CHILD, deadline
 from mobilevit_deploy.targets.executorch.convert import describe
+from mobilevit_deploy.targets.executorch.exact import SUFFIX as GRAPH
+from mobilevit_deploy.targets.executorch.exact import GraphRunner
 from mobilevit_deploy.targets.executorch.run_worker import read_frame, write_frame
 
 WORKER = "mobilevit_deploy.targets.executorch.run_worker"
@@ -96,9 +98,14 @@ def open_all(path: Path, function: str | None = None) -> Sequence[Opener]:
     return [partial(ExecuTorchRunner, path)]
 
 
-def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> None:
-    """Returns None: XNNPACK computes a file as it stands."""
-    return
+def open_unrounded(path: Path, function: str | None, reading: Reading, like: Path | None) -> Opener | None:
+    """Returns what opens the graph that an int8 file was lowered from, or the float32 one with its weights rounded.
+
+    None for a file: XNNPACK computes it as it stands.
+    """
+    if path.suffix == GRAPH:
+        return partial(GraphRunner, path)
+    return partial(GraphRunner, path.with_suffix(GRAPH), like) if like and like.suffix == GRAPH else None
 
 
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:

@@ -15,14 +15,9 @@ from onnx import TensorProto, numpy_helper
 
 from mobilevit_deploy.runners.base import Reading
 from mobilevit_deploy.targets.onnx.files import load_onnx
+from mobilevit_deploy.targets.quantization import Floats, round_to_steps
 
 Change = Callable[[Path], bytes]  # reads a file as another model
-
-Floats = npt.NDArray[np.float32]
-
-STEPS = 127  # of a symmetric int8, on either side of zero
-# A value halfway between two steps may go either way; float32 places it to 1e-7 of 127 steps.
-HALF_STEP = 0.5 + 1e-4
 
 
 def change_for(reading: Reading, like: Path | None = None) -> Change | None:
@@ -108,27 +103,6 @@ def _round_to_int8(small: Path, path: Path) -> bytes:
     model = load_onnx(path, weights=True)
     for item in model.graph.initializer:
         if item.name in found:
-            values = _rounded(numpy_helper.to_array(item), *found[item.name])
+            values = round_to_steps(numpy_helper.to_array(item), *found[item.name])
             item.CopyFrom(numpy_helper.from_array(values, item.name))
     return bytes(model.SerializeToString())
-
-
-def _rounded(exact: Floats, integers: npt.NDArray[np.generic], scale: Floats, axis: int) -> Floats:
-    """Returns a weight on its grid; of two steps equally near, the one that the file has.
-
-    Args:
-        exact: the weight.
-        integers: the file's, of the same shape; int32 for a bias.
-        scale: the file's, of one value or as many as channels.
-        axis: of the channels.
-    """
-    if scale.ndim == 1 and exact.ndim > 1:
-        scale = scale.reshape([-1 if i == axis else 1 for i in range(exact.ndim)])
-    own = scale  # a bias has the scale of its product, which the weight's own test covers
-    if integers.dtype == np.int8:
-        others = tuple(i for i in range(exact.ndim) if i != axis) if scale.size > 1 else None
-        own = np.abs(exact).max(axis=others, keepdims=True) / np.float32(STEPS)
-    own = np.where(own == 0, np.float32(1), own)
-    written = (integers.astype(np.float64) * scale).astype(np.float32)
-    nearest = (np.round(exact / own) * own).astype(np.float32)
-    return np.where(np.abs(written - exact) <= HALF_STEP * own, written, nearest)
