@@ -96,6 +96,7 @@ def convert(request: ConversionRequest) -> Artifact:
         _save(model, request.path, detector)
     sha256, size = measure_files(request.path)
     ops = count_ops(specification) | ({SUPPRESSION: 1} if detector else {})
+    renamed = note_renamed(specification.description, request) if not (detector or request.app.labels) else ()
     return Artifact(
         path=request.path,
         target="coreml",
@@ -104,9 +105,8 @@ def convert(request: ConversionRequest) -> Artifact:
         bytes=size,
         outputs=describe(request.path).outputs if detector else request.outputs,
         app=request.app,
-        warnings=note_renamed(specification.description, request) if not (detector or request.app.labels) else (),
         compression=compression,
-        warnings=warn_if_none(compression),
+        warnings=(*warn_if_none(compression), *renamed),
         intermediates=tuple(intermediates),
         entries=describe(request.path).entries if request.sizes else (),
     )
