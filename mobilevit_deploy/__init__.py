@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.errors import CheckFailedError, MvdError
     from mobilevit_deploy.export.export import ParityFailedError, export_model
     from mobilevit_deploy.export.report import ExportReport
+    from mobilevit_deploy.images.annotations import Annotations
     from mobilevit_deploy.inspection import Inspection, inspect_artifact, inspect_model
     from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
     from mobilevit_deploy.loading.model_head import HeadOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 
 _HOMES = {
+    "Annotations": "images.annotations",
     "AppOptions": "targets.app_options",
     "CheckFailedError": "errors",
     "Checked": "checks.run",
@@ -59,6 +61,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Annotations",
     "AppOptions",
     "CheckFailedError",
     "Checked",

@@ -45,6 +45,7 @@ class Preprocessing(Card):
         description: what is resized and cropped.
         crop: the share of the resized image that is kept, in its centre; None for the families' own rule, by the size.
         warp: both sides are resized to what the model takes, whatever the image's shape.
+        pad: the whole image is resized to fit, its sides' ratio kept, and padded on the right and below with the mean.
         color: the order of the channels that the model takes.
     """
 
@@ -54,6 +55,7 @@ class Preprocessing(Card):
     description: str
     crop: float | None = Field(default=None, gt=0, le=1)
     warp: bool = False
+    pad: bool = False
     color: Literal["RGB", "BGR"] = "RGB"
 
 

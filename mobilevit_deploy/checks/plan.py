@@ -12,6 +12,7 @@ from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError, MvdError
+from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import Layout, ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
@@ -57,12 +58,28 @@ class AccuracyLimit(Part):
     """Accuracy on labelled images, of the artifact against PyTorch.
 
     Attributes:
-        images: folder of class folders, or ``.npz``.
-        max_drop: share of the images, such as 0.005 for half a point.
+        images: folder of class folders, or ``.npz``; of a model with a head, a folder of images.
+        masks: folder of their label maps, for ``segment``.
+        boxes: their boxes, a JSON file in COCO's format, for ``detect``.
+        reduce_zero_label: in label maps 0 is no class.
+        max_drop: of top-1, mIoU or AP, such as 0.005 for half a point.
     """
 
     images: Path
+    masks: Path | None = None
+    boxes: Path | None = None
+    reduce_zero_label: bool = False
     max_drop: Share
+
+    @property
+    def annotations(self) -> Annotations:
+        """Returns what is known of the images, for an export."""
+        return Annotations(self.masks, self.boxes, self.reduce_zero_label)
+
+    def beside(self, folder: Path) -> "AccuracyLimit":
+        """Returns the same with its paths in a folder."""
+        paths = {"images": self.images, "masks": self.masks, "boxes": self.boxes}
+        return self.model_copy(update={name: folder / path for name, path in paths.items() if path})
 
 
 class NeuralEngineLimit(Part):
@@ -166,6 +183,7 @@ class Check(Part):
 
     def request(self, folder: Path, cache: Path | None) -> ExportRequest:
         """Returns the export, into a folder, from a cache of kept ones."""
+        accuracy = self.limits.accuracy
         model = ModelRequest(
             name=self.model,
             task=self.task,
@@ -187,7 +205,8 @@ class Check(Part):
             opset=self.opset,
             min_ios=self.min_ios,
             folder=folder,
-            images=self.limits.accuracy.images if self.limits.accuracy else None,
+            images=accuracy.images if accuracy else None,
+            annotations=accuracy.annotations if accuracy else Annotations(),
             cache=cache,
         )
 
@@ -233,7 +252,6 @@ def _beside(check: Check, folder: Path) -> Check:
         latency = limits.latency.model_copy(update={"baseline": folder / limits.latency.baseline})
         limits = limits.model_copy(update={"latency": latency})
     if limits.accuracy:
-        accuracy = limits.accuracy.model_copy(update={"images": folder / limits.accuracy.images})
-        limits = limits.model_copy(update={"accuracy": accuracy})
+        limits = limits.model_copy(update={"accuracy": limits.accuracy.beside(folder)})
     checkpoint = folder / check.checkpoint if check.checkpoint else None
     return check.model_copy(update={"limits": limits, "checkpoint": checkpoint})

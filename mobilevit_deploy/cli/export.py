@@ -11,6 +11,7 @@ from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
     Batch,
+    Boxes,
     Calibrate,
     Checkpoint,
     ColorName,
@@ -23,6 +24,7 @@ from mobilevit_deploy.cli.options import (
     Key,
     Layout,
     LayoutName,
+    Masks,
     MaxDetections,
     MaxImages,
     Model,
@@ -34,6 +36,7 @@ from mobilevit_deploy.cli.options import (
     PrecisionName,
     Prefix,
     Pretrained,
+    ReduceZeroLabel,
     RequireTrained,
     ScoreThreshold,
     Sensitivity,
@@ -109,6 +112,9 @@ def export(
     sensitivity: Sensitivity = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
+    masks: Masks = None,
+    boxes: Boxes = None,
+    reduce_zero_label: ReduceZeroLabel = False,
     out: Out = DEFAULT_FOLDER,
     require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
@@ -131,6 +137,7 @@ def export(
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
+        from mobilevit_deploy.images.annotations import Annotations
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
         from mobilevit_deploy.loading.model_head import HeadOptions
@@ -163,6 +170,7 @@ def export(
             folder=out,
             images=images,
             largest_count=max_images,
+            annotations=Annotations(masks, boxes, reduce_zero_label),
             cache=default_folder(),
             force=force,
             calibrate=calibrate,

@@ -168,6 +168,16 @@ Images = Annotated[
     Path | None,
     typer.Option(metavar="DIR|FILE", help="Your own images, in class folders or a .npz, for ranges and accuracy."),
 ]
+Masks = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="segment: a label map of each of --images, a PNG of class numbers; for mIoU."),
+]
+Boxes = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="detect: boxes of --images, JSON in COCO's format; for AP.")
+]
+ReduceZeroLabel = Annotated[
+    bool, typer.Option("--reduce-zero-label", help="In --masks 0 is no class, and 1 is class 0, as in ADE20K.")
+]
 Calibrate = Annotated[
     Path | None,
     typer.Option(

@@ -10,14 +10,17 @@ import typer
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
+    Boxes,
     Ignore,
     Images,
     Json,
     Key,
+    Masks,
     MaxImages,
     ModelArg,
     Prefix,
     Pretrained,
+    ReduceZeroLabel,
     WeightsName,
     check_checkpoint,
     parse_arguments,
@@ -59,12 +62,16 @@ def verify(
     ] = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
+    masks: Masks = None,
+    boxes: Boxes = None,
+    reduce_zero_label: ReduceZeroLabel = False,
     json: Json = False,
 ) -> None:
     """Compare what lies on disk with its own digests and with PyTorch, without exporting anything."""
     arguments = parse_arguments(model_arg)
     with console.progress() as progress:
         progress("importing PyTorch")
+        from mobilevit_deploy.images.annotations import Annotations
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.report.verify import verify_summary
         from mobilevit_deploy.verification.document import verify_document
@@ -82,6 +89,7 @@ def verify(
             recipe=recipe,
             images=images,
             largest_count=max_images,
+            annotations=Annotations(masks, boxes, reduce_zero_label),
             tight=tight,
             locate=locate,
         )

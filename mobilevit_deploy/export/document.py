@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.targets.artifact import report_name
-from mobilevit_deploy.verification.document import accuracy_document, parity_document, weights_document
+from mobilevit_deploy.verification.accuracy.document import accuracy_document
+from mobilevit_deploy.verification.document import parity_document, weights_document
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport

@@ -30,11 +30,10 @@ from mobilevit_deploy.pipeline.prepare import (
 )
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed
 from mobilevit_deploy.pipeline.request import ExportRequest
-from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.system.publish import publish, staging
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import describe_file, runners_for
-from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.accuracy.measure import Baseline, run_baseline
 from mobilevit_deploy.verification.before_decision import compare_before
 from mobilevit_deploy.verification.explain import doubtful_legs, explain_doubts
 from mobilevit_deploy.verification.leg import ARTIFACT
@@ -45,7 +44,6 @@ from mobilevit_deploy.verification.legs import (
     compare_other_sizes,
     expect_for_artifact,
     expect_for_target,
-    measure_given,
 )
 from mobilevit_deploy.verification.parity import Comparison, ParityReport
 from mobilevit_deploy.verification.precision_loss import why_accepted
@@ -150,19 +148,19 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(wanted)
         with clock.stage("capture", "capturing the graph with torch.export"):
-            preparation = request.app.preprocessing()
-            prepared = prepare(model, request.images, request.largest_count, request.calibrate, preparation)
+            images = request.images_request(next((plan.labels for plan in plans if plan.labels), None))
+            prepared = prepare(model, images, request.calibrate, request.app.preprocessing(model.preprocessing))
             for plan in plans:
                 check_app(plan, prepared)
+        baseline = None
         if prepared.given:  # once for all targets
             with clock.stage("verify", "running PyTorch on your images"):
-                classes = classify(TorchRunner(model.module), prepared.given, model.input_shape[0], progress)
-                prepared = replace(prepared, given_classes=classes)
+                baseline = run_baseline(model, prepared.given, progress)
         reports, known = [], Known()
         for plan in plans:
             own_clock = Clock(progress)
             own_clock.seconds |= clock.seconds
-            reports.append(export_one(plan, prepared, work, own_clock, known))
+            reports.append(export_one(plan, prepared, work, own_clock, known, baseline))
         if any(map(_is_wrong, reports)):
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         if request.cache and key:
@@ -180,7 +178,14 @@ def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress
     return final
 
 
-def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: Known | None = None) -> ExportReport:
+def export_one(
+    plan: Plan,
+    prepared: Prepared,
+    work: Path,
+    clock: Clock,
+    known: Known | None = None,
+    baseline: Baseline | None = None,
+) -> ExportReport:
     """Rewrites, converts and verifies one model for one target, into a folder and without publishing it.
 
     Args:
@@ -189,6 +194,7 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
         work: the folder.
         clock: adds up the time of each stage.
         known: what PyTorch computes, where that was run for another target; takes it otherwise.
+        baseline: what PyTorch makes of the user's own images, if there are any.
 
     Raises:
         ConversionError: the converter refused the graph. A file that fails its parity raises nothing here.
@@ -213,7 +219,10 @@ def export_one(plan: Plan, prepared: Prepared, work: Path, clock: Clock, known: 
                 compare_other_sizes(plan, prepared, ready, artifact, comparison)
             if doubtful_legs(comparison):
                 _explain(plan, prepared, ready, artifact, comparison)
-            accuracy = _measure_accuracy(prepared, ready, artifact, clock)
+            accuracy = None
+            if baseline:
+                openers = runners_for(target, artifact.path)
+                accuracy = baseline.measure(borders_of(ready), openers, clock.progress)
     parity = comparison.report(why_accepted(trained=model.weights.trained, allowed=plan.allow_precision_loss))
     return ExportReport(
         model=model.name,
@@ -277,19 +286,6 @@ def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[s
         f"{what} leaves the outputs an SNR of {min(found):.0f} dB, less than the {usual:.0f} dB asked of half "
         "precision: --images DIR shows what it costs in accuracy"
         + ("" if trained else "; untrained weights lose more than trained ones"),
-    )
-
-
-def _measure_accuracy(prepared: Prepared, ready: ReadyForTarget, artifact: Artifact, clock: Clock) -> Accuracy | None:
-    if prepared.given is None or prepared.given_classes is None:
-        return None
-    return measure_given(
-        prepared.given_classes,
-        prepared.given,
-        prepared.model.input_shape[0],
-        borders_of(ready),
-        runners_for(artifact.target, artifact.path),
-        clock.progress,
     )
 
 

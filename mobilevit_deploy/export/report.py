@@ -11,7 +11,7 @@ from mobilevit_deploy.loading.model_head import ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.targets.app_options import Compression
 from mobilevit_deploy.targets.artifact import Artifact
-from mobilevit_deploy.verification.accuracy import Accuracy
+from mobilevit_deploy.verification.accuracy.measure import Accuracy
 from mobilevit_deploy.verification.parity import ParityReport
 
 

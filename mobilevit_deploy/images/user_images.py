@@ -1,31 +1,21 @@
 """Images of the user's own, prepared as a model's authors prepare them; everything read is untrusted input."""
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.images.pictures import SUFFIXES
+from mobilevit_deploy.images.preparation import Floats, known, normalise, prepare_picture, spread
 from mobilevit_deploy.system.array_files import claimed_bytes, is_bomb
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-# Of the content, whatever the name: Pillow knows formats that run other programs, such as PostScript.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-# The families' evaluation at 224 px resizes the short side to 256 and crops the centre.
-CROP = 224 / 256
-WARP_FROM = 384  # from this size on the authors' evaluation crops nothing
 LARGEST_ARRAY = 4 * 2**30  # bytes, uncompressed; a small .npz may claim to hold more than the memory does
-LARGEST_IMAGE = 100_000_000  # pixels; more is a decompression bomb, or nothing that a phone took
 
 ARRAYS = ("images", "labels")  # of an array file
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ def read_images(
     elif path.suffix in (".npy", ".npz") and path.is_file():
         found = _read_arrays(path, size, preprocessing)
         if limit is not None and len(found.images) > limit:
-            chosen = _spread(len(found.images), limit)
+            chosen = spread(len(found.images), limit)
             found = ImageSet(found.images[chosen], None if found.labels is None else found.labels[chosen])
     else:
         raise MvdError(f"{path} is no folder of images and no array file", "give a folder, a .npz or a .npy")
@@ -76,7 +66,7 @@ def read_images(
 def _read_folder(
     path: Path, size: tuple[int, int, int], preprocessing: Preprocessing | None, limit: int | None
 ) -> ImageSet:
-    preparation = _known(preprocessing, "images of a folder")
+    preparation = known(preprocessing, "images of a folder")
     folders = sorted(item for item in path.iterdir() if item.is_dir() and not item.name.startswith("."))
     files = [(file, number) for number, folder in enumerate(folders) for file in _files(folder)]
     loose = _files(path)
@@ -89,8 +79,8 @@ def _read_folder(
             f"{path} has no images", f"it takes {', '.join(sorted(SUFFIXES))}, or one folder of them a class"
         )
     if limit is not None and len(files) > limit:
-        files = [files[i] for i in _spread(len(files), limit)]
-    images = np.stack([_normalise(_open(file, size, preparation), preparation) for file, _ in files])
+        files = [files[i] for i in spread(len(files), limit)]
+    images = np.stack([prepare_picture(file, size, preparation) for file, _ in files])
     if not folders:
         return ImageSet(images)
     return ImageSet(images, np.array([number for _, number in files]), tuple(folder.name for folder in folders))
@@ -101,74 +91,6 @@ def _files(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
 
 
-def _spread(count: int, limit: int) -> npt.NDArray[np.int64]:
-    """Returns indices over the whole range, so that a part of sorted class folders has images of every class."""
-    return np.linspace(0, count - 1, limit).round().astype(np.int64)
-
-
-def _open(file: Path, size: tuple[int, int, int], preparation: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Returns one image, (C, H, W)."""
-    channels = size[0]
-    if channels not in (1, 3):
-        raise MvdError(f"the model takes {channels} channels, an image has 3 or 1", "give the arrays in a .npz")
-    if file.suffix.lower() not in SUFFIXES:
-        raise MvdError(
-            f"{file} is no image", f"leave it out of the folder; images end in {', '.join(sorted(SUFFIXES))}"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images, and of odd metadata
-            with Image.open(file, formats=FORMATS) as opened:
-                if opened.width * opened.height > LARGEST_IMAGE:
-                    raise MvdError(f"{file} has {opened.width}x{opened.height} pixels", "give a smaller copy of it")
-                turned = ImageOps.exif_transpose(opened)
-                image = _resize(turned.convert("L" if channels == 1 else "RGB"), size[1:], preparation)
-    except UnidentifiedImageError as error:
-        raise MvdError(f"{file} is no image that can be read", "leave it out of the folder") from error
-    # Pillow's decoders raise all of these for damaged files.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise MvdError(f"{file} is damaged: {error}", "leave it out of the folder") from error
-    pixels = np.asarray(image, dtype=np.uint8)  # (H, W) or (H, W, C)
-    return np.atleast_3d(pixels).transpose(2, 0, 1)
-
-
-def _resize(image: Image.Image, size: Sequence[int], preparation: Preprocessing) -> Image.Image:
-    """Resizes, to the image's own shape or not, and crops the centre, as the model's own evaluation does.
-
-    Where a card does not say how much is kept, it is a family's: its authors crop below 384 px, and warp from there on.
-    """
-    height, width = size
-    kernel = Image.Resampling[preparation.interpolation.upper()]
-    crop, warp = preparation.crop, preparation.warp
-    if crop is None:
-        crop, warp = (1.0, True) if min(height, width) >= WARP_FROM else (CROP, False)
-    across, down = width / image.width, height / image.height
-    if not warp:
-        across = down = max(across, down)
-    larger = (max(width, round(image.width * across / crop)), max(height, round(image.height * down / crop)))
-    image = image.resize(larger, kernel)
-    left, top = round((larger[0] - width) / 2), round((larger[1] - height) / 2)
-    return image.crop((left, top, left + width, top + height))
-
-
-def _normalise(pixels: npt.NDArray[np.uint8], preparation: Preprocessing) -> Floats:
-    """Returns (..., C, H, W) pixels of 0 to 255, RGB or gray, as float32, normalised, in the model's own order."""
-    count = pixels.shape[-3]
-    mean = np.array(preparation.mean[:count], dtype=np.float64).reshape(-1, 1, 1)
-    std = np.array(preparation.std[:count], dtype=np.float64).reshape(-1, 1, 1)
-    normalised: Floats = ((pixels / 255 - mean) / std).astype(np.float32)
-    return normalised[..., ::-1, :, :].copy() if preparation.color == "BGR" and count == 3 else normalised
-
-
-def _known(preprocessing: Preprocessing | None, what: str) -> Preprocessing:
-    if preprocessing is None:
-        raise MvdError(
-            f"{what} need a normalisation, and this model has no card that says it",
-            "add --mean and --std to an export, or give a .npz with images (N, C, H, W) float32, normalised already",
-        )
-    return preprocessing
-
-
 def _read_arrays(path: Path, size: tuple[int, int, int], preprocessing: Preprocessing | None) -> ImageSet:
     arrays = _load(path)
     if "images" not in arrays:
@@ -177,7 +99,7 @@ def _read_arrays(path: Path, size: tuple[int, int, int], preprocessing: Preproce
     channels, height, width = size
     if images.dtype == np.uint8 and images.shape[1:] == (height, width, channels):
         if len(images):
-            images = _normalise(images.transpose(0, 3, 1, 2), _known(preprocessing, f"the uint8 images of {path}"))
+            images = normalise(images.transpose(0, 3, 1, 2), known(preprocessing, f"the uint8 images of {path}"))
     elif images.dtype.kind != "f" or images.shape[1:] != size:
         raise MvdError(
             f"the images of {path} are {images.dtype} of shape {images.shape}",

@@ -67,11 +67,11 @@ class HeadOptions:
         output, built = self.output or card.outputs[0], cast(Any, module)  # nn.Module knows no attributes of its own
         if output == "labels" and built.num_classes == 1:
             raise UsageError("--output labels of one class, which every pixel has", "give --output logits")
-        rule = self._rule(card)
-        decision: Decision | None = LabelMap() if output == "labels" else None
-        if output == "nms" and rule:
-            decision = Suppression(**rule.model_dump(), strides=built.strides, anchors=len(built.anchor_shapes))
-        return ModelHead(card, output, built.num_classes, classes, decision)
+        rule, suppression = self._rule(card), None
+        if rule:
+            suppression = Suppression(**rule.model_dump(), strides=built.strides, anchors=len(built.anchor_shapes))
+        decisions: dict[str, Decision | None] = {"labels": LabelMap(), "nms": suppression}
+        return ModelHead(card, output, built.num_classes, classes, decisions.get(output), suppression)
 
     def _rule(self, head: HeadCard) -> SuppressionRule | None:
         """Returns the card's rule with what the user gave; raises UsageError for a value that cannot be."""
@@ -97,6 +97,7 @@ class ModelHead:
         num_classes: of a pixel or a box.
         classes: what they are called, where the checkpoint tells it.
         decision: what is decided behind the module's own outputs; None where it is nothing.
+        suppression: how boxes are chosen, by the graph or by whoever runs it; None for a head without boxes.
     """
 
     card: HeadCard
@@ -104,6 +105,7 @@ class ModelHead:
     num_classes: int
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
+    suppression: Suppression | None = None
 
 
 def _option(name: str) -> str:

@@ -14,12 +14,12 @@ from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.sample import Sample, sample_of
 from mobilevit_deploy.images import test_images
-from mobilevit_deploy.images.batches import Classes
 from mobilevit_deploy.images.input_records import make_records
 from mobilevit_deploy.images.test_images import SAMPLES
-from mobilevit_deploy.images.user_images import ImageSet, read_images
+from mobilevit_deploy.images.user_images import read_images
 from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import LoadedModel, try_channels_last
+from mobilevit_deploy.pipeline.given_images import GivenImages, ImagesRequest, read_given
 from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -54,15 +54,13 @@ class Prepared:
         images: structured ones, (N, C, H, W); records of test values where the model has more inputs.
         given: the user's own, if there are any.
         calibration: those that int8 is calibrated on.
-        given_classes: what PyTorch says of those, (N,).
     """
 
     model: LoadedModel
     captured: Captured
     images: test_images.Images
-    given: ImageSet | None = None
+    given: GivenImages | None = None
     calibration: Calibration | None = None
-    given_classes: Classes | None = None
 
     @property
     def example(self) -> Sample:
@@ -94,8 +92,7 @@ class ReadyForTarget:
 
 def prepare(
     model: LoadedModel,
-    images: Path | None = None,
-    largest_count: int | None = None,
+    images: ImagesRequest | None = None,
     calibrate: Path | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> Prepared:
@@ -103,8 +100,7 @@ def prepare(
 
     Args:
         model: as loaded.
-        images: the user's own, see ``read_images``.
-        largest_count: of those.
+        images: the user's own.
         calibrate: images to calibrate int8 on, or the word for the structured ones.
         preprocessing: of those, in place of the card's.
 
@@ -113,7 +109,7 @@ def prepare(
         MvdError: the user's images cannot be read.
     """
     preparation = preprocessing or model.preprocessing
-    given = read_images(images, model.input_shape[1:], preparation, largest_count) if images else None
+    given = read_given(model, images, preparation) if images else None
     made = structured_images(model)
     batch = model.input_shape[0]
     calibration = _read_calibration(model, calibrate, made, preparation) if calibrate else None

@@ -6,7 +6,9 @@ from pathlib import Path
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
+from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.given_images import ImagesRequest
 from mobilevit_deploy.pipeline.plan import TargetRequest
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 from mobilevit_deploy.targets.app_options import AppOptions
@@ -17,9 +19,10 @@ class ExportRequest:
     """What to export; ``None`` leaves the choice to the recipe.
 
     ``recipe`` names one recipe for all targets; without it each target takes the recipe of its own name. ``images`` are
-    the user's own, at most ``largest_count`` of them, see ``read_images``. ``cache`` is the folder of kept exports,
-    from which the same export is taken unless ``force`` is set; None neither takes nor keeps. ``calibrate`` are the
-    images that int8 is calibrated on; with ``sensitivity`` the report says what each module costs.
+    the user's own, at most ``largest_count`` of them, see ``read_images``, and ``annotations`` what is known of them
+    where the model has a head. ``cache`` is the folder of kept exports, from which the same export is taken unless
+    ``force`` is set; None neither takes nor keeps. ``calibrate`` are the images that int8 is calibrated on; with
+    ``sensitivity`` the report says what each module costs.
     ``allow_precision_loss`` writes a file that half precision makes worse than the recipe allows, once its conversion
     is proved.
     """
@@ -35,6 +38,7 @@ class ExportRequest:
     app: AppOptions = field(default_factory=AppOptions)
     images: Path | None = None
     largest_count: int | None = None
+    annotations: Annotations = field(default_factory=Annotations)
     cache: Path | None = None
     force: bool = False
     calibrate: Path | None = None
@@ -85,12 +89,9 @@ class ExportRequest:
             UsageError: a target has no form of the output, or what was asked is not there for a model with a head.
         """
         head, asked = catalog.heads().get(self.model.task), self.model.head
+        self.annotations.check(self.images, self.model.task, asked.output)
         if head is None:
             return self.model
-        if self.images:
-            raise UsageError(
-                f"--images with --task {self.model.task}: accuracy is measured of classifiers", "leave it out"
-            )
         unable = [format_of(name).title for name in self.targets if not format_of(name).suppresses_boxes]
         if asked.output == "nms" and unable:
             raise UsageError(
@@ -99,6 +100,16 @@ class ExportRequest:
             )
         output = asked.output or next(output for output in head.outputs if output != "nms" or not unable)
         return replace(self.model, head=replace(asked, output=output))
+
+    def images_request(self, names: tuple[str, ...] | None) -> ImagesRequest | None:
+        """Returns which of the user's images to read; None for none.
+
+        Args:
+            names: of a head's classes, from a file of the user's.
+        """
+        if self.images is None:
+            return None
+        return ImagesRequest(self.images, self.largest_count, self.annotations, names or ())
 
     def _check_inputs(self) -> None:
         """Raises UsageError for what is of one image, with a model that takes more."""

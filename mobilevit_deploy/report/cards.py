@@ -81,8 +81,11 @@ def _heads(card: ModelCard) -> str:
     for task in catalog.tasks_of(card):
         head = catalog.heads().get(task)
         if head:
+            returns = f"returns {', '.join(head.outputs)}"
             sizes = f"{head.input.default_size} px; {_sizes(head.sizes)}"
-            lines.append(f"{task}: {head.head}, {head.num_classes} classes by default, {sizes}; {head.paper}")
+            lines.append(
+                f"{task}: {head.head}, {head.num_classes} classes by default, {sizes}; {returns}; {head.paper}"
+            )
     return "\n".join(lines) or "none"
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.report.parity import accuracy_lines, legs_table
+from mobilevit_deploy.report.accuracy import accuracy_lines
+from mobilevit_deploy.report.parity import legs_table
 from mobilevit_deploy.report.quantization import quantization_summary
 from mobilevit_deploy.report.table import checkpoint_rows, make_table, shorten, show_bytes
 

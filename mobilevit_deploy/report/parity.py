@@ -1,4 +1,4 @@
-"""Parity and accuracy, as a table and lines for people."""
+"""Parity, as a table and lines for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.text import Text
 from mobilevit_deploy.report.table import make_table, precision_name
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.verification.accuracy import Accuracy
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
 
@@ -99,15 +98,3 @@ def _agreement(name: str, legs: Sequence[Leg]) -> str:
     found = [item for leg in legs for item in leg.decisions if item.name == name]
     same, unsure = min(item.agreement for item in found), max(item.unsure for item in found)
     return f"decisions of {name}: {same:.2%} the same, where PyTorch is sure; rounding alone turns {unsure:.2%} of them"
-
-
-def accuracy_lines(accuracy: Accuracy | None) -> list[str]:
-    """Returns what the user's own images say."""
-    if accuracy is None:
-        return []
-    count = accuracy.images
-    lines = [f"on {count} of your images the same class as PyTorch for {accuracy.agreeing}"]
-    if accuracy.reference_correct is not None and accuracy.artifact_correct is not None:
-        before, after = accuracy.reference_correct, accuracy.artifact_correct
-        lines.append(f"top-1 on them: PyTorch {before / count:.1%} ({before}), this file {after / count:.1%} ({after})")
-    return lines

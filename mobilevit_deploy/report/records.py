@@ -141,12 +141,31 @@ class Parity(Record):
 
 
 class OwnAccuracy(Record):
-    """Counts over the user's own images."""
+    """What the user's own images say; ``reference`` is PyTorch's, and both are shares of 1."""
 
     images: Annotated[int, Field(gt=0, le=2**53)]
-    agreeing: Count
-    reference_correct: Count | None = None
-    artifact_correct: Count | None = None
+    metric: Name = "top-1"
+    reference: Number | None = None
+    artifact: Number | None = None
+    agreeing: Count | None = None
+
+
+class Thresholds(Record):
+    """By which boxes are left."""
+
+    score_threshold: Number | None = None
+    iou_threshold: Number | None = None
+    max_detections: Count | None = None
+
+
+class Head(Record):
+    """What a model with a head returns, and what its classes are called."""
+
+    name: Name = ""
+    output: Name = ""
+    num_classes: Count | None = None
+    classes: Annotated[list[Name], Field(max_length=10_000)] = []
+    suppression: Thresholds | None = None
 
 
 class ExportRecord(Record):
@@ -163,6 +182,7 @@ class ExportRecord(Record):
     weights: Weights | None = None
     input: Spec = Spec()
     outputs: Annotated[list[Spec], Field(max_length=100)] = []
+    head: Head | None = None
     recipe: Name | None = None
     version: Settings = {}
     ops: Ops = {}

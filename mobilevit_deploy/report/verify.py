@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.report.integrity import integrity_line
-from mobilevit_deploy.report.parity import accuracy_lines, legs_table
+from mobilevit_deploy.report.parity import legs_table
 from mobilevit_deploy.report.table import show_bytes, with_origin
 
 if TYPE_CHECKING:

@@ -59,19 +59,24 @@ class AppOptions:
         }
         return [option for option, value in values.items() if value]
 
-    def preprocessing(self) -> Preprocessing | None:
-        """Returns how the user's images are normalised, where --mean and --std say it; they are read as RGB."""
+    def preprocessing(self, card: Preprocessing | None) -> Preprocessing | None:
+        """Returns how the user's images are prepared where --mean and --std say it, read as RGB; else None.
+
+        Args:
+            card: of the model, which says what is resized and cropped; None for a model without one.
+        """
         if self.mean is None or self.std is None:
             return None
         if self.channels == "bgr" or len(self.mean) == 2 or len(self.mean) != len(self.std):
             return None
         mean, std = (values if len(values) == 3 else 3 * values for values in (self.mean, self.std))
-        return Preprocessing(
+        usual = Preprocessing(
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
             interpolation="bicubic",
             description="short side resized, centre cropped",
         )
+        return card.model_copy(update={"mean": usual.mean, "std": usual.std, "color": "RGB"}) if card else usual
 
     def check(self, *, reads_images: bool = False) -> None:
         """Raises UsageError for options that need another one, or values that cannot be.

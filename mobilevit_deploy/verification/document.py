@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.system.json_text import SCHEMA
 from mobilevit_deploy.targets.contents import integrity_document
+from mobilevit_deploy.verification.accuracy.document import accuracy_document
 
 if TYPE_CHECKING:
     from mobilevit_deploy.loading.model import WeightsOrigin
-    from mobilevit_deploy.verification.accuracy import Accuracy
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
     from mobilevit_deploy.verification.report import VerifyReport
@@ -66,11 +66,6 @@ def parity_document(parity: ParityReport) -> dict[str, Any]:
         "precision_loss": None if parity.precision_loss is None else vars(parity.precision_loss),
         "fixed": list(parity.fixed),
     }
-
-
-def accuracy_document(accuracy: Accuracy | None) -> dict[str, Any] | None:
-    """Returns the counts; None where no images were given."""
-    return None if accuracy is None else vars(accuracy)
 
 
 def _leg(leg: Leg) -> dict[str, Any]:

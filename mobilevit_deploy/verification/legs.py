@@ -1,6 +1,6 @@
 """The legs in which an export is compared with PyTorch: rewritten graph, steps of the conversion, artifact."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from mobilevit_deploy.catalog.recipe import Precision, Recipe, Tolerance
 from mobilevit_deploy.errors import ArtifactError, DoesNotRunError
 from mobilevit_deploy.graph.source_lines import failing_line
 from mobilevit_deploy.graph.untraceable import at, reason_of
-from mobilevit_deploy.images.batches import Classes, batches, fill_batches
-from mobilevit_deploy.images.user_images import ImageSet
+from mobilevit_deploy.images.batches import batches, fill_batches
 from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.prepare import (
     Prepared,
@@ -28,7 +27,6 @@ from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.runners.rewritten_graph import GraphRunner
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import open_without, optimizers_of, runners_for, unrounded
-from mobilevit_deploy.verification.accuracy import Accuracy, measure_accuracy
 from mobilevit_deploy.verification.expected import PYTORCH, Expected
 from mobilevit_deploy.verification.half_range import warn_of_overflow
 from mobilevit_deploy.verification.leg import ARTIFACT, INT8_GRAPH, INT8_UNROUNDED, REPEATED, UNROUNDED, Candidate
@@ -300,31 +298,3 @@ def compare_other_sizes(
 def choose_tolerance(recipe: Recipe, precision: Precision, prune: float | None) -> Tolerance:
     """Returns a recipe's tolerance for an artifact; a pruned one has its own."""
     return recipe.pruning.tolerance if prune and recipe.pruning else recipe.tolerances[precision]
-
-
-def measure_given(
-    reference: Classes,
-    images: ImageSet,
-    batch: int,
-    borders: Borders,
-    openers: Sequence[Opener | NotMeasured],
-    progress: Callable[[str], None],
-) -> Accuracy | None:
-    """Returns what the user's images say; None where no runner here runs the artifact, which parity reports.
-
-    Args:
-        reference: PyTorch's classes of them.
-        images: the user's.
-        batch: of the artifact.
-        borders: of the artifact.
-        openers: of the artifact; the first that this machine has is taken.
-        progress: called with a line of text now and then.
-    """
-    for opener in borders.openers(openers):
-        if isinstance(opener, NotMeasured):
-            continue
-        try:
-            return measure_accuracy(reference, opener(), images, batch, progress)
-        except ArtifactError:
-            return None
-    return None

@@ -7,7 +7,7 @@ from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.errors import CheckFailedError
 from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.targets.contents import Integrity
-from mobilevit_deploy.verification.accuracy import Accuracy
+from mobilevit_deploy.verification.accuracy.measure import Accuracy
 from mobilevit_deploy.verification.divergence import Divergence
 from mobilevit_deploy.verification.parity import ParityReport
 

@@ -12,11 +12,12 @@ from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
 from mobilevit_deploy.graph.capture import graph_of
 from mobilevit_deploy.graph.source_lines import root_cause
+from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.images.batches import fill_batches
-from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import LoadedModel, load_model
 from mobilevit_deploy.pipeline import provenance
+from mobilevit_deploy.pipeline.given_images import GivenImages, ImagesRequest, read_given
 from mobilevit_deploy.pipeline.origin import (
     check_library_weights,
     find_recipe,
@@ -29,14 +30,13 @@ from mobilevit_deploy.pipeline.provenance import Provenance, hash_labels
 from mobilevit_deploy.pipeline.reconstruct import Reconstructed, reconstruct
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Runner
-from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
 from mobilevit_deploy.targets.registry import describe_file, runners_for
-from mobilevit_deploy.verification.accuracy import Accuracy, classify
+from mobilevit_deploy.verification.accuracy.measure import Accuracy, run_baseline
 from mobilevit_deploy.verification.before_decision import compare_before
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.explain import explain_doubts
@@ -47,7 +47,6 @@ from mobilevit_deploy.verification.legs import (
     OTHER_IMAGES_TOLERANCE,
     choose_tolerance,
     expect,
-    measure_given,
     optimizations_of,
 )
 from mobilevit_deploy.verification.locate import locate
@@ -75,6 +74,7 @@ class VerifyRequest:
         arguments: of the model, by name.
         recipe: whose tolerances hold.
         images: the user's own, at most ``largest_count`` of them, see ``read_images``.
+        annotations: what is known of these, where the model has a head.
         tight: hold the file to float32's tolerance, by converting the model again.
         locate: find the first module that diverges.
     """
@@ -88,6 +88,7 @@ class VerifyRequest:
     recipe: str | None = None
     images: Path | None = None
     largest_count: int | None = None
+    annotations: Annotations = field(default_factory=Annotations)
     tight: bool = False
     locate: bool = False
 
@@ -133,7 +134,7 @@ def _verify(request: VerifyRequest, integrity: Integrity, start: float, progress
     if request.tight and precision == "fp32":
         raise UsageError("--tight, but an fp32 file is held to float32's tolerance already", "leave --tight out")
     progress(f"comparing {file.path.name} with PyTorch")
-    given = _read_given(request, model, noted)
+    given = _read_given(request, model, file, noted)
     own = given if precision == "int8" else None
     made = cache(lambda: reconstruct(noted, file, recipe, model))  # takes seconds, and all below may need it
     comparison, expected = _compare(file, noted, recipe, precision, model, borders, own, made)
@@ -222,7 +223,7 @@ def _compare(
     precision: Precision,
     model: LoadedModel,
     borders: Borders,
-    own: ImageSet | None,
+    own: GivenImages | None,
     made: Callable[[], Reconstructed],
 ) -> tuple[Comparison, Expected]:
     """Compares at every size that the artifact takes; returns what was expected at the first.
@@ -262,25 +263,28 @@ def _open_rounded(made: Callable[[], Reconstructed], borders: Borders, noted: Pr
     return opener()
 
 
-def _read_given(request: VerifyRequest, model: LoadedModel, noted: Provenance | None) -> ImageSet | None:
+def _read_given(
+    request: VerifyRequest, model: LoadedModel, file: FileDescription, noted: Provenance | None
+) -> GivenImages | None:
     if request.images is None:
+        request.annotations.check(None, model.task, None)
         return None
-    preparation = model.preprocessing or _preprocessing(noted)
-    return read_images(request.images, model.input_shape[1:], preparation, request.largest_count)
+    names = file.labels[: model.head.num_classes] if model.head else ()  # a detector may have unused ones
+    images = ImagesRequest(request.images, request.largest_count, request.annotations, tuple(names))
+    return read_given(model, images, model.preprocessing or _preprocessing(noted))
 
 
 def _measure(
-    given: ImageSet | None, file: FileDescription, model: LoadedModel, borders: Borders, progress: Progress
+    given: GivenImages | None, file: FileDescription, model: LoadedModel, borders: Borders, progress: Progress
 ) -> Accuracy | None:
     if given is None:
         return None
     openers = runners_for(file.target, file.path, file.entries[0].function)
-    classes = classify(TorchRunner(model.module), given, model.input_shape[0], progress)
-    return measure_given(classes, given, model.input_shape[0], borders, openers, progress)
+    return run_baseline(model, given, progress).measure(borders, openers, progress)
 
 
 def _preprocessing(noted: Provenance | None) -> Preprocessing | None:
     """Returns the normalisation that an image package holds."""
     if noted is None or noted.image is None:
         return None
-    return AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing()
+    return AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing(None)

@@ -21,7 +21,7 @@ from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
-from mobilevit_deploy.verification.accuracy import Accuracy
+from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
 
 NET = f"{Path(__file__).parents[1] / 'research' / 'half_nets.py'}:build_near"
 
@@ -32,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     folder = tmp_path_factory.mktemp("report")
     (report,) = export_model(ExportRequest(ModelRequest(NET, size=(32, 32)), ("onnx",), folder=folder))
     weights = replace(report.weights, trained=True, path="best.pth")
-    return replace(report, weights=weights, accuracy=Accuracy(1000, 998, 900, 897))
+    return replace(report, weights=weights, accuracy=ClassAccuracy(1000, 998, 900, 897))
 
 
 def loose(report: ExportReport) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def test_what_cannot_be_told_is_undecided(report: ExportReport) -> None:
     unmeasured = replace(report, parity=replace(report.parity, status="not_measured", reason="no runner"))
     (verdict,) = judge_report(unmeasured, Limits())
     assert (verdict.status, verdict.reason) == ("undecided", "no runner")
-    for accuracy in (None, Accuracy(1000, 998)):
+    for accuracy in (None, ClassAccuracy(1000, 998)):
         limits = Limits(accuracy=loose(report)["accuracy"])
         _, verdict = judge_report(replace(report, accuracy=accuracy), limits)
         assert verdict.status == "undecided"

@@ -18,7 +18,11 @@ DETECT = ("export", "cas_vit_xs", "--task", "detect", "--num-classes", 3, "--inp
         (("--output", "labels"), "--task detect has no output 'labels'"),
         (("--iou-threshold", 0), "--iou-threshold 0.0"),
         (("--batch", 2), "--output nms with a batch of 2"),
-        (("--images", "images"), "--images with --task detect"),
+        (("--images", "images"), "--images with --task detect, and nothing to compare with add --boxes"),
+        (("--images", "images", "--masks", "masks"), "--masks with --task detect"),
+        (("--boxes", "boxes.json"), "--boxes, but no images were given"),
+        (("--reduce-zero-label",), "--reduce-zero-label is for --masks"),
+        (("--images", "images", "--boxes", "boxes.json", "--output", "raw"), "--output raw, which has no boxes"),
         (("--to", "executorch", "--output", "nms"), "--output nms, but ExecuTorch has no operation"),
     ],
 )
@@ -31,7 +35,11 @@ def test_what_is_refused(mvd: Mvd, options: tuple[object, ...], message: str) ->
 def test_show_names_the_heads(mvd: Mvd) -> None:
     text = " ".join(mvd("show", "cas_vit_xs").stdout.split())
     assert "classify, features, segment, detect" in text
-    assert "segment: semantic_fpn, 150 classes by default, 512 px; any size divisible by 32" in text
+    assert (
+        "segment: semantic_fpn, 150 classes by default, 512 px; any size divisible by 32; returns labels, logits;"
+        in text
+    )
+    assert "any size divisible by 32; returns nms, boxes, raw;" in text
     assert "segment" not in mvd("show", "lightvit_tiny").stdout
 
 

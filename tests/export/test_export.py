@@ -21,6 +21,7 @@ from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from mobilevit_deploy.targets.onnx.module_paths import MODULE_PATH_KEY
+from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
 from tests.conftest import RESEARCH, Digits, Recorded, all_recorded
 from tests.golden.digits import digit_images
 
@@ -300,6 +301,6 @@ def test_own_images_of_a_model_without_a_card(tmp_path: Path) -> None:
         export_model(request)
     with_norm = replace(request, app=AppOptions(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)))
     (report,) = export_model(with_norm)
-    assert report.accuracy is not None
+    assert isinstance(report.accuracy, ClassAccuracy)
     assert (report.accuracy.images, report.accuracy.agreeing) == (4, 4)
     assert report.accuracy.reference_correct == report.accuracy.artifact_correct

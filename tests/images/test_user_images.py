@@ -10,7 +10,8 @@ from PIL import Image
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import MvdError
-from mobilevit_deploy.images import user_images
+from mobilevit_deploy.images import pictures, user_images
+from mobilevit_deploy.images.preparation import resize
 from mobilevit_deploy.images.user_images import read_images
 
 CARD = catalog.model("cas_vit_xs").family.preprocessing
@@ -44,11 +45,11 @@ def test_class_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
 def test_short_side_is_resized_and_the_centre_cropped() -> None:
     pixels = np.zeros((112, 256, 3), np.uint8)
     pixels[:, 128:] = 255
-    cropped = np.asarray(user_images._resize(Image.fromarray(pixels), (98, 98), CARD))
+    cropped = np.asarray(resize(Image.fromarray(pixels), (98, 98), CARD))
     assert cropped.shape == (98, 98, 3)
     # 112 * 256 / 224 is the short side of the crop's picture: nothing is resized, 79 columns go on the left
     np.testing.assert_array_equal(cropped, pixels[7:105, 79:177])
-    warped = np.asarray(user_images._resize(Image.fromarray(pixels), (384, 384), CARD))
+    warped = np.asarray(resize(Image.fromarray(pixels), (384, 384), CARD))
     assert warped[:, 0].max() == 0
     assert warped[:, -1].min() == 255
 
@@ -58,14 +59,14 @@ def test_a_card_says_what_is_kept_and_in_which_order(tmp_path: Path) -> None:
     pixels[:, 64:] = 255
     half = CARD.model_copy(update={"crop": 0.5, "interpolation": "nearest"})
     # Of 64 rows half are kept, so at 32 px nothing is resized, and of 128 columns the middle 32 remain.
-    np.testing.assert_array_equal(user_images._resize(Image.fromarray(pixels), (32, 32), half), pixels[16:48, 48:80])
-    whole = np.asarray(user_images._resize(Image.fromarray(pixels), (32, 32), half.model_copy(update={"crop": 1.0})))
+    np.testing.assert_array_equal(resize(Image.fromarray(pixels), (32, 32), half), pixels[16:48, 48:80])
+    whole = np.asarray(resize(Image.fromarray(pixels), (32, 32), half.model_copy(update={"crop": 1.0})))
     np.testing.assert_array_equal(whole, pixels[::2, 32:96:2])
     warped = half.model_copy(update={"crop": 1.0, "warp": True})
-    squeezed = np.asarray(user_images._resize(Image.fromarray(pixels), (32, 32), warped))
+    squeezed = np.asarray(resize(Image.fromarray(pixels), (32, 32), warped))
     np.testing.assert_array_equal(squeezed[0, :, 0], [0] * 16 + [255] * 16)
     large = half.model_copy(update={"crop": 1.0})  # above 384 px, where a family warps, it is still not warped
-    assert np.asarray(user_images._resize(Image.fromarray(pixels), (400, 400), large))[0, 0, 0] == 0
+    assert np.asarray(resize(Image.fromarray(pixels), (400, 400), large))[0, 0, 0] == 0
     save(tmp_path / "a.png", (255, 0, 51))
     bgr = CARD.model_copy(update={"color": "BGR", "crop": 1.0})
     found = read_images(tmp_path, SIZE, bgr).images[0, :, 16, 16]
@@ -103,7 +104,7 @@ def test_other_refusals_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_images(tmp_path, SIZE, CARD)
     (tmp_path / "half.jpg").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(user_images, "LARGEST_IMAGE", 100)
+        patch.setattr(pictures, "LARGEST_IMAGE", 100)
         with pytest.raises(MvdError, match="400x400 pixels"):
             read_images(tmp_path, SIZE, CARD)
     (tmp_path / "notes.txt").touch()

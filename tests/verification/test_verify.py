@@ -26,6 +26,7 @@ from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.registry import describe_file
+from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
 from mobilevit_deploy.verification.tight import why_left_out
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
@@ -113,7 +114,7 @@ def test_accuracy_on_labelled_images(artifacts: Path, tmp_path: Path) -> None:
     images, labels = digit_images()
     np.savez(tmp_path / "digits.npz", images=images[:100], labels=labels[:100])
     accuracy = verify(artifacts / "cas_vit_xs-64x64-fp16.mlpackage", images=tmp_path / "digits.npz").accuracy
-    assert accuracy is not None
+    assert isinstance(accuracy, ClassAccuracy)
     right = int((labels[:100] == predictions(artifacts, images[:100])).sum())
     assert (accuracy.images, accuracy.agreeing, accuracy.reference_correct) == (100, 100, right)
     assert accuracy.artifact_correct == right

@@ -9,7 +9,15 @@ PATH = "reference/python.md"
 
 # Every public name once, under the heading where it is looked for.
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Export": ("ModelRequest", "HeadOptions", "ExportRequest", "AppOptions", "export_model", "ExportReport"),
+    "Export": (
+        "ModelRequest",
+        "HeadOptions",
+        "ExportRequest",
+        "Annotations",
+        "AppOptions",
+        "export_model",
+        "ExportReport",
+    ),
     "Load": ("load_model", "LoadedModel"),
     "Verify": ("VerifyRequest", "verify_artifact", "VerifyReport"),
     "Measure": ("LatencyRequest", "measure_latency", "LatencyReport"),

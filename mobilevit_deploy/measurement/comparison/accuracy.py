@@ -13,7 +13,7 @@ from mobilevit_deploy.images.batches import NO_CLASS, Classes
 from mobilevit_deploy.images.user_images import ImageSet, read_images
 from mobilevit_deploy.measurement.comparison.subject import Subject
 from mobilevit_deploy.runners.base import Array, Values
-from mobilevit_deploy.verification.accuracy import classify
+from mobilevit_deploy.verification.accuracy.classification import classify
 
 Progress = Callable[[str], None]
 

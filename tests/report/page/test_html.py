@@ -79,6 +79,20 @@ def test_published_accuracy_is_said_not_to_be_of_these_files(sample: Sample) -> 
     assert "1 of 2 measurements have no published accuracy" in words(page)
 
 
+def test_what_a_head_returns_and_what_it_is_worth(sample: Sample) -> None:
+    rule = {"score_threshold": 0.05, "iou_threshold": 0.5, "max_detections": 100, "candidates": 1000}
+    head = {"name": "retinanet", "output": "nms", "num_classes": 2, "classes": ["cat", "dog"], "suppression": rule}
+    common = {"images": 60, "reference": 0.412, "artifact": 0.398}
+    sample.export("a", task="detect", head=head, accuracy={**common, "metric": "AP50:95", "classes": []})
+    sample.export("b", task="segment", head={"name": "semantic_fpn"}, accuracy={**common, "metric": "mIoU"})
+    sample.export("c", accuracy={**common, "metric": "top-1", "agreeing": 59, "reference_correct": 24})
+    text = words(page_of(sample))
+    assert "retinanet, nms; 2 classes: cat, dog; score above 0.05, overlap up to 0.5, detections 100" in text
+    assert "60; AP50:95: PyTorch 41.2%, this file 39.8%" in text
+    assert "60; mIoU: PyTorch 41.2%, this file 39.8%" in text
+    assert "60; the same class as PyTorch for 59; top-1: PyTorch 41.2%, this file 39.8%" in text
+
+
 HOSTILE = "<script>alert(1)</script>\"'><img src=//evil onerror=alert(2)> $x_1$ {{ 77777*1001 }} &lt;b&gt;"
 
 
@@ -87,6 +101,8 @@ def test_no_report_can_write_html(sample: Sample) -> None:
         "<img src=x onerror=1>",
         model=HOSTILE, precision=HOSTILE, task=HOSTILE, recipe=HOSTILE, version={HOSTILE: HOSTILE},
         weights={"trained": True, "path": HOSTILE},
+        head={"name": HOSTILE, "output": HOSTILE, "num_classes": 1, "classes": [HOSTILE]},
+        accuracy={"images": 1, "metric": HOSTILE, "reference": 0.5, "artifact": 0.5},
         input={"name": HOSTILE, "shape": [1, 3]}, outputs=[{"name": HOSTILE, "shape": [1]}],
         ops={HOSTILE: 1}, ops_before={HOSTILE: 1}, ops_rewritten={HOSTILE: 2}, warnings=[HOSTILE],
         tool_versions={HOSTILE: HOSTILE}, seconds={HOSTILE: 1.0},

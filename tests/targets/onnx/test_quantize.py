@@ -18,7 +18,7 @@ from mobilevit_deploy.errors import CatalogError, ConversionError, MvdError, Usa
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.images import test_images
-from mobilevit_deploy.images.user_images import Floats
+from mobilevit_deploy.images.preparation import Floats
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.app_options import AppOptions
@@ -26,7 +26,7 @@ from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.onnx.module_paths import read_path
 from mobilevit_deploy.targets.onnx.quantize import _groups, quantize
 from mobilevit_deploy.targets.quantization import Calibration, Quantization, divide
-from mobilevit_deploy.verification.accuracy import Accuracy
+from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH, Digits
@@ -64,7 +64,7 @@ def trained(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> ExportR
 
 
 def test_the_trained_checkpoint_keeps_its_accuracy(trained: ExportReport, digits: Digits) -> None:
-    assert isinstance(trained.accuracy, Accuracy)
+    assert isinstance(trained.accuracy, ClassAccuracy)
     assert trained.accuracy.reference_correct == digits.correct
     # Half a point of 397 images is two; 390 to 392 were measured over methods and counts of calibration images.
     assert trained.accuracy.artifact_correct is not None

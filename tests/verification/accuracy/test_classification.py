@@ -10,7 +10,7 @@ from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.images.user_images import ImageSet
 from mobilevit_deploy.runners.base import Array
-from mobilevit_deploy.verification.accuracy import Accuracy, classify, measure_accuracy
+from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy, ClassEvaluation, classify
 
 
 class Brightness:
@@ -33,16 +33,24 @@ def image_set(*classes: int, labels: list[int] | None = None) -> ImageSet:
     return ImageSet(images, None if labels is None else np.array(labels))
 
 
+def measure(images: ImageSet, artifact: Brightness, batch: int) -> ClassAccuracy:
+    evaluation = ClassEvaluation(images)
+    found = (evaluation.run(runner, batch, lambda _line: None) for runner in (Brightness(0, batch), artifact))
+    return evaluation.compare(*found)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
 def test_counts(batch: int) -> None:
     images = image_set(0, 1, 2, 2, 1, labels=[0, 1, 2, 0, 0])
-    same = measure_accuracy(classify(Brightness(0, batch), images, batch), Brightness(0, batch), images, batch)
-    assert same == Accuracy(5, 5, 3, 3)
-    turned = measure_accuracy(classify(Brightness(0, batch), images, batch), Brightness(1, batch), images, batch)
-    assert turned == Accuracy(5, 0, 3, 1)
-    plain = image_set(0, 1)
-    unlabelled = measure_accuracy(classify(Brightness(0, batch), plain, batch), Brightness(1, batch), plain, batch)
-    assert unlabelled == Accuracy(2, 0, None, None)
+    same = measure(images, Brightness(0, batch), batch)
+    assert same == ClassAccuracy(5, 5, 3, 3)
+    assert (same.reference, same.artifact) == (0.6, 0.6)
+    turned = measure(images, Brightness(1, batch), batch)
+    assert turned == ClassAccuracy(5, 0, 3, 1)
+    assert (turned.reference, turned.artifact) == (0.6, 0.2)
+    unlabelled = measure(image_set(0, 1), Brightness(1, batch), batch)
+    assert unlabelled == ClassAccuracy(2, 0, None, None)
+    assert unlabelled.reference is unlabelled.artifact is None
 
 
 def test_scores_that_are_not_finite_are_no_class() -> None:
@@ -51,8 +59,7 @@ def test_scores_that_are_not_finite_are_no_class() -> None:
             return [np.full((len(batch), 3), np.nan, np.float32)]
 
     images = image_set(0, 0, labels=[0, 0])
-    found = measure_accuracy(classify(Brightness(0, 1), images, 1), Broken(0, 1), images, 1)
-    assert found == Accuracy(2, 0, 2, 0)
+    assert measure(images, Broken(0, 1), 1) == ClassAccuracy(2, 0, 2, 0)
 
 
 def test_a_label_that_the_model_does_not_have() -> None:

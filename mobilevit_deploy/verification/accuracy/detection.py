@@ -1,0 +1,176 @@
+"""Of detectors: average precision of PyTorch and of a file, by COCO's own evaluation (pycocotools), as MMDetection's.
+
+Source: Lin et al., "Microsoft COCO", arXiv 1405.0312; https://cocodataset.org/#detection-eval.
+"""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.graph.suppression import choose
+from mobilevit_deploy.images.boxes import BoxedImages
+from mobilevit_deploy.images.preparation import Fit
+from mobilevit_deploy.runners.base import Array, Runner, Values
+from mobilevit_deploy.verification.accuracy.evaluation import Evaluation, Progress, run_all
+
+MOST_DETECTIONS = 100  # of an image, that COCO's evaluation counts
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Of one image: boxes (n, 4), x1, y1, x2, y2 in its own pixels; scores (n,) and labels (n,)."""
+
+    boxes: Values
+    scores: Values
+    labels: Values
+
+
+@dataclass(frozen=True)
+class DetectScores:
+    """Of one side; a share of 1 each.
+
+    Attributes:
+        ap: mean over the classes and over overlaps of 0.5 to 0.95, in steps of 0.05.
+        ap50: mean over the classes, at an overlap of 0.5.
+        aps: of each class, as ``ap``; None of one that no image has.
+    """
+
+    ap: float
+    ap50: float
+    aps: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class DetectAccuracy:
+    """PyTorch's and an artifact's scores.
+
+    Attributes:
+        images: how many.
+        classes: their names.
+        boxes: how many there are of each class.
+        before: PyTorch's.
+        after: the artifact's.
+    """
+
+    images: int
+    classes: tuple[str, ...]
+    boxes: tuple[int, ...]
+    before: DetectScores
+    after: DetectScores
+
+    metric: ClassVar[str] = "AP50:95"
+
+    @property
+    def reference(self) -> float:
+        """Returns PyTorch's average precision."""
+        return self.before.ap
+
+    @property
+    def artifact(self) -> float:
+        """Returns the artifact's."""
+        return self.after.ap
+
+
+@dataclass(frozen=True)
+class DetectEvaluation(Evaluation[DetectScores, DetectAccuracy]):
+    """Images with boxes, for a model that returns detections, or boxes (B, N, 4) and scores (B, N, classes).
+
+    Attributes:
+        given: the images.
+        rule: by which boxes are chosen behind a model that returns all; None for one that returns detections.
+    """
+
+    given: BoxedImages
+    rule: Suppression | None = None
+
+    def run(self, runner: Runner, batch: int, progress: Progress) -> DetectScores:
+        images = self.given.images
+        found: list[Detections] = []
+        for first, size, outputs in run_all(runner, images, batch, progress):
+            for i in range(size):
+                own = [output[i] for output in outputs]
+                chosen = chosen_by(own, self.rule, images.size[1:]) if self.rule else counted(own)
+                found.append(in_picture(chosen, images.fits[first + i]))
+        return average_precision(self.given, found)
+
+    def compare(self, reference: DetectScores, artifact: DetectScores) -> DetectAccuracy:
+        labels = np.concatenate([own.labels[~own.crowds] for own in self.given.boxes])
+        counts = np.bincount(labels, minlength=len(self.given.classes))
+        return DetectAccuracy(
+            len(self.given.images), self.given.classes, tuple(map(int, counts)), reference, artifact
+        )  # fmt: skip
+
+
+def chosen_by(outputs: Sequence[Array], rule: Suppression, size: Sequence[int]) -> Detections:
+    """Returns what a rule leaves of one image's boxes (N, 4) and scores (N, classes), for an input (height, width)."""
+    boxes, scores = outputs[:2]
+    levels = rule.level_sizes(size[0], size[1])
+    settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
+    places, labels = choose(boxes, scores, levels, *settings)
+    return Detections(boxes[places].astype(float), scores[places, labels].astype(float), labels.astype(float))
+
+
+def counted(outputs: Sequence[Array]) -> Detections:
+    """Returns one image's detections, of the outputs boxes (K, 4), scores (K,), labels (K,) and their count."""
+    boxes, scores, labels, count = (np.asarray(output, dtype=float) for output in outputs)
+    there = slice(int(count.reshape(-1)[0]))
+    return Detections(boxes[there], scores[there], labels[there])
+
+
+def in_picture(found: Detections, fit: Fit) -> Detections:
+    """Returns detections in pixels of a model's input as those in the picture's own, clipped to the picture."""
+    height, width = fit.picture
+    scale = np.array([width / fit.resized[1], height / fit.resized[0]] * 2)
+    boxes = np.clip(found.boxes * scale, 0, np.array([width, height] * 2))
+    return Detections(boxes, found.scores, found.labels)
+
+
+def average_precision(given: BoxedImages, found: Sequence[Detections]) -> DetectScores:
+    """Returns what COCO's evaluation says of the detections of all images."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    images = [{"id": number} for number in range(1, len(found) + 1)]
+    categories = [{"id": place, "name": name} for place, name in enumerate(given.classes, 1)]
+
+    def indexed(annotations: list[dict[str, Any]]) -> Any:
+        known = COCO()
+        # From 1 on: of a box with the id 0 pycocotools takes what was found for not found.
+        numbered = [annotation | {"id": number} for number, annotation in enumerate(annotations, 1)]
+        known.dataset = {"images": images, "categories": categories, "annotations": numbered}
+        known.createIndex()
+        return known
+
+    truth = [
+        {"image_id": number, "category_id": int(label) + 1, "bbox": box.tolist(), "area": float(box[2:].prod()),
+         "iscrowd": int(crowd)}
+        for number, own in enumerate(given.boxes, 1)
+        for box, label, crowd in zip(own.boxes, own.labels, own.crowds, strict=True)
+    ]  # fmt: skip
+    detected = [
+        {"image_id": number, "category_id": int(label) + 1, "bbox": [*box[:2], *(box[2:] - box[:2])],
+         "area": float((box[2:] - box[:2]).prod()), "score": float(score), "iscrowd": 0}
+        for number, own in enumerate(found, 1)
+        for box, score, label in zip(own.boxes, own.scores, own.labels, strict=True)
+        if np.isfinite(box).all() and np.isfinite(score)
+    ]  # fmt: skip
+    with redirect_stdout(io.StringIO()):  # it prints what it does
+        evaluation = COCOeval(indexed(truth), indexed(detected), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # Overlaps, recalls, classes, sizes of boxes (the first is all), and numbers of detections (the last is the most).
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    assert evaluation.params.maxDets[-1] == MOST_DETECTIONS
+    aps = tuple(_mean(precision[:, :, place]) for place in range(len(categories)))
+    return DetectScores(_mean(precision) or 0.0, _mean(precision[0]) or 0.0, aps)
+
+
+def _mean(precision: Values) -> float | None:
+    """Returns the mean of what is known; -1 stands for a class that no image has."""
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else None
