@@ -25,6 +25,7 @@ HINT = "give a JSON file in COCO's format: images, annotations and categories"
 
 Id = int | str
 Pixels = Annotated[int, Field(gt=0, le=2**20)]
+Side = Annotated[float, Field(ge=0, le=2.0**20, allow_inf_nan=False)]
 Coordinate = Annotated[float, Field(ge=-(2.0**20), le=2.0**20, allow_inf_nan=False)]
 
 
@@ -48,7 +49,7 @@ class CocoBox(Part):
 
     image_id: Id
     category_id: Id
-    bbox: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    bbox: tuple[Coordinate, Coordinate, Side, Side]
     iscrowd: bool = False
 
 

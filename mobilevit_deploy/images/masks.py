@@ -47,12 +47,12 @@ class MaskedImages:
                     f"{file} is a picture of colours ({picture.mode})",
                     "a label map is a grey or palette PNG, whose pixels are the numbers of classes",
                 )
+            if picture.size != (width, height):  # before it is decoded, for it may be huge
+                raise MvdError(
+                    f"{file} has {picture.width}x{picture.height} pixels, its image {width}x{height}",
+                    "give each label map the size of its image",
+                )
             labels = np.asarray(picture).astype(np.int64)
-        if labels.shape != (height, width):
-            raise MvdError(
-                f"{file} has {labels.shape[1]}x{labels.shape[0]} pixels, its image {width}x{height}",
-                "give each label map the size of its image",
-            )
         if self.reduce_zero_label:
             labels = np.where((labels == 0) | (labels == IGNORED), IGNORED, labels - 1)
         beyond = labels[(labels >= len(self.classes)) & (labels != IGNORED)]

@@ -67,6 +67,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda content: content["annotations"][0].update(bbox=[1, 2, float("nan"), 4]),
         "annotations.0.bbox.2",
     ),
+    "a negative width": (lambda content: content["annotations"][0].update(bbox=[9, 2, -3, 4]), "annotations.0.bbox.2"),
     "an endless box": (lambda content: content["annotations"][0].update(bbox=[1, 2, 1e300, 4]), "annotations.0.bbox.2"),
     "a missing image": (
         lambda content: content["images"][1].update(file_name="9.png"),
