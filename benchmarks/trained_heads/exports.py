@@ -1,0 +1,100 @@
+"""Exports both trained models to every target in every precision, and keeps what each is worth."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mobilevit_deploy import (
+    Annotations,
+    ExportReport,
+    ExportRequest,
+    ModelRequest,
+    MvdError,
+    ParityFailedError,
+    export_model,
+)
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.verification.accuracy.detection import DetectAccuracy
+from mobilevit_deploy.verification.accuracy.segmentation import SegmentAccuracy
+
+SIDE = 64  # pixels of the files' inputs
+TASKS = ("segment", "detect")
+METRICS = {"segment": ("mIoU", "pixels right"), "detect": ("AP50:95", "AP50")}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One export: shares of 1 of PyTorch and of the file, as ``METRICS`` names them; None where there is no file."""
+
+    task: str
+    target: str
+    precision: str
+    output: str | None = None
+    bytes: int | None = None
+    parity: str | None = None
+    reference: tuple[float, float] | None = None
+    artifact: tuple[float, float] | None = None
+    reason: str = ""
+
+
+def precisions(target: str) -> Iterator[str]:
+    """Yields those that a target's recipe has, the widest first."""
+    yield from catalog.recipe(target).tolerances
+
+
+def export_all(folder: Path, tasks: Sequence[str] = TASKS) -> list[Row]:
+    """Exports what lies in a folder: ``<task>.pth``, the set ``val/``, and ``calibration/`` for int8.
+
+    The rows are kept in ``rows.json`` one by one, and what has a row is not exported again.
+    """
+    kept = folder / "rows.json"
+    rows = [Row(**row) for row in json.loads(kept.read_text())] if kept.exists() else []
+    done = {(row.task, row.target, row.precision) for row in rows}
+    for task in tasks:
+        for target in ("onnx", "coreml", "executorch", "coreai"):
+            for precision in precisions(target):
+                if (task, target, precision) in done:
+                    continue
+                rows.append(_export(folder, task, target, precision))
+                print(rows[-1], flush=True)
+                kept.write_text(json.dumps([asdict(item) for item in rows], indent=1))
+    return rows
+
+
+def _export(folder: Path, task: str, target: str, precision: str) -> Row:
+    own = folder / "val"
+    known = Annotations(masks=own / "masks") if task == "segment" else Annotations(boxes=own / "instances.json")
+    request = ExportRequest(
+        ModelRequest("cas_vit_xs", task, checkpoint=folder / f"{task}.pth", size=(SIDE, SIDE)),
+        (target,),
+        precision=precision,
+        folder=folder / "artifacts" / task,
+        images=own / "images",
+        annotations=known,
+        calibrate=folder / "calibration" / "images" if precision == "int8" else None,
+    )
+    try:
+        (report,) = export_model(request)
+    except ParityFailedError as error:
+        (report,) = error.reports
+    except MvdError as error:
+        return Row(task, target, precision, reason=error.message)
+    return _row(report)
+
+
+def _row(report: ExportReport) -> Row:
+    accuracy, head = report.accuracy, report.head
+    assert head is not None
+    parity, target = report.parity, report.artifact.target
+    if accuracy is None:  # no runner could run the file, which parity reports
+        return Row(report.task, target, report.precision, reason=parity.reason or parity.status)
+    if isinstance(accuracy, SegmentAccuracy):
+        sides = [(side.mean_iou, side.pixel_accuracy) for side in (accuracy.before, accuracy.after)]
+    else:
+        assert isinstance(accuracy, DetectAccuracy)
+        sides = [(side.ap, side.ap50) for side in (accuracy.before, accuracy.after)]
+    return Row(
+        report.task, target, report.precision, head.output, report.artifact.bytes, parity.status,
+        *sides, parity.reason or "",
+    )  # fmt: skip
