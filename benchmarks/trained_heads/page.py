@@ -22,7 +22,8 @@ makes the set from a seed, trains both for some minutes of one core, the detecto
 writes this page. The models are as good as minutes make them; what counts here is the difference between PyTorch and a
 file. Of {images} images a point says little: a file of 4 bits is no better than PyTorch, though it may stand so. The
 checkpoints are in the format of MMEngine's runner, and `mvd` is told nothing of them but `--task`: the classes and
-their names are read there. The files take {side} x {side} pixels; the images have sides of 67 to 192, and some are empty.
+their names are read there. The files take {side} x {side} pixels; the images have sides of 67 to 192, and some are
+empty.
 """
 
 

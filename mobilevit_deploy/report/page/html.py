@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.report.page import tables
+from mobilevit_deploy.report.page import tables, texts
 from mobilevit_deploy.report.page.folder import Artifact, Folder
 from mobilevit_deploy.report.page.frontier import Group, comparable_groups
 from mobilevit_deploy.report.page.plot import NARROW, WIDE, pareto_svg
@@ -35,6 +35,7 @@ def render(folder: Folder) -> str:
         title=printable(str(folder.path)),
         groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
         tables=tables,
+        texts=texts,
         version=__version__,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         untrained=any(artifact.trained is False for artifact in folder.artifacts),

@@ -8,15 +8,7 @@ from typing import Literal
 
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
-from mobilevit_deploy.report.records import (
-    ExportRecord,
-    Head,
-    IllConditioned,
-    LatencyRecord,
-    Leg,
-    OwnAccuracy,
-    Settings,
-)
+from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
 from mobilevit_deploy.report.table import checkpoint_rows, milliseconds, precision_name, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]
@@ -115,31 +107,6 @@ def published_text(artifact: Artifact) -> str:
     """Returns the authors' accuracy, or why there is none."""
     published = artifact.published
     return f"{published.top1_percent:.1f} %" if published.top1_percent is not None else published.reason or "none"
-
-
-def head_text(head: Head) -> str:
-    """Returns what a head returns, of which classes, and by which thresholds."""
-    found = [f"{head.name}, {head.output}"]
-    if head.num_classes is not None:
-        more = ", ..." if len(head.classes) > LONGEST_LIST else ""
-        names = f": {', '.join(head.classes[:LONGEST_LIST])}{more}" if head.classes else ", without names"
-        found.append(f"{head.num_classes} classes{names}")
-    if head.suppression:
-        values = {
-            "score above": head.suppression.score_threshold,
-            "overlap up to": head.suppression.iou_threshold,
-            "detections": head.suppression.max_detections,
-        }
-        found.append(", ".join(f"{name} {value:g}" for name, value in values.items() if value is not None))
-    return "; ".join(found)
-
-
-def accuracy_text(accuracy: OwnAccuracy) -> str:
-    """Returns what the user's own images say."""
-    found = [] if accuracy.agreeing is None else [f"the same class as PyTorch for {accuracy.agreeing}"]
-    if accuracy.reference is not None and accuracy.artifact is not None:
-        found.append(f"{accuracy.metric}: PyTorch {accuracy.reference:.1%}, this file {accuracy.artifact:.1%}")
-    return f"{accuracy.images}; {'; '.join(found)}"
 
 
 def shape_text(shape: Sequence[int]) -> str:
