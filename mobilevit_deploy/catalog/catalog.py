@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from mobilevit_deploy.catalog.cards import Card, Device
 from mobilevit_deploy.catalog.head_card import HeadCard
+from mobilevit_deploy.catalog.head_declaration import DECLARATIONS, DetectorDeclaration, SegmenterDeclaration
 from mobilevit_deploy.catalog.model_card import Family, InputRule, ModelCard, Task
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import CatalogError, MvdError
@@ -39,17 +40,27 @@ def _folder(name: str) -> Path:
 
 
 def _read(path: Path, card: type[CardT]) -> CardT:
+    return _validate(path, _load(path), card)
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
-        content = read_limited(path, LARGEST_CARD, "give a TOML file").decode("utf-8")
-        return card.model_validate(tomllib.loads(content))
+        return tomllib.loads(read_limited(path, LARGEST_CARD, "give a TOML file").decode("utf-8"))
     except MvdError as error:
         raise CatalogError(error.message, error.hint) from error
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+        raise CatalogError(f"{path} is not TOML: {error}") from error
+
+
+def _validate(path: Path, content: Mapping[str, Any], card: type[CardT]) -> CardT:
+    try:
+        return card.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
         )
         raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
-    except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
+    except (ValueError, RecursionError) as error:  # as above
         raise CatalogError(f"{path} is not TOML: {error}") from error
 
 
@@ -152,6 +163,18 @@ def recipe(name: str) -> Recipe:
     if name.endswith(".toml"):
         return _read(Path(name), Recipe)
     return _find(recipes(), name, "recipe", "the recipes are")
+
+
+def head_declaration(path: Path) -> DetectorDeclaration | SegmenterDeclaration:
+    """Returns what a TOML file of the user's says of a model's own head; raises CatalogError."""
+    content = _load(path)
+    task = content.get("task")
+    if task not in DECLARATIONS:
+        raise CatalogError(
+            f"{path.name} declares no head: task is {str(task)[:40]!r}",
+            f"give task = {' or '.join(map(repr, DECLARATIONS))}",
+        )
+    return _validate(path, content, DECLARATIONS[task])
 
 
 def device(name: str) -> Device:

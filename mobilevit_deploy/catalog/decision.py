@@ -1,5 +1,7 @@
 """What an artifact decides after the maps of its model: the class of each pixel, or which boxes are left."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from mobilevit_deploy.catalog.cards import Card
@@ -13,13 +15,15 @@ class SuppressionRule(Card):
     """How the boxes are chosen that are left.
 
     Attributes:
-        candidates: boxes and classes that are taken of each level, the best ones.
+        candidates: pairs of box and class that are taken, the best ones.
+        candidates_of: what so many are taken of: each level, or each class of each level.
         score_threshold: only what scores more is taken.
         iou_threshold: of two boxes of a class that overlap by more, the one with the lower score goes.
         max_detections: that are left in the end, the best ones.
     """
 
     candidates: int = Field(gt=0, le=2**16)
+    candidates_of: Literal["level", "class"] = "level"
     score_threshold: float = Field(ge=0, lt=1)
     iou_threshold: float = Field(gt=0, le=1)
     max_detections: int = Field(gt=0, le=2**16)
@@ -29,16 +33,24 @@ class Suppression(SuppressionRule):
     """The same for boxes in a certain order.
 
     Attributes:
-        strides: of the levels that the boxes come from, in pixels, in order.
+        strides: of the levels that the boxes come from, in pixels, in order; none where all of them are one level.
         anchors: boxes of each cell of a level.
     """
 
     strides: tuple[int, ...]
     anchors: int = Field(gt=0)
 
-    def level_sizes(self, height: int, width: int) -> tuple[int, ...]:
-        """Returns how many boxes each level has for an image of a size in pixels."""
+    def level_sizes(self, boxes: int, height: int, width: int) -> tuple[int, ...]:
+        """Returns how many boxes each level has, of so many, for an image of a size in pixels."""
+        if not self.strides:
+            return (boxes,)
         return tuple(-(-height // stride) * -(-width // stride) * self.anchors for stride in self.strides)
+
+    @property
+    def settings(self) -> tuple[int, float, float, int, bool]:
+        """Returns the rule as the suppression's op takes it, behind the sizes of the levels."""
+        per_class = self.candidates_of == "class"
+        return self.candidates, self.score_threshold, self.iou_threshold, self.max_detections, per_class
 
 
 Decision = LabelMap | Suppression

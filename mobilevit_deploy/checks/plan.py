@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.image_size import parse_image_size
@@ -134,6 +135,7 @@ class Check(Part):
         batch: images per run.
         task: logits, or the maps that a detector needs; ``segment`` and ``detect`` put a head on them.
         output: what a model with a head returns.
+        head: file that declares the own head of a model that is none of the catalog's.
         recipe: another than the target's own.
         precision: the recipe's default where it is left out.
         opset: of ONNX.
@@ -157,6 +159,7 @@ class Check(Part):
     batch: int = Field(default=1, ge=1)
     task: Task = "classify"
     output: Output | None = None
+    head: Path | None = None
     recipe: str | None = None
     precision: str | None = None
     opset: int | None = None
@@ -195,7 +198,7 @@ class Check(Part):
             arguments=self.model_args,
             layout=self.layout,
             batch=self.batch,
-            head=HeadOptions(self.output),
+            head=HeadOptions(self.output, declaration=catalog.head_declaration(self.head) if self.head else None),
         )
         return ExportRequest(
             model,
@@ -253,5 +256,5 @@ def _beside(check: Check, folder: Path) -> Check:
         limits = limits.model_copy(update={"latency": latency})
     if limits.accuracy:
         limits = limits.model_copy(update={"accuracy": limits.accuracy.beside(folder)})
-    checkpoint = folder / check.checkpoint if check.checkpoint else None
-    return check.model_copy(update={"limits": limits, "checkpoint": checkpoint})
+    checkpoint, head = (folder / path if path else None for path in (check.checkpoint, check.head))
+    return check.model_copy(update={"limits": limits, "checkpoint": checkpoint, "head": head})

@@ -15,6 +15,7 @@ from mobilevit_deploy.cli.options import (
     Calibrate,
     Checkpoint,
     ColorName,
+    Head,
     Ignore,
     Images,
     Input,
@@ -71,6 +72,7 @@ def export(
     batch: Batch = 1,
     task: Task = TaskName.CLASSIFY,
     output: Output = None,
+    head: Head = None,
     score_threshold: ScoreThreshold = None,
     iou_threshold: IouThreshold = None,
     max_detections: MaxDetections = None,
@@ -134,6 +136,7 @@ def export(
     inputs = parse_inputs(input_)
     with console.progress() as progress:
         progress("importing PyTorch")
+        from mobilevit_deploy.catalog import catalog
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
@@ -159,7 +162,13 @@ def export(
                 require_trained=require_trained,
                 pretrained=pretrained,
                 arguments=arguments,
-                head=HeadOptions(output.value if output else None, score_threshold, iou_threshold, max_detections),
+                head=HeadOptions(
+                    output.value if output else None,
+                    score_threshold,
+                    iou_threshold,
+                    max_detections,
+                    catalog.head_declaration(head) if head else None,
+                ),
             ),
             targets=tuple(item.value for item in to),
             recipe=recipe,

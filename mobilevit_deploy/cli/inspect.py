@@ -9,6 +9,7 @@ import typer
 
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import (
+    Head,
     Input,
     Json,
     Layout,
@@ -30,6 +31,7 @@ def inspect(
     device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
     output: Output = None,
+    head: Head = None,
     input_size: Annotated[str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels.")] = None,
     layout: Layout = LayoutName.NCHW,
     input_: Input = None,
@@ -68,7 +70,9 @@ def inspect(
                 arguments=arguments,
                 layout=layout.value,
                 inputs=inputs,
-                head=HeadOptions(output.value if output else None),
+                head=HeadOptions(
+                    output.value if output else None, declaration=catalog.head_declaration(head) if head else None
+                ),
             )
             request = ExportRequest(asked, tuple(wanted), rewrite=not no_rewrite)
             with redirect_stdout(sys.stderr):  # as in export

@@ -145,6 +145,12 @@ Output = Annotated[
         "Default: labels; nms where every target has it, else boxes."
     ),
 ]
+Head = Annotated[
+    Path | None,
+    typer.Option(
+        "--head", metavar="FILE", help="TOML: which outputs of a model that is none of mvd's are scores and boxes."
+    ),
+]
 ScoreThreshold = Annotated[
     float | None, typer.Option("--score-threshold", metavar="S", help="With nms: the least score. Default: 0.05.")
 ]

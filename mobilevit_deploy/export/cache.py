@@ -53,7 +53,10 @@ def key_of(request: ExportRequest) -> str | None:
     source = find_source(name) if catalog.is_own_code(name) else None
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
-    asked = {key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")}
+    asked: dict[str, Any] = {
+        key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")
+    }
+    asked["model"]["head"].pop("declaration")  # it is told below
     if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread
         asked["model"]["checkpoint"] = [request.model.checkpoint.name, *find_files(request.model.checkpoint)]
     recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
@@ -63,7 +66,7 @@ def key_of(request: ExportRequest) -> str | None:
         or set(request.targets) & plugins.plugins(plugins.TARGETS).keys()
     ):
         return None
-    head = catalog.heads().get(request.model.task)
+    head = request.model.head.rule_of(name, request.model.task)
     content = {
         "request": asked,
         "card": _library_of(source, name) if source else catalog.model(name).model_dump(mode="json"),

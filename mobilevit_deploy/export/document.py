@@ -75,15 +75,17 @@ def _head(report: ExportReport) -> dict[str, Any]:
     head = report.head
     if head is None:
         return {}
+    declared = head.declaration
     rule = head.decision if isinstance(head.decision, Suppression) else None
     return {
         "head": {
-            "name": head.card.head,
+            "name": head.name,
             "output": head.output,
             "num_classes": head.num_classes,
             "classes": list(report.artifact.app.classes.names),
             "palette": [list(color) for color in report.artifact.app.classes.colors],
             "suppression": rule.model_dump(mode="json") if rule else None,
+            "declaration": declared.model_dump_json(exclude_defaults=True) if declared else None,
         }
     }
 

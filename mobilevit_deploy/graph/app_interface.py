@@ -100,7 +100,7 @@ def append_decision(graph: Graph, decision: Decision, height: int, width: int) -
             found = {"labels": _label_map(edited, logits)}
         else:
             boxes, scores = end.all_input_nodes
-            found = _suppressed(edited, boxes, scores, decision, decision.level_sizes(height, width))
+            found = _suppressed(edited, boxes, scores, decision, decision.level_sizes(shape(boxes)[1], height, width))
     edited.set_outputs(found)
     return edited, {name: shape(node) for name, node in found.items()}
 
@@ -113,6 +113,5 @@ def _label_map(graph: Graph, logits: Node) -> Node:
 def _suppressed(
     graph: Graph, boxes: Node, scores: Node, rule: Suppression, level_sizes: Sequence[int]
 ) -> dict[str, Node]:
-    settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
-    call = graph.call(SUPPRESS, boxes, scores, list(level_sizes), *settings, like=scores)
+    call = graph.call(SUPPRESS, boxes, scores, list(level_sizes), *rule.settings, like=scores)
     return {name: graph.item(call, i) for i, name in enumerate(("boxes", "scores", "labels", "count"))}

@@ -19,7 +19,14 @@ COORDINATES, CONFIDENCE = "raw_coordinates", "raw_confidence"
 
 
 def append_candidates(
-    graph: Graph, level_sizes: Sequence[int], candidates: int, height: int, width: int, columns: int
+    graph: Graph,
+    level_sizes: Sequence[int],
+    candidates: int,
+    height: int,
+    width: int,
+    columns: int,
+    *,
+    per_class: bool = False,
 ) -> tuple[Graph, dict[str, tuple[int, ...]]]:
     """Returns a graph that chooses the candidates, and the shapes of its two outputs by name.
 
@@ -34,6 +41,7 @@ def append_candidates(
         height: of the image, in pixels.
         width: likewise.
         columns: of the confidence, at least the number of classes.
+        per_class: whether so many pairs are taken of each class of a level.
     """
     edited = graph.copy()
     end = edited.graph.output_node()
@@ -47,7 +55,8 @@ def append_candidates(
                 edited.call(ATEN.slice.Tensor, item, 1, begin, begin + size, like=item) for item in (boxes, scores)
             )
             level_boxes, level_scores = (edited.call(ATEN.squeeze.dim, part, 0, like=part) for part in parts)
-            chosen.append(_best_pairs(edited, level_boxes, level_scores, candidates))
+            best = _best_of_classes if per_class else _best_pairs
+            chosen.append(best(edited, level_boxes, level_scores, candidates))
             begin += size
         box, score, label = (_joined(edited, list(parts)) for parts in zip(*chosen, strict=True))
         coordinates, has_area = _centre_form(edited, box, height, width)
@@ -84,8 +93,21 @@ def _best_pairs(graph: Graph, boxes: Node, scores: Node, candidates: int) -> tup
     return graph.call(ATEN.index_select.default, boxes, 0, places, like=boxes), best, labels
 
 
+def _best_of_classes(graph: Graph, boxes: Node, scores: Node, candidates: int) -> tuple[Node, Node, Node]:
+    """Returns the same of the best boxes of each class of a level, class after class."""
+    count, classes = shape(scores)
+    taken = min(candidates, count)
+    by_class = graph.call(ATEN.permute.default, scores, [1, 0], like=scores)
+    best, numbers = (
+        graph.call(ATEN.reshape.default, item, [-1], like=scores) for item in _largest(graph, by_class, taken)
+    )
+    places = graph.call(ATEN._to_copy.default, numbers, like=scores, dtype=torch.int32)
+    labels = graph.add_weight("classes", torch.arange(classes).repeat_interleave(taken))
+    return graph.call(ATEN.index_select.default, boxes, 0, places, like=boxes), best, labels
+
+
 def _largest(graph: Graph, values: Node, count: int) -> tuple[Node, Node]:
-    """Returns the largest of the values, (count,), the first one first, and their places."""
+    """Returns the largest of the values, (..., count), the first one first, and their places."""
     found = graph.call(ATEN.topk.default, values, count, like=values)
     return graph.item(found, 0), graph.item(found, 1)
 

@@ -26,6 +26,7 @@ def suppress(
     score_threshold: float,
     iou_threshold: float,
     max_detections: int,
+    per_class: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Returns the detections of one image, the best first; none without area, as what clipping leaves outside has.
 
@@ -37,6 +38,7 @@ def suppress(
         score_threshold: only what scores more is taken.
         iou_threshold: of two boxes of a class that overlap by more, the one with the lower score goes.
         max_detections: K.
+        per_class: whether so many candidates are taken of each class of a level.
 
     Returns:
         Boxes (1, K, 4), scores (1, K), labels (1, K) and their count (1,); places that none fills are 0, labels there
@@ -47,7 +49,7 @@ def suppress(
     labels = torch.full(shapes[1], NO_CLASS, dtype=torch.int32)
     own_boxes, own_scores = boxes[0].numpy(), scores[0].numpy()
     places, classes = choose(
-        own_boxes, own_scores, level_sizes, candidates, score_threshold, iou_threshold, max_detections
+        own_boxes, own_scores, level_sizes, candidates, score_threshold, iou_threshold, max_detections, per_class
     )
     count = len(places)
     kept_boxes[0, :count] = torch.from_numpy(own_boxes[places])
@@ -68,6 +70,7 @@ def _shapes(
     score_threshold: float,  # noqa: ARG001
     iou_threshold: float,  # noqa: ARG001
     max_detections: int,
+    per_class: bool = False,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return (
         boxes.new_empty(1, max_detections, 4),
@@ -85,15 +88,16 @@ def choose(
     score_threshold: float,
     iou_threshold: float,
     max_detections: int,
+    per_class: bool = False,
 ) -> tuple[Places, Places]:
     """Returns which box and which class each detection has, the best score first; as ``suppress``, without its 1."""
     found = [np.empty((0, 2), dtype=np.int64)]
     begin = 0
     for size in level_sizes:
         level = scores[begin : begin + size]
-        best = np.argsort(-level, axis=None, kind="stable")[:candidates]
-        best = best[level.reshape(-1)[best] > score_threshold]
-        place, label = np.unravel_index(best, level.shape)
+        place, label = _best_of_classes(level, candidates) if per_class else _best(level, candidates)
+        enough = level[place, label] > score_threshold
+        place, label = place[enough], label[enough]
         found.append(np.stack((place + begin, label), axis=1))
         begin += size
     pairs = np.concatenate(found)
@@ -105,6 +109,18 @@ def choose(
     left = np.concatenate(kept) if kept else pairs
     order = np.argsort(-scores[left[:, 0], left[:, 1]], kind="stable")[:max_detections]
     return left[order, 0], left[order, 1]
+
+
+def _best(level: Numbers, candidates: int) -> tuple[Places, Places]:
+    """Returns which boxes and classes score best of all pairs, (k,) each."""
+    place, label = np.unravel_index(np.argsort(-level, axis=None, kind="stable")[:candidates], level.shape)
+    return place, label
+
+
+def _best_of_classes(level: Numbers, candidates: int) -> tuple[Places, Places]:
+    """Returns the same of each class by itself, class after class."""
+    places = np.argsort(-level, axis=0, kind="stable")[:candidates]  # (k, classes)
+    return places.T.reshape(-1), np.repeat(np.arange(level.shape[1]), len(places))
 
 
 def _suppress_class(

@@ -14,12 +14,14 @@ import torch
 from torch import nn
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.head_card import HeadCard
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import CatalogError, UsageError
 from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
-from mobilevit_deploy.loading.class_names import ClassNames, find_class_names
+from mobilevit_deploy.loading.class_names import ClassNames
+from mobilevit_deploy.loading.declared_head import add_declared_head, class_names
 from mobilevit_deploy.loading.fit_weights import Fitted, choose, fit_weights, lacks
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.next_step import next_step
@@ -112,7 +114,7 @@ class LoadedModel:
     def preprocessing(self) -> Preprocessing | None:
         """Returns the card's preprocessing; a model of the user's own has none that mvd knows."""
         if self.head:
-            return self.head.card.preprocessing
+            return self.head.preprocessing
         if self.card:
             return self.card.family.preprocessing
         return self.library.preprocessing if self.library else None
@@ -159,11 +161,14 @@ def load_model(request: ModelRequest) -> LoadedModel:
         weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
     if request.require_trained and not weights.trained:
         raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
-    head = catalog.heads().get(request.task) if card else None
-    classes = ClassNames()
-    notes: tuple[str, ...] = ()
-    if head and checkpoint:
-        classes, notes = find_class_names(checkpoint.meta, cast(Any, module).num_classes)
+    outputs = None if card else TensorOutputs.of(module)
+    rule = request.head.rule_of(request.name, request.task)
+    if rule and not isinstance(rule, HeadCard):
+        module = add_declared_head(module, rule, shape, request.head.output or rule.outputs[0])
+    classes, notes = ClassNames(), tuple[str, ...]()
+    if rule:
+        meta, of_library = checkpoint.meta if checkpoint else {}, library.card.classes if library else ()
+        classes, notes = class_names(rule, cast(Any, module).num_classes, meta, of_library)
     return LoadedModel(
         name=catalog.artifact_name(request.name),
         task=request.task,
@@ -173,16 +178,24 @@ def load_model(request: ModelRequest) -> LoadedModel:
         card=card,
         library=library.card if library else None,
         arguments={} if card else _arguments(request),
-        outputs=None if card else TensorOutputs.of(module),
+        outputs=outputs,
         layout=request.layout,
         inputs=request.inputs,
-        head=request.head.head_of(head, module, classes) if head else None,
+        head=request.head.head_of(rule, module, classes, library.card.preprocessing if library else None)
+        if rule
+        else None,
     )
 
 
 def try_channels_last(model: LoadedModel) -> LoadedModel | None:
     """Returns a model that does not take (N, C, H, W) as one that takes (N, H, W, C); None where it does neither."""
-    if model.card or model.inputs or model.layout != "nchw" or isinstance(model.module, torch.jit.ScriptModule):
+    if (
+        model.card
+        or model.head
+        or model.inputs
+        or model.layout != "nchw"
+        or isinstance(model.module, torch.jit.ScriptModule)
+    ):
         return None
     batch, channels, height, width = model.input_shape
     try:
@@ -201,17 +214,11 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
     if request.inputs:
         _check_inputs(request, card)
-    head = catalog.heads().get(request.task)
+    if card:
+        _check_task(request, card)
+    request.head.check(request.name, request.task, request.batch)
     if card is None:
-        if head:
-            raise UsageError(
-                f"--task {request.task} puts mvd's own head on a model of the catalog, and {request.name} is none",
-                "export it whole, as --task features",
-            )
-        request.head.check(None, request.task, request.batch)
         return
-    _check_task(request, card)
-    request.head.check(head, request.task, request.batch)
     if request.layout != "nchw":
         raise UsageError(f"--layout {request.layout}, but {card.name} takes (N, C, H, W)", "leave it out")
     if request.pretrained:
@@ -239,7 +246,8 @@ def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
     """Raises UsageError for options beside --input that say the same of one image."""
     if card:
         raise UsageError(f"--input, but {card.name} takes one image", "leave it out, or give --input-size")
-    given = {
+    given: dict[str, object] = {
+        f"--task {request.task}": request.head.declaration,
         "--input-size": request.size,
         "--batch": request.batch != 1,
         f"--layout {request.layout}": request.layout != "nchw",

@@ -6,10 +6,16 @@ from typing import Any, cast
 from pydantic import ValidationError
 from torch import nn
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
+from mobilevit_deploy.catalog.head_declaration import DetectorDeclaration, SegmenterDeclaration
+from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.class_names import ClassNames
+
+HeadRule = HeadCard | DetectorDeclaration | SegmenterDeclaration
+OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -21,25 +27,48 @@ class HeadOptions:
         score_threshold: of detections, with the output ``nms``, as the other two.
         iou_threshold: see ``SuppressionRule``.
         max_detections: see ``SuppressionRule``.
+        declaration: of the own head of a model that is none of the catalog's.
     """
 
     output: Output | None = None
     score_threshold: float | None = None
     iou_threshold: float | None = None
     max_detections: int | None = None
+    declaration: DetectorDeclaration | SegmenterDeclaration | None = None
 
     def given(self) -> list[str]:
         """Returns the options that were given, as they are typed."""
-        values = {"--output": self.output, **{_option(name): value for name, value in self._thresholds().items()}}
+        values = {
+            "--head": self.declaration,
+            "--output": self.output,
+            **{_option(name): value for name, value in self._thresholds().items()},
+        }
         return [option for option, value in values.items() if value is not None]
 
-    def _thresholds(self) -> dict[str, float | int]:
-        names = ("score_threshold", "iou_threshold", "max_detections")
-        found = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in found.items() if value is not None}
+    def rule_of(self, reference: str, task: str) -> HeadRule | None:
+        """Returns what decides which outputs a model has: its declaration, or the card of the catalog's head.
 
-    def check(self, head: HeadCard | None, task: str, batch: int) -> None:
-        """Raises UsageError for options that this task does not have."""
+        Args:
+            reference: the MODEL argument.
+            task: of the export.
+        """
+        if catalog.is_own_code(reference):
+            return self.declaration
+        return catalog.heads().get(cast(Task, task))
+
+    def check(self, reference: str, task: str, batch: int) -> None:
+        """Raises UsageError for options that this model or task does not have."""
+        head, own = self.rule_of(reference, task), catalog.is_own_code(reference)
+        declared = self.declaration
+        if declared and not own:
+            raise UsageError(f"--head, but {reference} is of the catalog, whose heads are known", "leave it out")
+        if declared and declared.task != task:
+            raise UsageError(f"--head declares a head for {declared.task}", f"give --task {declared.task}")
+        if own and head is None and task in catalog.heads():
+            raise UsageError(
+                f"--task {task}, but nobody says which of the outputs of {reference} are what",
+                "describe them in a TOML file and give --head FILE (docs/how-to/own-heads.md); or --task features",
+            )
         if head is None:
             if given := self.given():
                 raise UsageError(f"{given[0]} is for --task segment and --task detect, not for {task}", "leave it out")
@@ -53,27 +82,45 @@ class HeadOptions:
             raise UsageError(f"{given[0]} with --output {output}, which leaves all boxes", "add --output nms")
         self._rule(head)
 
-    def head_of(self, card: HeadCard, module: nn.Module, classes: ClassNames) -> "ModelHead":
+    def _thresholds(self) -> dict[str, float | int]:
+        names = ("score_threshold", "iou_threshold", "max_detections")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def head_of(
+        self, head: HeadRule, module: nn.Module, classes: ClassNames, preprocessing: Preprocessing | None
+    ) -> "ModelHead":
         """Returns what a model with a head is.
 
         Args:
-            card: of the head.
+            head: its card, or what is declared.
             module: of ``architectures/heads/``.
-            classes: as the checkpoint tells them.
+            classes: as the declaration, the library or the checkpoint tells them.
+            preprocessing: of images, as a library tells it.
 
         Raises:
             UsageError: a map of the labels of one class, which would be the same for every image.
         """
-        output, built = self.output or card.outputs[0], cast(Any, module)  # nn.Module knows no attributes of its own
+        output, built = self.output or head.outputs[0], cast(Any, module)  # nn.Module knows no attributes of its own
         if output == "labels" and built.num_classes == 1:
             raise UsageError("--output labels of one class, which every pixel has", "give --output logits")
-        rule, suppression = self._rule(card), None
+        rule, suppression = self._rule(head), None
         if rule:
-            suppression = Suppression(**rule.model_dump(), strides=built.strides, anchors=len(built.anchor_shapes))
+            decoder = built.decoder
+            suppression = Suppression(**rule.model_dump(), strides=decoder.strides, anchors=decoder.anchor_count)
         decisions: dict[str, Decision | None] = {"labels": LabelMap(), "nms": suppression}
-        return ModelHead(card, output, built.num_classes, classes, decisions.get(output), suppression)
+        decision = decisions.get(output)
+        if isinstance(head, HeadCard):
+            source = f"{head.title}; {head.paper}"
+            return ModelHead(
+                head.head, output, built.num_classes, classes, decision, suppression, head.preprocessing, source
+            )
+        return ModelHead(
+            OWN, output, built.num_classes, classes, decision, suppression, preprocessing, declaration=head
+        )
 
-    def _rule(self, head: HeadCard) -> SuppressionRule | None:
+
+    def _rule(self, head: HeadRule) -> SuppressionRule | None:
         """Returns the card's rule with what the user gave; raises UsageError for a value that cannot be."""
         if head.suppression is None:
             return None
@@ -92,20 +139,26 @@ class ModelHead:
     """What a model with a head returns.
 
     Attributes:
-        card: of the head.
+        name: of the head's card; ``own`` for a declared one.
         output: of the artifact.
         num_classes: of a pixel or a box.
-        classes: what they are called, where the checkpoint tells it.
+        classes: what they are called, where somebody tells it.
         decision: what is decided behind the module's own outputs; None where it is nothing.
         suppression: how boxes are chosen, by the graph or by whoever runs it; None for a head without boxes.
+        preprocessing: of images, where somebody tells it.
+        source: the paper, of a head of the catalog.
+        declaration: of a model's own head.
     """
 
-    card: HeadCard
+    name: str
     output: Output
     num_classes: int
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
     suppression: Suppression | None = None
+    preprocessing: Preprocessing | None = None
+    source: str | None = None
+    declaration: DetectorDeclaration | SegmenterDeclaration | None = None
 
 
 def _option(name: str) -> str:

@@ -86,7 +86,7 @@ def model_request(
     task = _task(file, noted)
     if checkpoint is None and not catalog.is_own_code(name) and task == "classify":
         classes = file.outputs[0].shape[-1]
-    if checkpoint is None and noted and noted.head:
+    if checkpoint is None and noted and noted.head and not noted.head.declaration:
         classes = noted.head.num_classes
     request = ModelRequest(
         name=name,

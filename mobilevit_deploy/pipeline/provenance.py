@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.head_card import Output
+from mobilevit_deploy.catalog.head_declaration import HeadDeclaration
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
@@ -46,27 +47,29 @@ class CalibrationNote(BaseModel):
 
 
 class HeadNote(BaseModel):
-    """What a model with a head returns: of so many classes, and by which rule boxes are left."""
+    """What a model with a head returns: of so many classes, and by which rule boxes are left; its own head's form."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     output: Output
     num_classes: int = Field(gt=0, le=LARGEST_CLASS_COUNT)
     suppression: SuppressionRule | None = None
+    declaration: HeadDeclaration | None = None
 
     @classmethod
     def of(cls, head: ModelHead) -> "HeadNote":
         """Returns what is noted of a head."""
         names, rule = SuppressionRule.model_fields, head.decision
         chosen = SuppressionRule(**rule.model_dump(include=set(names))) if isinstance(rule, Suppression) else None
-        return cls(output=head.output, num_classes=head.num_classes, suppression=chosen)
+        return cls(output=head.output, num_classes=head.num_classes, suppression=chosen, declaration=head.declaration)
 
     def options(self) -> HeadOptions:
         """Returns what was asked of the head."""
         rule = self.suppression
         if rule is None:
-            return HeadOptions(self.output)
-        return HeadOptions(self.output, rule.score_threshold, rule.iou_threshold, rule.max_detections)
+            return HeadOptions(self.output, declaration=self.declaration)
+        thresholds = (rule.score_threshold, rule.iou_threshold, rule.max_detections)
+        return HeadOptions(self.output, *thresholds, self.declaration)
 
 
 def _read_inputs(texts: object) -> tuple[TensorInput, ...]:
@@ -213,7 +216,7 @@ def describe(
         name = Path(calibration.source).name
         entries["calibration"] = {"source": name, "images": len(calibration.images)}
     if model.head:
-        entries["head"] = HeadNote.of(model.head).model_dump(exclude_none=True)
+        entries["head"] = HeadNote.of(model.head).model_dump(exclude_defaults=True)
         entries["classes"] = list(app.classes.names) or None
         entries["palette"] = list(app.classes.colors) or None
     if app.image:
@@ -225,7 +228,7 @@ def describe(
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction
     if model.head:
-        entries["head_source"] = f"{model.head.card.title}; {model.head.card.paper}"
+        entries["head_source"] = model.head.source
     return {f"{PREFIX}{key}": _to_text(value) for key, value in entries.items() if value not in (None, "")}
 
 

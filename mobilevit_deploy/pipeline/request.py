@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.images.annotations import Annotations
@@ -88,7 +87,8 @@ class ExportRequest:
         Raises:
             UsageError: a target has no form of the output, or what was asked is not there for a model with a head.
         """
-        head, asked = catalog.heads().get(self.model.task), self.model.head
+        asked = self.model.head
+        head = asked.rule_of(self.model.name, self.model.task)
         self.annotations.check(self.images, self.model.task, asked.output)
         if head is None:
             return self.model

@@ -124,8 +124,8 @@ class DecidingRunner:
             return [logits.argmax(axis=1).astype(np.int32)]
         boxes, scores = map(torch.from_numpy, found)
         rule = self._decision
-        settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
-        return [part.numpy() for part in suppress(boxes, scores, rule.level_sizes(*batch.shape[2:]), *settings)]
+        sizes = rule.level_sizes(boxes.shape[1], *batch.shape[2:])
+        return [part.numpy() for part in suppress(boxes, scores, sizes, *rule.settings)]
 
 
 def to_pixels(images: Array, image: Normalisation) -> Array:

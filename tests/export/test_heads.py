@@ -141,6 +141,7 @@ def test_labels(labels: ExportReport) -> None:
         "classes": [],
         "palette": [],
         "suppression": None,
+        "declaration": None,
     }
 
 
@@ -178,7 +179,12 @@ def test_detections(mvd: Mvd, own: Path) -> None:
     assert report["accuracy"]["artifact"] == pytest.approx(1)
     assert sum(item["boxes"] for item in report["accuracy"]["classes"]) == 6
     rule = {"candidates": 1000, "score_threshold": 0.02, "iou_threshold": 0.4, "max_detections": 30}
-    assert report["head"]["suppression"] == {**rule, "strides": [8, 16, 32, 64, 128], "anchors": 9}
+    assert report["head"]["suppression"] == {
+        **rule,
+        "candidates_of": "level",
+        "strides": [8, 16, 32, 64, 128],
+        "anchors": 9,
+    }
     model = onnx.load(report["path"])
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(metadata["mvd.head"]) == {"output": "nms", "num_classes": 5, "suppression": rule}

@@ -40,7 +40,7 @@ def draw(seed: int, classes: int) -> Tensor:
     return torch.from_numpy(np.concatenate((boxes, scores), axis=1).T[None, :, None].copy()).float()
 
 
-def plain(given: Tensor, k: int, columns: int) -> Counter[tuple[float, ...]]:
+def plain(given: Tensor, k: int, columns: int, *, per_class: bool = False) -> Counter[tuple[float, ...]]:
     """Returns the rows that should come out, and how often each."""
     rows = given[0, :, 0].T.tolist()
     found: Counter[tuple[float, ...]] = Counter()
@@ -48,7 +48,12 @@ def plain(given: Tensor, k: int, columns: int) -> Counter[tuple[float, ...]]:
     for size in SIZES:
         places = range(begin, begin + size)
         pairs = [(score, place, label) for place in places for label, score in enumerate(rows[place][4:])]
-        for score, place, label in sorted(pairs, reverse=True)[:k]:
+        pairs.sort(reverse=True)
+        taken = pairs[:k]
+        if per_class:
+            labels = range(len(rows[0]) - 4)
+            taken = [pair for label in labels for pair in [own for own in pairs if own[2] == label][:k]]
+        for score, place, label in taken:
             x1, y1, x2, y2 = rows[place][:4]
             confidence = [0.0] * columns
             confidence[label] = score if x2 > x1 and y2 > y1 else 0.0
@@ -79,6 +84,16 @@ def test_as_a_plain_choice(seed: int, classes: int, k: int) -> None:
     assert [tuple(item.shape) for item in found] == list(shapes.values())
     assert rows_of(found) == plain(given, k, 5)
     assert int((found[1] > 0).sum(dim=1).max()) <= 1, "a row is sure of one class"
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**31), classes=st.integers(1, 4), k=st.integers(1, 9))
+def test_of_each_class_as_a_plain_choice(seed: int, classes: int, k: int) -> None:
+    given = draw(seed, classes)
+    graph, shapes = append_candidates(graph_of(classes), SIZES, k, HEIGHT, WIDTH, 5, per_class=True)
+    count = classes * sum(min(k, size) for size in SIZES)
+    assert shapes == {COORDINATES: (count, 4), CONFIDENCE: (count, 5)}
+    assert rows_of(graph.run(given)) == plain(given, k, 5, per_class=True)
 
 
 def test_one_level_and_double_precision() -> None:

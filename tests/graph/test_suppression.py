@@ -16,10 +16,10 @@ AWAY = [20.0, 20.0, 30.0, 30.0]
 
 def run(boxes: list[list[float]], scores: list[list[float]], **settings: float) -> list[tuple[int, int, float]]:
     """Returns box, class and score of each detection."""
-    rule = {"iou": 0.5, "score": 0.05, "candidates": 100, "most": 5} | settings
+    rule = {"iou": 0.5, "score": 0.05, "candidates": 100, "most": 5, "per_class": False} | settings
     found = suppress(
         torch.tensor([boxes]), torch.tensor([scores]), [len(boxes)], int(rule["candidates"]), rule["score"],
-        rule["iou"], int(rule["most"]),
+        rule["iou"], int(rule["most"]), bool(rule["per_class"]),
     )  # fmt: skip
     kept, values, labels, count = (part[0] for part in found)
     assert (labels[count:] == NO_CLASS).all()
@@ -55,6 +55,13 @@ def test_each_level_has_its_own_candidates() -> None:
     boxes, scores = torch.tensor([[WHOLE, AWAY]]), torch.tensor([[[0.9], [0.1]]])
     kept = [suppress(boxes, scores, sizes, 1, 0.05, 0.5, 5)[1][0, :2].tolist() for sizes in ([2], [1, 1])]
     np.testing.assert_allclose(kept, [[0.9, 0], [0.9, 0.1]], rtol=1e-6)
+
+
+def test_each_class_may_have_its_own_candidates() -> None:
+    boxes, scores = [WHOLE, AWAY], [[0.9, 0.1], [0.8, 0.2]]
+    assert run(boxes, scores, candidates=1) == [(0, 0, 0.9)]
+    assert run(boxes, scores, candidates=1, per_class=True) == [(0, 0, 0.9), (1, 1, 0.2)]
+    assert len(run(boxes, scores, candidates=3, per_class=True)) == 4
 
 
 def test_no_more_than_asked_for() -> None:

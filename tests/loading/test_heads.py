@@ -159,7 +159,7 @@ def test_defaults() -> None:
     assert detect.num_classes == 80
     assert isinstance(detect.decision, Suppression)
     assert detect.decision.strides == (8, 16, 32, 64, 128)
-    assert detect.decision.level_sizes(224, 320) == (28 * 40 * 9, 14 * 20 * 9, 7 * 10 * 9, 4 * 5 * 9, 2 * 3 * 9)
+    assert detect.decision.level_sizes(13464, 224, 320) == (28 * 40 * 9, 14 * 20 * 9, 7 * 10 * 9, 4 * 5 * 9, 2 * 3 * 9)
     for task in HEADS:
         rule = catalog.input_rule(catalog.model("cas_vit_m"), task)
         assert (rule.default_size, rule.multiple_of) == (512, {task: 32})
@@ -218,7 +218,7 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
     "code of one's own": (
         ModelRequest(f"{RESEARCH / 'tiny_net.py'}:build", "segment"),
         UsageError,
-        "--task segment puts mvd's own head on a model of the catalog",
+        "--task segment, but nobody says which of the outputs of ",
     ),
 }
 

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from mobilevit_deploy.catalog.head_declaration import Boxes, DetectorDeclaration
 from mobilevit_deploy.errors import CatalogError, CheckpointError, ModelCodeError, MvdError, UsageError
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.source import digest_of, distinct, offline
 
 usefixtures = pytest.mark.usefixtures
@@ -152,6 +154,21 @@ class TestTorchvision:
 
     def test_no_backbone_is_downloaded(self) -> None:
         assert not load("torchvision:tiny_segmenter", num_classes=2).weights.trained
+
+    def test_of_a_detector_it_is_the_head(self) -> None:
+        text = {"task": "detect", "scores": {"output": "cls_logits", "activation": "softmax", "background": "first"}}
+        boxes = {"output": "cls_logits", "columns": [0, 4], "format": "xyxy", "unit": "pixels"}
+        declaration = DetectorDeclaration.model_validate({**text, "boxes": boxes})
+        head = HeadOptions(declaration=declaration)
+        model = load("torchvision:tiny_detector", task="detect", num_classes=4, head=head)
+        assert model.input_shape == (1, 3, 32, 48)
+        assert model.preprocessing is not None
+        assert model.preprocessing.mean == (0.5, 0.5, 0.5)
+        assert model.head is not None
+        assert (model.head.num_classes, model.head.classes.names) == (3, ())
+        three = declaration.model_copy(update={"boxes": Boxes(**{**boxes, "columns": None, "output": "b"})})
+        with pytest.raises(CatalogError, match="no output is called 'b'"):
+            load("torchvision:tiny_detector", task="detect", head=HeadOptions(declaration=three))
 
     @pytest.mark.parametrize(
         ("name", "hint"), [("tinny", "did you mean 'tiny'?"), ("tiny.V3", "it has V1, V2, DEFAULT")]

@@ -5,16 +5,18 @@ https://github.com/open-mmlab/mmdetection 3.3.0 (``RetinaHead`` behind ``FPN``).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from mobilevit_deploy.architectures.heads.anchors import anchor_shapes, decode_boxes, grid_anchors
+from mobilevit_deploy.architectures.heads.anchors import BoxDecoder, anchor_shapes, by_box
 from mobilevit_deploy.architectures.heads.convolution import NamedConvolution
 from mobilevit_deploy.architectures.heads.fpn import ChosenMaps, FeaturePyramid
+from mobilevit_deploy.catalog.head_declaration import Boxes, Levels
 
+# As MMDetection's DeltaXYWHBBoxCoder decodes.
+BOXES = Boxes(output="bbox_pred", format="deltas", smallest_scale=16 / 1000, largest_scale=1000 / 16)
 PRIOR = 0.01  # what an untrained head scores, section 4.1: most anchors hold nothing
 
 
@@ -42,37 +44,27 @@ class RetinaHead(nn.Module):
 class RetinaNet(nn.Module):
     """Image (B, 3, H, W) to the levels' maps, or to ``boxes`` (B, N, 4) in pixels and ``scores`` (B, N, classes)."""
 
-    anchor_shapes: Tensor
-
     def __init__(
         self,
         backbone: nn.Module,
         neck: FeaturePyramid,
         bbox_head: RetinaHead,
-        strides: Sequence[int],
-        shapes: Tensor,
+        decoder: BoxDecoder,
         num_classes: int,
         *,
         decoded: bool,
     ) -> None:
         super().__init__()
         self.backbone, self.neck, self.bbox_head = backbone, neck, bbox_head
-        self.register_buffer("anchor_shapes", shapes, persistent=False)
-        self.strides, self.num_classes, self.decoded = tuple(strides), num_classes, decoded
+        self.decoder, self.num_classes, self.decoded = decoder, num_classes, decoded
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         scores, deltas = zip(*(self.bbox_head(level) for level in self.neck(self.backbone(x))), strict=True)
         if not self.decoded:
             named = {f"cls_score{i}": score for i, score in enumerate(scores)}
             return named | {f"bbox_pred{i}": delta for i, delta in enumerate(deltas)}
-        centres, sides = grid_anchors(deltas, self.strides, self.anchor_shapes)
-        boxes = decode_boxes(_by_anchor(deltas, 4), centres, sides, *x.shape[2:])
-        return {"boxes": boxes, "scores": _by_anchor(scores, self.num_classes).sigmoid()}
-
-
-def _by_anchor(maps: Sequence[Tensor], values: int) -> Tensor:
-    """Returns the levels' maps, (B, anchors * values, H, W), as (B, N, values), in the order of ``grid_anchors``."""
-    return torch.cat([x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values) for x in maps], dim=1)
+        boxes = self.decoder(by_box(deltas, "BCHW", self.decoder.anchor_count), *x.shape[2:])
+        return {"boxes": boxes, "scores": by_box(scores, "BCHW", self.decoder.anchor_count).sigmoid()}
 
 
 def build(
@@ -98,8 +90,8 @@ def build(
         extra_levels: that the pyramid adds.
         anchors: of ``anchor_shapes``.
     """
-    strides = [*chosen.strides, *(chosen.strides[-1] * 2**i for i in range(1, extra_levels + 1))]
-    shapes = anchor_shapes(**anchors)
+    added = (chosen.strides[-1] * 2**i for i in range(1, extra_levels + 1))
+    decoder = BoxDecoder(BOXES, Levels(strides=(*chosen.strides, *added)), anchor_shapes(**anchors))
     neck = FeaturePyramid(chosen, channels, extra_levels)
-    head = RetinaHead(channels, convolutions, len(shapes), num_classes)
-    return RetinaNet(backbone, neck, head, strides, shapes, num_classes, decoded=output != "raw")
+    head = RetinaHead(channels, convolutions, decoder.anchor_count, num_classes)
+    return RetinaNet(backbone, neck, head, decoder, num_classes, decoded=output != "raw")

@@ -1,10 +1,13 @@
 """``torchvision:NAME``: models of torchvision, with the preprocessing of their default weights.
 
-Source: https://docs.pytorch.org/vision/stable/models.html
+Of a detector of one stage (SSD, SSDLite, FCOS, RetinaNet) it is what its head returns for a normalised image: what the
+library does with that, in Python and an op of its own, a declaration says. Source: https://docs.pytorch.org/vision/stable/models.html
 """
 
 import inspect
 from typing import Any
+
+from torch import Tensor, nn
 
 from mobilevit_deploy.catalog.model_card import LibraryCard, Preprocessing
 from mobilevit_deploy.loading.source import (
@@ -22,6 +25,18 @@ INSTEAD = {
     "weights_backbone": "--pretrained takes the library's, of the whole model",
 }
 PREPROCESSING = ("mean", "std", "resize_size")  # what transforms of images have; a detector prepares its own
+
+
+class Head(nn.Module):
+    """Normalised image (B, 3, H, W) to what the head of a detector returns, its keys as torchvision calls them."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = self.model.head(list(self.model.backbone(x).values()))
+        return found
 
 
 def build(name: str, *, pretrained: bool = False, num_classes: int | None = None, **arguments: Any) -> FromLibrary:
@@ -44,10 +59,31 @@ def build(name: str, *, pretrained: bool = False, num_classes: int | None = None
     if "weights_backbone" in inspect.signature(models.get_model_builder(architecture)).parameters:
         arguments["weights_backbone"] = None  # by default it is downloaded, also where the whole model is random
     module = models.get_model(architecture, weights=weights if pretrained else None, **arguments)
+    detects = all(hasattr(module, part) for part in ("backbone", "head", "transform"))
     return FromLibrary(
-        module,
-        _card(weights, num_classes),
+        Head(module) if detects else module,
+        _detector_card(module, weights, num_classes) if detects else _card(weights, num_classes),
         weights=f"{version_of(PACKAGE)}, {architecture}.{weights.name}" if pretrained and weights else None,
+        takes_checkpoint=module,
+    )
+
+
+def _detector_card(module: Any, weights: Any, num_classes: int | None) -> LibraryCard:
+    """Returns what the model's own transform does; the first of the classes is the background."""
+    classes = distinct(weights.meta.get("categories", ())) if weights else ()
+    transform = module.transform
+    size = getattr(transform, "fixed_size", None)  # width and height
+    return LibraryCard(
+        library=version_of(PACKAGE),
+        input_size=(3, size[1], size[0]) if size else None,
+        preprocessing=Preprocessing(
+            mean=tuple(transform.image_mean),
+            std=tuple(transform.image_std),
+            interpolation="bilinear",
+            description="torchvision's own transform of detectors",
+            warp=size is not None,
+        ),
+        classes=classes if num_classes in (None, len(classes)) else (),
     )
 
 

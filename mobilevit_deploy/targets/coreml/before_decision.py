@@ -7,38 +7,37 @@ from torch import Tensor
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.targets.before_decision import Shape, find_numbers
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
-from mobilevit_deploy.targets.coreml.mil.program import Operation
-
-Shape = tuple[int, ...]
+from mobilevit_deploy.targets.coreml.mil.program import Operation, Reference
 
 
 class BeforeDecision:
-    """A package whose outputs are, for each shape, the last number of that shape that it computes.
-
-    A decision leaves nothing of the shape of what it is made of: of logits (B, classes, H, W) a label map (B, H, W), of
-    boxes (1, N, 4) and scores (1, N, classes) the few that are left.
-    """
+    """A package whose outputs are, for each shape, the numbers of that shape that it decides by."""
 
     name = MilRunner.name
 
     def __init__(self, path: Path, function: str | None, shapes: Sequence[Shape]) -> None:
-        """Opens a package; raises ArtifactError where it is damaged, or two of the shapes are one."""
-        if len(set(shapes)) < len(shapes):
-            raise ArtifactError(f"two of the values that {path.name} decides by have one shape, and are not told apart")
+        """Opens a package; raises ArtifactError where it is damaged."""
         self._runner, self._package, self._shapes = MilRunner(path, function=function), path.name, tuple(shapes)
         self.settings: Mapping[str, str] = self._runner.settings
 
     def run(self, batch: Array) -> Sequence[Array]:
-        last: dict[Shape, Tensor] = {}
+        values: dict[str, Tensor] = {}
+        made_of: dict[str, tuple[str, ...]] = {}
 
-        def keep(_operation: Operation, _name: str, value: Tensor) -> None:
+        def keep(operation: Operation, name: str, value: Tensor) -> None:
+            read = (item for items in operation.inputs.values() for item in items)
+            made_of[name] = tuple(item.name for item in read if isinstance(item, Reference))
             if value.is_floating_point() and tuple(value.shape) in self._shapes:
-                last[tuple(value.shape)] = value
+                values[name] = value
 
         self._runner.run_observed(batch, keep)
-        if missing := [shape for shape in self._shapes if shape not in last]:
+        known = {name: tuple(value.shape) for name, value in values.items()}
+        found = find_numbers(self._runner.decided_by, self._shapes, made_of, known)
+        if None in found:
+            missing = self._shapes[found.index(None)]
             raise ArtifactError(
-                f"{self._package} computes nothing of the shape {list(missing[0])}, by which it would decide"
+                f"{self._package} computes nothing of the shape {list(missing)}, by which it would decide"
             )
-        return [last[shape].float().numpy() for shape in self._shapes]
+        return [values[str(name)].float().numpy() for name in found]

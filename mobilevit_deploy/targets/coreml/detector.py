@@ -84,7 +84,8 @@ def _candidates(graph: Graph, given: dict[str, Any], image: Sequence[int]) -> tu
     """Returns the graph with candidates in place of the suppression that was given these arguments."""
     graph.set_outputs({name: given[name] for name in ("boxes", "scores")})
     columns = columns_of(shape(given["scores"])[2])
-    return append_candidates(graph, given["level_sizes"], given["candidates"], image[2], image[3], columns)
+    rule = (given["level_sizes"], given["candidates"], image[2], image[3], columns)
+    return append_candidates(graph, *rule, per_class=given["per_class"])
 
 
 def columns_of(classes: int) -> int:

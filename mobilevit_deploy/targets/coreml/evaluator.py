@@ -86,6 +86,13 @@ class MilRunner:
             exact,
         )
 
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Returns the names of what a suppression is given, boxes and scores; of the outputs where there is none."""
+        if self._suppression:
+            return self._suppression.coordinates, self._suppression.confidence
+        return tuple(feature.name for feature in self.outputs)
+
     def run(self, batch: Inputs) -> Sequence[Array]:
         """Returns the outputs in the model's order, float32.
 

@@ -21,23 +21,25 @@ def write_suppression(
     score_threshold: float,
     iou_threshold: float,
     max_detections: int,
+    per_class: bool = False,
 ) -> tuple[Any, Any, Any, Any]:
     """Returns the op's four results; for the exporter, which traces it.
 
-    Each level's best pairs of box and class are one ``TopK``. ``NonMaxSuppression`` takes a score for each class of
-    each box: of every pair it is given the box anew, with a score for its own class and 0, which no threshold lets
-    through, for the others. What is left may be fewer than asked for, so as many empty places come behind.
+    Each level's best pairs of box and class are one ``TopK``, and so are the best boxes of all its classes.
+    ``NonMaxSuppression`` takes a score for each class of each box: of every pair it is given the box anew, with a score
+    for its own class and 0, which no threshold lets through, for the others. What is left may be fewer than asked for,
+    so as many empty places come behind.
     """
     classes = scores.shape[-1]
     best, places, labels = [], [], []
     begin = 0
     for size in level_sizes:
         level = op.Slice(scores, _numbers([begin]), _numbers([begin + size]), _numbers([1]))
-        count = min(candidates, size * classes)
-        values, pairs = op.TopK(op.Reshape(level, _numbers([-1])), _numbers([count]))
+        chosen = _best_of_classes if per_class else _best
+        values, boxes_of, labels_of = chosen(level, size, classes, candidates)
         best.append(values)
-        places.append(op.Add(op.Div(pairs, _numbers([classes])), _numbers([begin])))
-        labels.append(op.Mod(pairs, _numbers([classes])))
+        places.append(op.Add(boxes_of, _numbers([begin])))
+        labels.append(labels_of)
         begin += size
     score, place, label = (op.Concat(*parts, axis=0) for parts in (best, places, labels))  # each (pairs,)
     box = op.Gather(op.Squeeze(boxes, _numbers([0])), place)  # (pairs, 4)
@@ -61,6 +63,20 @@ def write_suppression(
         op.Cast(op.Unsqueeze(kept_labels, _numbers([0])), to=INT32),
         op.ReduceSum(filled, _numbers([0]), keepdims=1),
     )
+
+
+def _best(level: Any, size: int, classes: int, candidates: int) -> tuple[Any, Any, Any]:
+    """Returns the scores, boxes and classes of the best pairs of a level's scores, (1, size, classes)."""
+    values, pairs = op.TopK(op.Reshape(level, _numbers([-1])), _numbers([min(candidates, size * classes)]))
+    return values, op.Div(pairs, _numbers([classes])), op.Mod(pairs, _numbers([classes]))
+
+
+def _best_of_classes(level: Any, size: int, classes: int, candidates: int) -> tuple[Any, Any, Any]:
+    """Returns the same of the best boxes of each class, class after class."""
+    count = min(candidates, size)
+    values, boxes = op.TopK(op.Transpose(level, perm=[0, 2, 1]), _numbers([count]))  # (1, classes, count)
+    flat = _numbers([-1])
+    return op.Reshape(values, flat), op.Reshape(boxes, flat), _constant(np.repeat(np.arange(classes), count))
 
 
 def _padded(values: Any, places: Any, empty: np.ndarray[Any, Any]) -> Any:

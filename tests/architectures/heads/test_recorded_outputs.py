@@ -1,6 +1,6 @@
 """Whole models beside what MMSegmentation and MMDetection computed, and wrong ones that the records tell from them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobilevit_deploy.architectures.heads import anchors, semantic_fpn
-from mobilevit_deploy.architectures.heads.anchors import anchor_shapes, decode_boxes, grid_anchors
-from mobilevit_deploy.architectures.heads.retinanet import _by_anchor
+from mobilevit_deploy.architectures.heads import semantic_fpn
+from mobilevit_deploy.architectures.heads.anchors import BoxDecoder, anchor_shapes, by_box, clip_boxes
+from mobilevit_deploy.architectures.heads.retinanet import BOXES
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
+from mobilevit_deploy.catalog.head_declaration import Anchors, Boxes, Levels
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.graph.suppression import suppress
 from mobilevit_deploy.loading.catalog_model import _build
@@ -118,6 +119,9 @@ def test_an_upsampling_between_other_corners_is_noticed(monkeypatch: pytest.Monk
     assert max(largest_errors(record, run(record, "logits", CASES["segment"]), CASES["segment"])) > 100 * TOLERANCE
 
 
+STRIDES = (8, 16, 32, 64, 128)
+
+
 def detections(maps: Maps, number: int, **wrong: Any) -> tuple[list[Any], list[Any]]:
     """Returns what is recorded, and what the maps give when they are decoded, perhaps wrongly."""
     record = recorded_head("detect")
@@ -125,18 +129,25 @@ def detections(maps: Maps, number: int, **wrong: Any) -> tuple[list[Any], list[A
     height, width = case["input_shape"][2:]
     rule = catalog.heads()["detect"].suppression
     assert rule
-    settings = {**rule.model_dump(), **wrong}
-    levels = [maps[f"bbox_pred{i}"] for i in range(5)]
-    shapes = settings.pop("shapes", anchor_shapes(**ANCHORS))  # type: ignore[arg-type]
-    strides = (8, 16, 32, 64, 128)
-    centres, sides = grid_anchors(levels, strides, shapes)
-    offset, clip = settings.pop("offset", 0.0), settings.pop("clip", (height, width))
-    boxes = decode_boxes(_by_anchor(levels, 4), centres + offset, sides, *clip)
-    scores = _by_anchor([maps[f"cls_score{i}"] for i in range(5)], 80).sigmoid()
-    sizes = Suppression(**rule.model_dump(), strides=strides, anchors=9).level_sizes(height, width)
-    found = [part.numpy().astype(np.float64) for part in suppress(boxes, scores, sizes, **settings)]
+    parts: dict[str, Any] = {
+        "boxes": BOXES,
+        "levels": Levels(strides=STRIDES),
+        "anchors": anchor_shapes(**ANCHORS),  # type: ignore[arg-type]
+    }
+    decoder = BoxDecoder(**{name: wrong.pop(name, part) for name, part in parts.items()})
+    change, clip = wrong.pop("deltas", lambda deltas: deltas), wrong.pop("clip", None)
+    deltas, logits = (by_box([maps[f"{name}{i}"] for i in range(5)], None, 9) for name in ("bbox_pred", "cls_score"))
+    found_boxes, scores = decoder(change(deltas), height, width), logits.sigmoid()
+    if clip:
+        found_boxes = clip_boxes(found_boxes, *clip)
+    sizes = Suppression(**rule.model_dump(), strides=STRIDES, anchors=9).level_sizes(deltas.shape[1], height, width)
+    found = [part.numpy().astype(np.float64) for part in suppress(found_boxes, scores, sizes, **_rule(rule, wrong))]
     stored = [record.stored[f"{size}.{name}"][None].astype(np.float64) for name in ("boxes", "scores", "labels")]
     return [*stored, np.array([stored[1].shape[1]], dtype=np.float64)], found
+
+
+def _rule(rule: SuppressionRule, wrong: dict[str, Any]) -> dict[str, Any]:
+    return {**rule.model_dump(exclude={"candidates_of"}), **wrong}
 
 
 def test_detections(maps: Maps) -> None:
@@ -147,16 +158,30 @@ def test_detections(maps: Maps) -> None:
     assert found.largest_score_difference < 1e-4
 
 
-SHAPES = anchor_shapes(**ANCHORS)  # type: ignore[arg-type]
+SHAPES = anchor_shapes(**ANCHORS).of_levels(1)[0]  # type: ignore[arg-type]
+
+
+def anchors(shapes: Sequence[tuple[float, float]]) -> Anchors:
+    return Anchors(shapes=(tuple(shapes),), unit="strides")
+
+
+def boxes(**changed: object) -> Boxes:
+    return BOXES.model_copy(update=changed)
+
+
 WRONG: dict[str, dict[str, Any]] = {
-    "scale outer, ratio inner": {"shapes": SHAPES.reshape(3, 3, 2).transpose(0, 1).reshape(9, 2)},
-    "width and height swapped": {"shapes": SHAPES.flip(-1)},
-    "centres of pixels": {"offset": 0.5},
-    "centres of cells": {"offset": 4.0},
-    "not clipped": {"clip": (10_000, 10_000)},
-    "clipped to height and width swapped": {"clip": (320, 224)},
+    "scale outer, ratio inner": {"anchors": anchors([SHAPES[3 * j + i] for i in range(3) for j in range(3)])},
+    "width and height swapped": {"anchors": anchors([(height, width) for width, height in SHAPES])},
+    "centres of pixels": {"levels": Levels(strides=STRIDES, centre=1 / 16)},
+    "centres of cells": {"levels": Levels(strides=STRIDES, centre=0.5)},
+    "not clipped": {"boxes": boxes(clip=False)},
+    "clipped to height and width swapped": {"boxes": boxes(clip=False), "clip": (320, 224)},
+    "stds of another coder": {"boxes": boxes(stds=(0.1, 0.1, 0.2, 0.2))},
     "another IoU": {"iou_threshold": 0.6},
     "fewer candidates": {"candidates": 10},
+    "candidates of each class": {"candidates": 10, "per_class": True},
+    "y before x": {"deltas": lambda deltas: deltas[..., [1, 0, 3, 2]]},
+    "sides before centre": {"deltas": lambda deltas: deltas[..., [2, 3, 0, 1]]},
 }
 
 
@@ -164,24 +189,6 @@ WRONG: dict[str, dict[str, Any]] = {
 def test_wrong_detections_are_noticed(maps: Maps, wrong: str) -> None:
     _, reasons = judge_detections(*detections(maps, CASES["detect"], **WRONG[wrong]), SCORES, ())
     assert "are missing of which" in reasons[0]
-
-
-WRONG_DELTAS: dict[str, Callable[[Tensor], Tensor]] = {
-    "y before x": lambda deltas: deltas[..., [1, 0, 3, 2]],
-    "sides before centre": lambda deltas: deltas[..., [2, 3, 0, 1]],
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG_DELTAS)
-def test_wrong_deltas_are_noticed(maps: Maps, wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        globals(), "decode_boxes", lambda deltas, *rest: decode_boxes_right(WRONG_DELTAS[wrong](deltas), *rest)
-    )
-    _, reasons = judge_detections(*detections(maps, CASES["detect"]), SCORES, ())
-    assert "are missing of which" in reasons[0]
-
-
-decode_boxes_right = anchors.decode_boxes
 
 
 @pytest.mark.slow

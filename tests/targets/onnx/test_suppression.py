@@ -16,17 +16,20 @@ from mobilevit_deploy.targets.onnx import suppression
 from mobilevit_deploy.targets.onnx.suppression import write_suppression
 
 COUNT, CLASSES = 60, 3
-SETTINGS: dict[str, tuple[list[int], int, float, float, int]] = {
+Settings = tuple[list[int], int, float, float, int] | tuple[list[int], int, float, float, int, bool]
+SETTINGS: dict[str, Settings] = {
     "several levels": ([40, 20], 30, 0.05, 0.5, 20),
     "fewer left than asked for": ([40, 20], 30, 0.9, 0.5, 50),
     "none left": ([40, 20], 30, 0.9999, 0.5, 50),
     "fewer boxes than candidates": ([60], 10_000, 0.0, 0.3, 10),
     "all that does not overlap": ([60], 1000, 0.0, 1.0, 200),
+    "candidates of each class": ([40, 20], 7, 0.05, 0.5, 20, True),
+    "of each class, more than there are": ([60], 100, 0.05, 0.5, 20, True),
 }
 
 
 class Suppressed(nn.Module):
-    def __init__(self, settings: tuple[list[int], int, float, float, int]) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
 

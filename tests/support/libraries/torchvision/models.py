@@ -63,7 +63,44 @@ def tiny_segmenter(
     return tiny(weights=weights, num_classes=num_classes)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"tiny": tiny, "tiny_segmenter": tiny_segmenter}
+class Detector(nn.Module):
+    """What a detector of one stage has; its forward is the library's own post-processing."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.backbone, self.head = Backbone(), Scores(num_classes)
+        self.transform = SimpleNamespace(image_mean=[0.5] * 3, image_std=[0.25] * 3, fixed_size=(48, 32))
+
+    def forward(self, _images: list[torch.Tensor]) -> object:
+        raise NotImplementedError("torchvision's own detections")
+
+
+class Backbone(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"0": x[:, :, ::8, ::8]}
+
+
+class Scores(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.cls = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, maps: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"cls_logits": self.cls(maps[0])}
+
+
+def tiny_detector(*, weights: TinyWeights | None = None, num_classes: int = 3) -> nn.Module:
+    module = Detector(num_classes)
+    if weights:
+        nn.init.constant_(module.head.cls.weight, 1.0)
+    return module
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "tiny": tiny,
+    "tiny_segmenter": tiny_segmenter,
+    "tiny_detector": tiny_detector,
+}
 
 
 def list_models() -> list[str]:
