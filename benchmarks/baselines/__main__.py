@@ -3,6 +3,8 @@
 Run: ``python -m benchmarks.baselines --models cas_vit_xs lightvit_tiny --results results.json --markdown table.md
 --plot plot.svg``; all twelve models take an hour or two. What is not installed is left out: ``pip install onnxslim
 openvino executorch ncnn pnnx MNN``. A run adds its models to the results file, so that it can be taken up again.
+``--task segment`` and ``--task detect`` take whole models, up to their logits, or boxes and scores, for the ways whose
+files ONNX Runtime runs.
 """
 
 import argparse
@@ -15,15 +17,23 @@ from benchmarks.baselines import plot, results, table
 from benchmarks.baselines.measure import ModelResults, measure_model
 from benchmarks.baselines.way import Way, all_ways
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.loading.model import ModelRequest, load_model
+from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME
+
+OUTPUTS: dict[str, Output] = {"segment": "logits", "detect": "boxes"}  # what all ways can compute
 
 
 def main() -> int:
     """Returns the exit code."""
     arguments = _parse()
     ways = _choose(arguments.ways)
+    if arguments.task != "classify":
+        ways = [way for way in ways if way.worker == ONNX_RUNTIME and way.name != "mvd_int8"]
     for name in arguments.models:
-        model = load_model(ModelRequest(name, size=arguments.size and (arguments.size, arguments.size)))
+        size, head = arguments.size and (arguments.size, arguments.size), HeadOptions(OUTPUTS.get(arguments.task))
+        model = load_model(ModelRequest(name, arguments.task, size=size, head=head))
         with tempfile.TemporaryDirectory(prefix="mvd-baselines-") as folder:
             found = measure_model(
                 model,
@@ -48,6 +58,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", nargs="*", default=list(catalog.models()))
     parser.add_argument("--ways", nargs="*", help="names; the first is what the others are compared with")
+    parser.add_argument("--task", choices=["classify", *OUTPUTS], default="classify")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--size", type=int, help="height and width in px; the model's own unless given")
     parser.add_argument("--seconds", type=float, default=90, help="of timing, for each model")

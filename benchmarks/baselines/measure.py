@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from benchmarks.baselines.export import example
 from benchmarks.baselines.way import Way
@@ -54,6 +55,7 @@ class ModelResults:
     input_shape: tuple[int, ...]
     threads: int
     groups: int = 0
+    task: str = "classify"
     conditions: dict[str, Any] = field(default_factory=dict)
     results: list[Result] = field(default_factory=list)
 
@@ -79,10 +81,11 @@ def measure_model(
         seconds: of timing, all ways together.
         progress: called with a line.
     """
-    found = ModelResults(model.name, model.input_shape, threads)
+    found = ModelResults(model.name, model.input_shape, threads, task=model.task)
     batch = example(model).numpy()
     with torch.inference_mode():
-        expected = model.module(torch.from_numpy(batch)).numpy()
+        returned = pytree.tree_leaves(model.module(torch.from_numpy(batch)))
+    expected = [output.numpy() for output in returned]
     sessions = []
     for way in ways:
         progress(f"{model.name}: {way.title}")
@@ -90,7 +93,9 @@ def measure_model(
         found.results.append(result)
         try:
             path = way.build(model, folder)
-            result.max_rel = measure("output", expected, _outputs(way, path, batch, folder)).max_rel
+            computed = _outputs(way, path, batch, folder)
+            pairs = zip(expected, computed, strict=False)  # a way's own worker returns the first output
+            result.max_rel = max(measure("output", *pair).max_rel for pair in pairs)
             result.bytes = _size(path)
             session = _session(way, path, model.input_shape, threads, core)
             TimingProcess(session).close()  # what cannot be loaded is left out before the others are timed
@@ -115,16 +120,15 @@ def _session(way: Way, path: Path, shape: tuple[int, ...], threads: int, core: i
     return Session(path, threads, settings, pin=pin, input_shape=shape, worker=way.worker)
 
 
-def _outputs(way: Way, path: Path, batch: Array, folder: Path) -> Array:
-    """Returns the first output of a way's file."""
+def _outputs(way: Way, path: Path, batch: Array, folder: Path) -> Sequence[Array]:
+    """Returns the outputs of a way's file, or the first of them."""
     if way.worker == ONNX_RUNTIME:
-        return OnnxRuntimeRunner(path, "all").run(batch)[0]
+        return OnnxRuntimeRunner(path, "all").run(batch)
     images, output = folder / "images.npy", folder / "output.npy"
     np.save(images, batch)
     command = [sys.executable, "-m", way.worker, path, images, output]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    computed: Array = np.load(output)
-    return computed
+    return [np.load(output)]
 
 
 def _size(path: Path) -> int:

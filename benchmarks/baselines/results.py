@@ -5,12 +5,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.baselines.measure import ModelResults
 from benchmarks.baselines.way import Way
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.system.environment import machine
 
 BOUNDS = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
@@ -35,9 +36,10 @@ def add(path: Path, found: ModelResults, ways: list[Way]) -> Saved:
 
 def row_name(found: ModelResults) -> str:
     """Returns the model's name, and what differs from one thread at the size that it is made for."""
-    default = catalog.model(found.model).family.input.default_size
+    task = cast(Task, found.task)
+    default = catalog.input_rule(catalog.model(found.model), task).default_size
     size = found.input_shape[-1]
-    parts = [found.model, *([f"{size} px"] if size != default else [])]
+    parts = [found.model, *([task] if task != "classify" else []), *([f"{size} px"] if size != default else [])]
     return ", ".join([*parts, *([f"{found.threads} threads"] if found.threads > 1 else [])])
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import operator
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -120,6 +121,19 @@ class Graph:
         node.meta["val"] = _to_meta(value)
         return node
 
+    def _share_weight(self, name: str, value: Tensor) -> Node:
+        """Returns a node that reads a tensor: the equal one that another call of its layer has, or a new one.
+
+        A head that is shared by five levels has its weights once, and so it is when a norm is folded into all five.
+        """
+        for known, tensor in self.weights.items():
+            same_layer = known == name or re.fullmatch(rf"{re.escape(name)}_\d+", known)
+            if same_layer and tensor.dtype == value.dtype and torch.equal(tensor, value):
+                node = self.graph.create_node("get_attr", known)
+                node.meta["val"] = _to_meta(value)
+                return node
+        return self.add_weight(name, value)
+
     def set_weights(self, node: Node, weight: Tensor, bias: Tensor | None) -> None:
         """Gives a convolution or linear call other weights, under the old ones' names where nothing else reads them."""
         given = arguments(node)
@@ -134,8 +148,8 @@ class Graph:
                 self.remove_unread(old)
         self._drop_unread_weights()
         with self.before(node):
-            new_weight = self.add_weight(weight_name, weight)
-            new_bias = None if bias is None else self.add_weight(bias_name, bias)
+            new_weight = self._share_weight(weight_name, weight)
+            new_bias = None if bias is None else self._share_weight(bias_name, bias)
         node.args = (given["input"], new_weight, new_bias, *node.args[3:])
 
     def call(self, op: torch._ops.OpOverload, *args: Any, like: Node, **settings: Any) -> Node:

@@ -166,3 +166,35 @@ def test_folding_across_padding_would_be_caught(apply: Apply, monkeypatch: pytes
     result, _ = apply(module, FoldBatchNorm(), 2, 4, 8, 8)
     assert result.applied == ()
     assert "not proved" in result.refused[0].reason
+
+
+def _levels(m: Any, x: torch.Tensor) -> list[torch.Tensor]:
+    return [m.norm(m.conv(level)) for level in (x, x[..., ::2, ::2], x[..., ::4, ::4])]
+
+
+def test_a_layer_that_several_maps_share_is_shared_afterwards(apply: Apply) -> None:
+    """As in a detector's head: its weights were in the file once for each level."""
+    shared = Of(_levels, conv=nn.Conv2d(4, 6, 3, padding=1, bias=False), norm=nn.BatchNorm2d(6))
+    result, rewritten = apply(shared, FoldBatchNorm(), 2, 4, 8, 8)
+    assert len(result.applied) == 3
+    assert sorted(value.numel() for value in rewritten.graph.weights.values()) == [6, 4 * 6 * 9]
+
+
+def test_norms_of_their_own_leave_no_layer_shared(apply: Apply) -> None:
+    def forward(m: Any, x: torch.Tensor) -> list[torch.Tensor]:
+        return [norm(m.conv(x)) for norm in m.norms]
+
+    separate = Of(forward, conv=nn.Conv2d(4, 6, 1), norms=nn.ModuleList(nn.BatchNorm2d(6) for _ in range(3)))
+    result, rewritten = apply(separate, FoldBatchNorm(), 2, 4, 8, 8)
+    assert len(result.applied) == 3
+    assert sorted(value.numel() for value in rewritten.graph.weights.values()) == [6] * 3 + [24] * 3
+
+
+def test_sharing_what_is_not_equal_is_caught(apply: Apply, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(m: Any, x: torch.Tensor) -> list[torch.Tensor]:
+        return [norm(m.conv(x)) for norm in m.norms]
+
+    monkeypatch.setattr(torch, "equal", lambda first, second: first.shape == second.shape)
+    separate = Of(forward, conv=nn.Conv2d(4, 6, 1), norms=nn.ModuleList(nn.BatchNorm2d(6) for _ in range(2)))
+    result, _ = apply(separate, FoldBatchNorm(), 2, 4, 8, 8)
+    assert any("not proved" in refused.reason for refused in result.refused)
