@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.graph.suppression import overlaps
 from mobilevit_deploy.images.test_images import make_samples
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
@@ -65,11 +66,14 @@ def detector(name: str, size: int, last: dict[str, tuple[float, float]], first_l
     """Returns what compares a detector of torchvision."""
 
     def compare(work: Path) -> None:
+        import torchvision  # type: ignore[import-not-found, unused-ignore]
         from torchvision.models import get_model  # type: ignore[import-not-found, unused-ignore]
         from torchvision.models.detection.transform import (  # type: ignore[import-not-found, unused-ignore]
             GeneralizedRCNNTransform,
         )
 
+        if not hasattr(torch.ops.torchvision, "nms"):
+            torchvision.ops.boxes.nms = plain_nms
         torch.manual_seed(0)
         model = get_model(name, weights=None, weights_backbone=None).eval()
         images = torch.from_numpy(make_samples(IMAGES, 3, size, size))
@@ -96,6 +100,17 @@ def detector(name: str, size: int, last: dict[str, tuple[float, float]], first_l
         _say(name, report.parity.status, f"{total} detections; {missing} missing, {extra} more")
 
     return compare
+
+
+def plain_nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Returns what torchvision's operation does, which not every build of PyTorch can load: places, best first."""
+    order = torch.argsort(scores, descending=True, stable=True)
+    kept = []
+    while len(order):
+        kept.append(int(order[0]))
+        overlap = overlaps(boxes[order[0]].numpy(), boxes[order[1:]].numpy())
+        order = order[1:][torch.from_numpy(overlap <= iou_threshold)]
+    return torch.tensor(kept, dtype=torch.long)
 
 
 def _filled(own: dict[str, Tensor], places: int, first_label: int) -> list[Any]:

@@ -16,14 +16,14 @@ class SuppressionRule(Card):
 
     Attributes:
         candidates: pairs of box and class that are taken, the best ones.
-        candidates_of: what so many are taken of: each level, or each class of each level.
+        candidates_of: what so many are taken of: each level, all levels together, or each class of these.
         score_threshold: only what scores more is taken.
         iou_threshold: of two boxes of a class that overlap by more, the one with the lower score goes.
         max_detections: that are left in the end, the best ones.
     """
 
     candidates: int = Field(gt=0, le=2**16)
-    candidates_of: Literal["level", "class"] = "level"
+    candidates_of: Literal["level", "image", "class"] = "level"
     score_threshold: float = Field(ge=0, lt=1)
     iou_threshold: float = Field(gt=0, le=1)
     max_detections: int = Field(gt=0, le=2**16)
@@ -41,8 +41,8 @@ class Suppression(SuppressionRule):
     anchors: int = Field(gt=0)
 
     def level_sizes(self, boxes: int, height: int, width: int) -> tuple[int, ...]:
-        """Returns how many boxes each level has, of so many, for an image of a size in pixels."""
-        if not self.strides:
+        """Returns how many boxes candidates are taken of, of so many in all, for an image of a size in pixels."""
+        if not self.strides or self.candidates_of != "level":
             return (boxes,)
         return tuple(-(-height // stride) * -(-width // stride) * self.anchors for stride in self.strides)
 

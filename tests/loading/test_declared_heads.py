@@ -39,7 +39,7 @@ def test_a_detector(tmp_path: Path) -> None:
     assert model.head is not None
     assert (model.head.num_classes, model.head.classes) == (3, ClassNames(("cat", "dog", "bird")))
     assert isinstance(model.head.decision, Suppression)
-    assert model.head.decision.level_sizes(120, *SIZE) == (96, 24)
+    assert model.head.decision.level_sizes(120, *SIZE) == (120,)
     assert model.head.decision.settings == (20, 0.01, 0.55, 50, True)
     with torch.no_grad():
         found = model.module(torch.zeros(model.input_shape))

@@ -1,5 +1,6 @@
 """Pyramids and heads on several levels, rewritten by every recipe: nothing is lost, taken back or written twice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,7 +39,10 @@ class Pyramid(nn.Module):
         return {"maps": [self.last(self.norm(self.conv(x)).relu()) for x in merged], "sum": double + merged[0]}
 
 
-NORMS = {"batch norm": lambda: nn.BatchNorm2d(8), "group norm": lambda: nn.GroupNorm(2, 8)}
+NORMS: dict[str, Callable[[], nn.Module]] = {
+    "batch norm": lambda: nn.BatchNorm2d(8),
+    "group norm": lambda: nn.GroupNorm(2, 8),
+}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -111,7 +111,8 @@ def found(name: str, declaration: DetectorDeclaration) -> dict[str, Tensor]:
 
 def decided(name: str, boxes: Tensor, scores: Tensor) -> list[Any]:
     rule = declared(name).suppression
-    levels = [HEIGHT // stride * WIDTH // stride * (2 if name == "ssd" else 1) for stride in own_heads.STRIDES]
+    levels = [HEIGHT // stride * WIDTH // stride for stride in own_heads.STRIDES]
+    levels = [boxes.shape[1]] if name == "ssd" else levels
     thresholds = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
     decisions = suppress(boxes, scores, levels, *thresholds, rule.candidates_of == "class")
     return [part.numpy().astype(np.float64) for part in decisions]
