@@ -31,6 +31,7 @@ LEFT = {
     "docs/how-to/quantize.md": ["cas_vit_xs-64x64-int8.onnx", "cas_vit_xs-64x64-fp16.onnx"],
     "docs/how-to/executorch.md": ["cas_vit_xs-64x64-fp32.pte", "cas_vit_xs-64x64-int8.pte"],
     "docs/how-to/coreai.md": ["cas_vit_xs-64x64-fp16.aimodel"],
+    "docs/how-to/own-heads.md": ["own_heads_yolo-64x64-fp32.untrained.onnx"],
     "docs/how-to/ci.md": ["../out/summary.md", "../baselines/digits.onnx"],
 }
 
@@ -41,6 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits_checkpoint: Path) ->
     folder = tmp_path_factory.mktemp("pages")
     shutil.copy(digits_checkpoint, folder / "checkpoint_best.pth")
     shutil.copy(RESEARCH / "additive_net.py", folder / "my_net.py")
+    shutil.copy(RESEARCH / "own_heads.py", folder)
+    shutil.copy(RESEARCH / "heads" / "yolo.toml", folder)
     images, labels = digit_images()
     for name, part in (
         ("digits", slice(40)),
