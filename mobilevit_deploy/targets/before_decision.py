@@ -34,7 +34,7 @@ def nearest(end: str, made_of: Mapping[str, Sequence[str]], fits: Callable[[str]
 def find_numbers(
     ends: Sequence[str], shapes: Sequence[Shape], made_of: Mapping[str, Sequence[str]], known: Mapping[str, Shape]
 ) -> list[str | None]:
-    """Returns the names of the numbers behind which an artifact decides, one for each shape.
+    """Returns the names of the numbers behind which an artifact decides, one for each shape; None for none.
 
     The last is found first, and no other one is made of it: boxes that were sorted by their scores are no longer those
     that the model returned.
@@ -45,6 +45,8 @@ def find_numbers(
         made_of: as above.
         known: shapes of the floating-point values.
     """
+    if len(ends) != len(shapes):  # of a file that decides otherwise
+        return [None] * len(shapes)
     found: list[str | None] = []
     for end, shape in zip(reversed(ends), reversed(shapes), strict=True):
         found.append(nearest(end, made_of, partial(_fits, shape, tuple(found), made_of, known)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.loading.model import ModelRequest, load_model
@@ -13,6 +14,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.origin import model_request
 from mobilevit_deploy.pipeline.provenance import HeadNote, Provenance, parse
 from mobilevit_deploy.targets.artifact import Entry, FileDescription
+from tests.conftest import RESEARCH
 
 METADATA = {
     "mvd.model": "cas_vit_xs",
@@ -32,7 +34,7 @@ def test_what_was_asked_of_a_head_comes_back() -> None:
     head = load_model(ModelRequest("cas_vit_xs", "detect", num_classes=3, head=asked)).head
     assert head is not None
     noted = HeadNote.of(head)
-    assert noted.model_dump() == {"output": "nms", "num_classes": 3, "suppression": RULE}
+    assert noted.model_dump(exclude_defaults=True) == {"output": "nms", "num_classes": 3, "suppression": RULE}
     read = parse({**METADATA, "mvd.head": noted.model_dump_json()}, "a.onnx")
     assert read is not None
     assert read.head == noted
@@ -40,7 +42,21 @@ def test_what_was_asked_of_a_head_comes_back() -> None:
     assert HeadNote(output="boxes", num_classes=3).options() == HeadOptions("boxes")
 
 
+def test_a_declared_head_comes_back() -> None:
+    declaration = catalog.head_declaration(RESEARCH / "heads" / "ssd.toml")
+    asked = HeadOptions("raw", declaration=declaration)
+    head = load_model(ModelRequest(f"{RESEARCH / 'own_heads.py'}:ssd", "detect", size=(48, 64), head=asked)).head
+    assert head is not None
+    text = json.dumps(HeadNote.of(head).model_dump(mode="json", exclude_defaults=True))
+    read = parse({**METADATA, "mvd.head": text}, "a.onnx")
+    assert read is not None
+    assert read.head is not None
+    assert read.head.options() == asked
+
+
 BROKEN: dict[str, Any] = {
+    "a declaration of nothing": {"output": "raw", "num_classes": 3, "declaration": {"task": "detect"}},
+    "a declaration of no task": {"output": "raw", "num_classes": 3, "declaration": {"task": "planted"}},
     "another output": {"output": "planted", "num_classes": 3},
     "no classes": {"output": "boxes", "num_classes": 0},
     "more classes than there is memory for": {"output": "boxes", "num_classes": 2**40},

@@ -34,4 +34,5 @@ def test_one_shape_for_both() -> None:
 
 def test_none_is_none() -> None:
     assert find_numbers(("labels",), ((2, 2),), MADE_OF, {"logits": (1, 3, 8, 8)}) == [None]
+    assert find_numbers(("labels", "boxes"), ((2, 2),), MADE_OF, {}) == [None]
     assert nearest("a", {"a": ["b"], "b": ["a"]}, lambda name: name == "c") is None

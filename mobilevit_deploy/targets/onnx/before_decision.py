@@ -52,4 +52,4 @@ def _shape(value: Any) -> Shape | None:
 def _ends(graph: Any) -> list[str]:
     """Returns what a suppression reads, boxes and scores; the first output of a file without one."""
     suppressions = [node for node in graph.node if node.op_type == "NonMaxSuppression"]
-    return list(suppressions[-1].input[:2]) if suppressions else [graph.output[0].name]
+    return list(suppressions[-1].input[:2]) if suppressions else [item.name for item in graph.output[:1]]

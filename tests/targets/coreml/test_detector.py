@@ -267,17 +267,17 @@ def test_half_precision(example: Example, tmp_path: Path) -> None:
 def test_the_numbers_before_the_decision(example: Example, written: Path) -> None:
     """All boxes and all scores, of which the suppression is given the best."""
     count = sum(LEVELS)
-    runner = open_before(written, None, [(1, count, len(LABELS)), (1, count, 4)])()
-    scores, boxes = runner.run(example.pixels[:1])
+    runner = open_before(written, None, [(1, count, 4), (1, count, len(LABELS))])()
+    boxes, scores = runner.run(example.pixels[:1])
     mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
         expected = example.net(torch.from_numpy(((example.pixels[:1] / 255 - mean) / std).astype(np.float32)))
     np.testing.assert_allclose(boxes, expected["boxes"].numpy(), atol=1e-4)
     np.testing.assert_allclose(scores, expected["scores"].numpy(), atol=1e-6)
     with pytest.raises(ArtifactError, match=r"nothing of the shape \[1, 7, 4\]"):
-        open_before(written, None, [(1, 7, 4)])().run(example.pixels[:1])
-    with pytest.raises(ArtifactError, match="are not told apart"):
-        open_before(written, None, [(1, 7, 4), (1, 7, 4)])()
+        open_before(written, None, [(1, 7, 4), (1, count, len(LABELS))])().run(example.pixels[:1])
+    with pytest.raises(ArtifactError, match="computes nothing of the shape"):
+        open_before(written, None, [(1, count, 4)])().run(example.pixels[:1])
 
 
 def test_what_vision_looks_for(written: Path) -> None:
