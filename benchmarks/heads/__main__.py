@@ -1,10 +1,11 @@
 """Detections and label maps of exported files beside those of torchvision's and transformers' own post-processing.
 
-Run: ``python -m benchmarks.heads``, where torchvision and transformers are installed. Nothing is downloaded: weights
-are random, with last layers that spread scores and boxes as training does. The library's own code decides in float32,
-on the same images; its detections and the file's are matched as ``mvd verify`` matches them.
+Run: ``python -m benchmarks.heads [SSDLite FCOS SegFormer]``, where torchvision and transformers are installed. Nothing
+is downloaded: weights are random, with last layers that spread scores and boxes as training does. The library's own
+code decides in float32, on the same images; its detections and the file's are matched as ``mvd verify`` matches them.
 """
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -163,7 +164,7 @@ CASES: dict[str, Callable[[Path], None]] = {
         1,
     ),
     "FCOS": detector(
-        "fcos_resnet50_fpn", 256, {"cls_logits": (-2.0, 2.0), "bbox_reg": (2.0, 1.0), "bbox_ctrness": (0.0, 1.0)}, 0
+        "fcos_resnet50_fpn", 128, {"cls_logits": (-2.0, 2.0), "bbox_reg": (2.0, 1.0), "bbox_ctrness": (0.0, 1.0)}, 0
     ),
     "SegFormer": segformer,
 }
@@ -172,8 +173,8 @@ CASES: dict[str, Callable[[Path], None]] = {
 def main() -> None:
     """Compares all of them."""
     with tempfile.TemporaryDirectory() as folder:
-        for compare in CASES.values():
-            compare(Path(folder))
+        for name in sys.argv[1:] or CASES:
+            CASES[name](Path(folder))
     table = Table("model", "parity of the file", "beside the library's own decisions")
     for row in ROWS:
         table.add_row(*row)
