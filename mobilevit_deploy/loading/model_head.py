@@ -119,7 +119,6 @@ class HeadOptions:
             OWN, output, built.num_classes, classes, decision, suppression, preprocessing, declaration=head
         )
 
-
     def _rule(self, head: HeadRule) -> SuppressionRule | None:
         """Returns the card's rule with what the user gave; raises UsageError for a value that cannot be."""
         if head.suppression is None:

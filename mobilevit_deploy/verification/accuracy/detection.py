@@ -109,9 +109,7 @@ class DetectEvaluation(Evaluation[DetectScores, DetectAccuracy]):
 def chosen_by(outputs: Sequence[Array], rule: Suppression, size: Sequence[int]) -> Detections:
     """Returns what a rule leaves of one image's boxes (N, 4) and scores (N, classes), for an input (height, width)."""
     boxes, scores = outputs[:2]
-    levels = rule.level_sizes(size[0], size[1])
-    settings = (rule.candidates, rule.score_threshold, rule.iou_threshold, rule.max_detections)
-    places, labels = choose(boxes, scores, levels, *settings)
+    places, labels = choose(boxes, scores, rule.level_sizes(len(boxes), size[0], size[1]), *rule.settings)
     return Detections(boxes[places].astype(float), scores[places, labels].astype(float), labels.astype(float))
 
 
