@@ -137,15 +137,15 @@ def segformer(work: Path) -> None:
     nn.init.normal_(model.decode_head.classifier.weight, std=1.0)
     model.save_pretrained(work / "segformer")
     head = HeadOptions("labels", declaration=catalog.head_declaration(FOLDER / "segformer.toml"))
-    request = ModelRequest(f"hf:{work / 'segformer'}", "segment", size=(256, 320), head=head)
+    request = ModelRequest(f"hf:{work / 'segformer'}", "segment", size=(128, 160), head=head)
     (report,) = export_model(ExportRequest(request, ("onnx",), folder=work))
     session = onnxruntime.InferenceSession(str(report.artifact.path))
     same = []
-    for image in torch.from_numpy(make_samples(IMAGES, 3, 256, 320)):
+    for image in torch.from_numpy(make_samples(IMAGES, 3, 128, 160)):
         (labels,) = session.run(None, {"input": image[None].numpy()})
         with torch.no_grad():
             logits = model(pixel_values=image[None]).logits
-        full = F.interpolate(logits, size=(256, 320), mode="bilinear", align_corners=False)  # as its processor does
+        full = F.interpolate(logits, size=(128, 160), mode="bilinear", align_corners=False)  # as its processor does
         same.append((labels == full.argmax(1).numpy()).mean())
     _say("SegFormer B0", report.parity.status, f"{np.mean(same):.4%} of the labels, {len(np.unique(labels))} classes")
 

@@ -14,7 +14,7 @@ from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from tests.rewrites.conftest import randomise
 
 FLOAT32 = 1e-5  # of the largest value; a rewrite itself is proved in float64, to 1e-12
-RECIPES = ("onnx", "coreml", "executorch", "coreai")
+RECIPES = ("onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("coreml", "executorch", "coreai")))
 
 
 class Pyramid(nn.Module):
