@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quan
 """
 
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def _quantize(
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     module = request.program.module(check_guards=False)
+    _give_own_weights(module)
     every = Counter(name_of(node) for node in module.graph.nodes if op_name(node))
     sizes = {name: value.numel() for name, value in module.state_dict().items()}
 
@@ -111,6 +113,35 @@ def _quantize(
     converted = convert_pt2e(prepared)
     _drop_unread_weights(converted)
     return torch.export.export(converted, tensors_of(request.sample), strict=False), every
+
+
+def _give_own_weights(module: GraphModule) -> None:
+    """Lets each layer read weights of its own, for a detector's head is shared by the maps of all levels.
+
+    Of a weight that several layers read, XNNPACK's quantizer of executorch 1.5.1 makes int8 for the first of them
+    alone; the file is written, and the runtime refuses to load it.
+    """
+    seen: set[str] = set()
+    numbers = count(1)
+    for node in list(module.graph.nodes):
+        if name_of(node) not in LAYERS:
+            continue
+        for weight in node.all_input_nodes:
+            if weight.op == "get_attr" and str(weight.target) in seen:
+                node.replace_input_with(weight, _copied(module, weight, next(numbers)))
+            elif weight.op == "get_attr":
+                seen.add(str(weight.target))
+    module.recompile()
+
+
+def _copied(module: GraphModule, weight: Node, number: int) -> Node:
+    owner, _, leaf = str(weight.target).rpartition(".")
+    place, name = module.get_submodule(owner), f"{leaf}_of_reader_{number}"
+    place.register_buffer(name, getattr(place, leaf).detach())
+    with module.graph.inserting_before(weight):
+        copy = module.graph.get_attr(f"{owner}.{name}".lstrip("."))
+    copy.meta = dict(weight.meta)
+    return copy
 
 
 def _drop_unread_weights(module: GraphModule) -> None:

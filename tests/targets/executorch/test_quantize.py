@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from mobilevit_deploy.targets.executorch.quantize import quantize
 from mobilevit_deploy.targets.executorch.runner import ExecuTorchRunner
 from mobilevit_deploy.targets.quantization import Calibration, Quantization
 from tests.conftest import RESEARCH
+from tests.rewrites.conftest import Of
 
 IMAGES = make_samples(8, 3, 16, 16)
 RULE = QuantizationRule(op_types=("Conv", "Gemm"), reason="a test")
@@ -34,9 +36,11 @@ def network() -> nn.Module:
     ).eval()
 
 
-def request_of(path: Path, rule: QuantizationRule = RULE, scale: float = 1.0) -> ConversionRequest:
+def request_of(
+    path: Path, rule: QuantizationRule = RULE, scale: float = 1.0, model: nn.Module | None = None
+) -> ConversionRequest:
     x = torch.from_numpy(IMAGES[:1])
-    captured = capture(network(), x, "classify")
+    captured = capture(model or network(), x, "classify")
     wanted = Quantization(rule, Calibration(scale * IMAGES, IMAGES, "images"))
     program = recapture(captured.graph, x)
     return ConversionRequest(
@@ -44,11 +48,11 @@ def request_of(path: Path, rule: QuantizationRule = RULE, scale: float = 1.0) ->
     )  # fmt: skip
 
 
-def error_of(artifact: Artifact) -> float:
+def error_of(artifact: Artifact, model: nn.Module | None = None) -> float:
     runner = ExecuTorchRunner(artifact.path)
     found = np.concatenate([runner.run(image[None])[0] for image in IMAGES])
     with torch.no_grad():
-        expected = network()(torch.from_numpy(IMAGES)).numpy()
+        expected = (model or network())(torch.from_numpy(IMAGES)).numpy()
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
@@ -62,6 +66,22 @@ def test_layers_become_int8(tmp_path: Path) -> None:
     layers = [item for item in executorch.read_operations(artifact.path) if item.kind in ("Conv2d", "FullyConnected")]
     assert {item.inputs[1].dtype for item in layers} == {"int8"}
     assert error_of(artifact) < 0.05  # 8 bits of each of three layers
+
+
+def test_a_layer_that_several_maps_share(tmp_path: Path) -> None:
+    """Such as a detector's head: the runtime refused to load the file."""
+    torch.manual_seed(0)
+    parts = {"down": nn.Conv2d(3, 4, 3, 2, 1), "head": nn.Conv2d(4, 5, 3, 1, 1)}
+
+    def levels(m: Any, x: torch.Tensor) -> torch.Tensor:
+        maps = [m.down(x), m.down(x + 1).relu(), m.down(2 * x).relu()]
+        return torch.cat([m.head(item).flatten(2) for item in maps], 2)
+
+    module = Of(levels, **parts).eval()
+    artifact = executorch.convert(request_of(tmp_path / "a.pte", model=module))
+    assert artifact.quantization is not None
+    assert artifact.quantization.quantized["Conv"] == 6
+    assert error_of(artifact, module) < 0.05  # as of the network above
 
 
 def test_wrong_ranges_are_seen(tmp_path: Path) -> None:
