@@ -92,17 +92,24 @@ def _without_pairs(path: Path) -> bytes:
 
 
 def _round_to_int8(small: Path, path: Path) -> bytes:
-    """Returns a float32 model with the weights rounded that are integers in the smaller one."""
+    """Returns a float32 model with the constants rounded that are integers in the smaller one.
+
+    A bias is rounded for each of its readers: in int8 its step is that of the reader's input.
+    """
     quantized = load_onnx(small, weights=True)
     arrays = {item.name: numpy_helper.to_array(item) for item in quantized.graph.initializer}
-    found: dict[str, tuple[npt.NDArray[np.generic], Floats, int]] = {}
+    steps: dict[str, tuple[npt.NDArray[np.generic], Floats, int]] = {}
     for node in quantized.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in arrays:
             axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-            found[node.input[0].removesuffix("_quantized")] = (arrays[node.input[0]], arrays[node.input[1]], axis)
+            steps[node.output[0]] = (arrays[node.input[0]], arrays[node.input[1]], axis)
+    read = {node.name: [steps.get(name) for name in node.input] for node in quantized.graph.node}
     model = load_onnx(path, weights=True)
-    for item in model.graph.initializer:
-        if item.name in found:
-            values = round_to_steps(numpy_helper.to_array(item), *found[item.name])
-            item.CopyFrom(numpy_helper.from_array(values, item.name))
+    constants = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    for node in model.graph.node:
+        for i, (name, step) in enumerate(zip(node.input, read.get(node.name, ()), strict=False)):
+            if step and name in constants:
+                node.input[i] = f"{name} of {node.name}"
+                rounded = round_to_steps(constants[name], *step)
+                model.graph.initializer.append(numpy_helper.from_array(rounded, node.input[i]))
     return bytes(model.SerializeToString())

@@ -25,6 +25,9 @@ LONGEST_RUN_S = 300
 
 # On an x86 without VNNI, pairs of int8 products are added in 16 bits, where they overflow. This sums in 32 everywhere.
 EXACT_INT8 = ("session.x64quantprecision", "1")
+# What ONNX Runtime 1.31 says where that is asked of a file in which several layers share a weight, as a detector's head
+# does: it makes the other form of the weight once for each, under one name. Such a file is opened without it.
+SHARED = "Attempt to replace the existing tensor"
 
 Optimization = Literal["disabled", "all"]
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
@@ -55,21 +58,11 @@ class OnnxRuntimeRunner:
         Raises:
             ArtifactError: ONNX Runtime refuses it.
         """
-        levels = onnxruntime.GraphOptimizationLevel
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = {
-            "disabled": levels.ORT_DISABLE_ALL,
-            "all": levels.ORT_ENABLE_ALL,
-        }[optimization]
-        options.log_severity_level = SILENT
-        # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(*EXACT_INT8)
         self.settings: Mapping[str, str] = {
             "graph_optimization": optimization,
             **({"rounding": rounding} if rounding else {}),
         }
-        self._session = _open(path, change(path) if change else str(path), options, without)
+        self._session = _open(path, change(path) if change else str(path), optimization, without)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
@@ -112,11 +105,20 @@ def open_without(path: Path, optimizers: Sequence[str]) -> Opener:
 
 
 def _open(
-    path: Path, model: str | bytes, options: onnxruntime.SessionOptions, without: Sequence[str] = ()
+    path: Path, model: str | bytes, optimization: Optimization, without: Sequence[str] = ()
 ) -> onnxruntime.InferenceSession:
-    providers = ["CPUExecutionProvider"]
-    try:
+    def opened(*entries: tuple[str, str]) -> onnxruntime.InferenceSession:
+        options = _options(optimization, *entries)
+        providers = ["CPUExecutionProvider"]
         return onnxruntime.InferenceSession(model, options, providers=providers, disabled_optimizers=list(without))
+
+    try:
+        try:
+            return opened(EXACT_INT8)
+        except Exception as error:
+            if SHARED not in str(error):
+                raise
+            return opened()
     except Exception as error:
         if has_shapes_elsewhere(path):
             raise ArtifactError(
@@ -127,6 +129,21 @@ def _open(
             f"ONNX Runtime refuses {path.name}: {str(error).splitlines()[0]}",
             "after an export, --opset with another version may help; a file from elsewhere may be damaged",
         ) from error
+
+
+def _options(optimization: Optimization, *entries: tuple[str, str]) -> onnxruntime.SessionOptions:
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = {
+        "disabled": levels.ORT_DISABLE_ALL,
+        "all": levels.ORT_ENABLE_ALL,
+    }[optimization]
+    options.log_severity_level = SILENT
+    # Threads that spin after a run slow the next runner down; parity needs no speed between runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for entry in entries:
+        options.add_session_config_entry(*entry)
+    return options
 
 
 def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> list[Observed]:
@@ -140,10 +157,7 @@ def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> lis
         if name and (name in known or node.op_type not in ROUNDING)
     }
     model.graph.output.extend(ValueInfoProto(name=name) for name in kinds if name not in known)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = SILENT
-    session = _open(path, model.SerializeToString(), options)
+    session = _open(path, model.SerializeToString(), "disabled")
     names = list(kinds)
     if not names:  # of a model that computes nothing; of no names ONNX Runtime makes all outputs
         return []

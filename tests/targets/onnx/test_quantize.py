@@ -1,5 +1,6 @@
 """int8 ONNX: the trained checkpoint keeps its classes, own code works, and what is wrong is refused or caught."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,35 @@ def test_the_command_and_structured_samples_for_a_demo(mvd: Callable[..., Result
     refused = mvd("quantize", OWN, "--input-size", "32")
     assert refused.exit_code == 2
     assert "--calibrate structured" in refused.stderr
+
+
+SHARED = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.head = nn.Conv2d(3, 16, 3, 2, 1), nn.Conv2d(16, 16, 3, 1, 1)
+
+    def forward(self, x):
+        maps = self.down(x), self.down(x + 1).relu(), self.down(2 * x).relu()
+        return torch.cat([self.head(item).flatten(2) for item in maps], 2)
+
+def build():
+    torch.manual_seed(0)
+    return Net().eval()
+"""
+
+
+def test_a_layer_that_several_maps_share(mvd: Callable[..., Result], tmp_path: Path) -> None:
+    """Such as a detector's head: its bias has the steps of each reader's input, and its weight stands once."""
+    (tmp_path / "shared.py").write_text(SHARED)
+    given = ("export", f"{tmp_path / 'shared.py'}:build", "--to", "onnx", "--precision", "int8", "--input-size", 32)
+    result = mvd(*given, "--calibrate", "structured", "--json", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    (report,) = json.loads(result.stdout)["artifacts"]
+    assert report["quantization"]["quantized"] == {"Conv": 6}
+    legs = [leg["subject"] for leg in report["parity"]["legs"]]
+    assert legs.count("artifact") == 2, "with the optimisations of ONNX Runtime and without"
+    assert "int8, unrounded" in legs
