@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilevit_deploy.errors import RefusedError
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.images.input_records import by_name
 from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading, Runner
 from mobilevit_deploy.targets.coreml.before_decision import BeforeDecision
@@ -72,7 +72,9 @@ class CoreMLRunner:
     name = "coreml"
 
     def __init__(self, path: Path, compute_units: str, function: str | None = None) -> None:
-        """Compiles and loads a package; raises RefusedError when Core ML refuses it.
+        """Compiles and loads a package; raises ArtifactError when Core ML does not.
+
+        That is no refusal of the file: the Mac may be older than what the package is for.
 
         Args:
             path: the folder.
@@ -90,13 +92,13 @@ class CoreMLRunner:
                 units = coremltools.ComputeUnit[compute_units]
                 self._model = coremltools.models.MLModel(str(path), compute_units=units, function_name=function)
         except Exception as error:  # what Core ML raises reaches Python as many kinds
-            raise RefusedError(f"Core ML does not load {path.name}: {str(error).splitlines()[0]}") from error
+            raise ArtifactError(f"Core ML does not load {path.name}: {str(error).splitlines()[0]}") from error
 
     def run(self, batch: Array) -> Sequence[Array]:
         try:
             results = self._model.predict(self._prepare(batch))
         except Exception as error:
-            raise RefusedError(f"Core ML does not run the model: {str(error).splitlines()[0]}") from error
+            raise ArtifactError(f"Core ML does not run the model: {str(error).splitlines()[0]}") from error
         return [_in_order(results[feature.name], feature) for feature in self.outputs]
 
     def _prepare(self, batch: Array) -> dict[str, Any]:
