@@ -11,6 +11,7 @@ reference, without them: what is proved is then exact, and what half precision c
 """
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -42,11 +43,13 @@ class Widened(TorchFunctionMode):
         self.asked: dict[torch.dtype, str] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = pytree.tree_map_only(Tensor, self._widen_tensor, (args, kwargs or {}))
-        if func in METHODS:
-            return args[0].to(self._widen(METHODS[func]), **kwargs)
-        if func not in BITS:
-            args, kwargs = pytree.tree_map_only(torch.dtype, self._widen, (args, kwargs))
+        kwargs = kwargs or {}
+        if func in METHODS or self._concerns(args) or self._concerns(kwargs.values()):
+            args, kwargs = pytree.tree_map_only(Tensor, self._widen_tensor, (args, kwargs))
+            if func in METHODS:
+                return args[0].to(self._widen(METHODS[func]), **kwargs)
+            if func not in BITS:
+                args, kwargs = pytree.tree_map_only(torch.dtype, self._widen, (args, kwargs))
         if not torch.is_autocast_enabled("cpu"):
             return func(*args, **kwargs)
         self._widen(torch.get_autocast_dtype("cpu"))
@@ -68,6 +71,21 @@ class Widened(TorchFunctionMode):
             f"the model's code asks for {asked}, as in training: it is exported and compared in float32; "
             "the target's precision is what --precision says",
         )
+
+    def _concerns(self, values: Iterable[Any]) -> bool:
+        """Tells whether arguments have or name a dtype that is changed; a capture makes 50 000 calls that do not."""
+        for value in values:
+            if isinstance(value, Tensor):
+                found = value.dtype in HALF
+            elif isinstance(value, torch.dtype):
+                found = value in HALF or (value is torch.float32 and self._dtype is not torch.float32)
+            elif isinstance(value, list | tuple | dict):
+                found = self._concerns(value.values() if isinstance(value, dict) else value)
+            else:
+                continue
+            if found:
+                return True
+        return False
 
     def _widen(self, named: torch.dtype) -> torch.dtype:
         if named in HALF and named not in self.asked:
