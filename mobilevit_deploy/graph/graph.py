@@ -127,7 +127,7 @@ class Graph:
         A head that is shared by five levels has its weights once, and so it is when a norm is folded into all five.
         """
         for known, tensor in self.weights.items():
-            same_layer = known == name or re.fullmatch(rf"{re.escape(name)}_\d+", known)
+            same_layer = known.startswith(name) and re.fullmatch(r"(_\d+)?", known.removeprefix(name))
             if same_layer and tensor.dtype == value.dtype and torch.equal(tensor, value):
                 node = self.graph.create_node("get_attr", known)
                 node.meta["val"] = _to_meta(value)
@@ -298,5 +298,6 @@ def _with_plain_strides(value: Tensor) -> Tensor:
     ``contiguous`` leaves such an axis any stride, and a converter may take it for an order of the axes: XNNPACK of
     executorch 1.5.1 refuses a batched product with one, (3, 1, 16) in strides of (16, 48, 1), when it is run.
     """
-    plain = torch.empty(value.shape, dtype=value.dtype, device=value.device)
-    return value if value.stride() == plain.stride() else plain.copy_(value)
+    if value.stride() == torch.empty(value.shape, device="meta").stride():
+        return value
+    return torch.empty(value.shape, dtype=value.dtype, device=value.device).copy_(value)

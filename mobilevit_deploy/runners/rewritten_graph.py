@@ -39,7 +39,9 @@ class GraphRunner:
 
 def finite_range(value: Tensor) -> Range | None:
     """Returns the lowest and the highest finite value of a tensor; None where there is none."""
-    if not value.is_floating_point():
+    if not value.is_floating_point() or not value.numel():
         return None
-    finite = value[value.isfinite()]
-    return (float(finite.min()), float(finite.max())) if finite.numel() else None
+    lowest, highest = value.aminmax()
+    if not (lowest.isfinite() and highest.isfinite()):  # NaN is both of them; only then is all of it looked through
+        return finite_range(value[value.isfinite()])
+    return float(lowest), float(highest)
