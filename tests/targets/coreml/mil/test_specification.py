@@ -3,6 +3,7 @@ import sys
 
 SCRIPT = """
 import sys, warnings
+sys.modules.update(dict.fromkeys(["torch", "sklearn"]))  # not asked about here, and five seconds of coremltools' import
 from mobilevit_deploy.targets.coreml.mil.specification import color_space_name, parse_model
 model = parse_model(b"")
 assert color_space_name(30) == "BGR"
