@@ -22,6 +22,7 @@ from mobilevit_deploy.cli import (
     inspect,
     latency,
     list,
+    predict,
     profile,
     quantize,
     report,
@@ -103,6 +104,7 @@ app.command("show")(show_card.show)
 app.command("export")(export.export)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
+app.command("predict")(predict.predict)
 app.command("latency")(latency.latency)
 app.command("quantize")(quantize.quantize)
 app.command("profile")(profile.profile)

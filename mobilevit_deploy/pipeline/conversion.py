@@ -99,6 +99,7 @@ def _metadata(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> dict[str
         plan.compression,
         choose_quantization(plan, prepared, ready),
         allow_precision_loss=plan.allow_precision_loss,
+        preprocessing=prepared.preprocessing,
     )
 
 

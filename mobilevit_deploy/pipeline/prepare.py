@@ -54,6 +54,7 @@ class Prepared:
         images: structured ones, (N, C, H, W); records of test values where the model has more inputs.
         given: the user's own, if there are any.
         calibration: those that int8 is calibrated on.
+        preprocessing: of images, by the user or the model's card; None where nobody said it.
     """
 
     model: LoadedModel
@@ -61,6 +62,7 @@ class Prepared:
     images: test_images.Images
     given: GivenImages | None = None
     calibration: Calibration | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def example(self) -> Sample:
@@ -121,7 +123,7 @@ def prepare(
         if other is None:
             raise
         model, captured = other, capture(other.module, example, other.task)
-    return Prepared(model, captured, made, given, calibration)
+    return Prepared(model, captured, made, given, calibration, preparation)
 
 
 def _read_calibration(

@@ -12,10 +12,10 @@ from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.head_declaration import HeadDeclaration
-from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, printable
 from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -25,6 +25,8 @@ from mobilevit_deploy.targets.quantization import Quantization
 
 # Of a file that asks for a model to compare with; a detector of so many has 0.7 GB of weights in its last layer.
 LARGEST_CLASS_COUNT = 2**13
+LONGEST_NAME = 200  # letters of a class's name that are read; ImageNet-21K's, with all synonyms, have 130
+LAYOUT = "layout"  # what the preprocessing's note says of the array beside the card's own keys
 
 
 class ImageNormalisation(BaseModel):
@@ -80,6 +82,21 @@ def _read_inputs(texts: object) -> tuple[TensorInput, ...]:
     return inputs
 
 
+def _read_preprocessing(noted: object) -> object:
+    """Returns what is noted of the images' preparation without the sentence on the array's layout."""
+    return {key: value for key, value in noted.items() if key != LAYOUT} if isinstance(noted, dict) else noted
+
+
+def _read_names(noted: object) -> tuple[str, ...]:
+    """Returns the names of classes, fit to be shown; none where they are no list of texts, for they decide nothing."""
+    if not isinstance(noted, list) or not all(isinstance(name, str) for name in noted):
+        return ()
+    return tuple(printable(name[:LONGEST_NAME]) for name in noted)
+
+
+Share = Annotated[int, Field(ge=0, le=255)]
+
+
 class Provenance(BaseModel):
     """What ``mvd export`` noted in an artifact; nothing in it is believed without a comparison.
 
@@ -100,6 +117,9 @@ class Provenance(BaseModel):
         prune: share of the weights that was set to zero.
         keep_fp32: paths of the modules that stayed in float32.
         labels_sha256: of the classes' names in order; None without.
+        classes: their names in order, where somebody told them; of the pixels or boxes of a model with a head.
+        palette: their colours, likewise.
+        preprocessing: how the authors prepare images; None where nobody said it.
         image: set when the input is an image.
         inputs: all of them, as --input names them; none for one image.
         model_arguments: of the user's own function, or of a library's model, by name; any of JSON's values.
@@ -129,6 +149,9 @@ class Provenance(BaseModel):
     prune: float | None = None
     keep_fp32: tuple[str, ...] = ()
     labels_sha256: str | None = None
+    classes: Annotated[tuple[str, ...], BeforeValidator(_read_names)] = ()
+    palette: tuple[tuple[Share, Share, Share], ...] = ()
+    preprocessing: Annotated[Preprocessing | None, BeforeValidator(_read_preprocessing)] = None
     image: ImageNormalisation | None = None
     inputs: Annotated[tuple[TensorInput, ...], BeforeValidator(_read_inputs)] = ()
     model_arguments: dict[str, Any] = Field(default_factory=dict)
@@ -153,6 +176,9 @@ STRUCTURED = (
     "target_version",
     "allow_precision_loss",
     "weights_ignore",
+    "classes",
+    "palette",
+    "preprocessing",
 )  # JSON; the rest is plain text
 
 
@@ -167,6 +193,7 @@ def describe(
     quantization: Quantization | None = None,
     *,
     allow_precision_loss: bool = False,
+    preprocessing: Preprocessing | None = None,
 ) -> dict[str, str]:
     """Returns what an artifact says of itself; no path of this machine is in it.
 
@@ -180,6 +207,7 @@ def describe(
         compression: of the weights.
         quantization: of weights and activations.
         allow_precision_loss: whether half precision may cost what it costs.
+        preprocessing: of images; None where nobody said it.
     """
     weights, family = model.weights, model.card.family if model.card else None
     labels = app.labels or app.classes.names
@@ -219,11 +247,13 @@ def describe(
         entries["head"] = HeadNote.of(model.head).model_dump(exclude_defaults=True)
         entries["classes"] = list(app.classes.names) or None
         entries["palette"] = list(app.classes.colors) or None
+    elif model.library and model.task == "classify":
+        entries["classes"] = list(model.library.classes) or None
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
-    if model.preprocessing:
-        layout = f"{model.layout.upper()}, {model.preprocessing.color}, values in [0, 1], then (value - mean) / std"
-        entries["preprocessing"] = {"layout": layout, **model.preprocessing.model_dump(exclude_defaults=True)}
+    if preprocessing:
+        layout = f"{model.layout.upper()}, {preprocessing.color}, values in [0, 1], then (value - mean) / std"
+        entries["preprocessing"] = {LAYOUT: layout, **preprocessing.model_dump(exclude_defaults=True)}
     if family:
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction

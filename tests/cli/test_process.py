@@ -46,7 +46,12 @@ def test_listing_models_does_not_import_the_converters() -> None:
     assert not {"torch", "coremltools", "onnxruntime", "onnx"} & imported_by(["list"])[0]
 
 
-TAKE_A_CHECKPOINT = (["export", "cas_vit_xs", "--to", "onnx"], ["quantize", "cas_vit_xs"], ["verify", "a.onnx"])
+TAKE_A_CHECKPOINT = (
+    ["export", "cas_vit_xs", "--to", "onnx"],
+    ["quantize", "cas_vit_xs"],
+    ["verify", "a.onnx"],
+    ["predict", "a.onnx", "a.png"],
+)
 
 
 def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.cli.app import app
 from tests.conftest import RESEARCH
-from tests.golden.digits import digit_images
+from tests.golden.digits import MEAN, STD, digit_images
 from tests.project.pages import ELSEWHERE, README, blocks, commands, pages
 
 PAGES = {path: text for path, text in pages().items() if set(commands(text)) - ELSEWHERE}
@@ -45,6 +46,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits_checkpoint: Path) ->
     shutil.copy(RESEARCH / "own_heads.py", folder)
     shutil.copy(RESEARCH / "heads" / "yolo.toml", folder)
     images, labels = digit_images()
+    (folder / "pictures").mkdir()
+    for number, image in enumerate(images[:3]):
+        pixels = (255 * (image * STD.numpy()[0] + MEAN.numpy()[0])).round().astype(np.uint8)
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / "pictures" / f"{number}.png")
+    shutil.copy(folder / "pictures" / "0.png", folder / "digit.png")
     for name, part in (
         ("digits", slice(40)),
         ("train", slice(40, 80)),

@@ -1,0 +1,193 @@
+"""What an artifact says of pictures: prepared as it says itself, and read as what it returns."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from mobilevit_deploy.catalog.decision import SuppressionRule
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.capture import TensorSpec
+from mobilevit_deploy.images.preparation import Fit
+from mobilevit_deploy.pipeline.provenance import HeadNote, Provenance, parse
+from mobilevit_deploy.targets.artifact import Entry, FileDescription
+from mobilevit_deploy.verification.accuracy.detection import Detections
+from mobilevit_deploy.verification.prediction.reading import reading_of
+from tests.conftest import RESEARCH
+from tests.support.schemas import check
+
+Mvd = Callable[..., Result]
+CLASSES = ["red left", "green left", "blue left", "red right", "green right", "blue right"]
+CODE = """import torch
+from torch import nn
+
+class Halves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x):
+        sides = torch.stack([x[..., :2], x[..., -2:]], dim=1)  # no resizing mixes the halves so far from their border
+        return sides.mean(dim=(3, 4)).flatten(1) * self.scale
+
+def build():
+    return Halves()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Code of a model that says how red, green and blue a picture's halves are, and a picture: red, then blue."""
+    folder = tmp_path_factory.mktemp("halves")
+    (folder / "net.py").write_text(CODE)
+    (folder / "labels.txt").write_text("\n".join(CLASSES))
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20, 0] = 255
+    pixels[:, 20:, 2] = 180
+    (folder / "pictures").mkdir()
+    Image.fromarray(pixels).save(folder / "pictures" / "halves.png")
+    Image.fromarray(pixels[:, ::-1]).save(folder / "pictures" / "mirrored.png")
+    return folder
+
+
+@pytest.fixture
+def artifact(mvd: Mvd, folder: Path) -> Path:
+    """The model as a file: the first test makes it. What is noted of its images is how they are measured."""
+    made = folder / "out" / "net_build-8x8-fp32.untrained.onnx"
+    if not made.exists():
+        own = ("--images", folder / "pictures", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3")
+        code = f"{folder / 'net.py'}:build"
+        done = mvd("export", code, "--to", "onnx", "--input-size", 8, "--out", folder / "out", *own)
+        assert done.exit_code == 0, done.stderr
+    return made
+
+
+def answers(mvd: Mvd, *arguments: object) -> list[dict[str, Any]]:
+    done = mvd("predict", *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    predictions: list[dict[str, Any]] = check("predict", done.stdout)["predictions"]
+    return predictions
+
+
+def test_colours_and_sides_are_where_they_are(mvd: Mvd, artifact: Path, folder: Path) -> None:
+    labels = ("--labels", folder / "labels.txt")
+    (found,) = answers(mvd, artifact, folder / "pictures" / "halves.png", *labels, "--top", 6)
+    assert found["drawn"] is None, "classes of one picture are no picture"
+    shares = {item["name"]: item["probability"] for item in found["found"]}
+    # By hand: each colour is normalised, and softmax is over the six.
+    values = np.array([255, 0, 0, 0, 0, 180]) / 255
+    logits = (values - np.array([0.5, 0.4, 0.3] * 2)) / np.array([0.2, 0.25, 0.3] * 2)
+    expected = np.exp(logits) / np.exp(logits).sum()
+    assert [shares[name] for name in CLASSES] == pytest.approx(expected, rel=1e-5)  # float32, few sums
+    (mirrored,) = answers(mvd, artifact, folder / "pictures" / "mirrored.png", *labels, "--top", 1)
+    assert [item["name"] for item in mirrored["found"]] == ["red right"]
+
+
+def test_a_folder_gives_a_contact_sheet_and_pytorch_beside(mvd: Mvd, artifact: Path, folder: Path) -> None:
+    code = f"{folder / 'net.py'}:build"
+    done = mvd("predict", artifact, folder / "pictures", "--model", code, "--out", "drawn")
+    assert done.exit_code == 0, done.stderr
+    assert "class 0" in done.stdout
+    assert "PyTorch" in done.stdout
+    assert "random" in done.stdout, "nobody takes such answers for those of a trained model"
+    (sheet,) = Path("drawn").iterdir()
+    assert str(sheet) in done.stdout
+    with Image.open(sheet) as drawn:
+        assert drawn.width > 640, "two pictures, each twice"
+    for item in answers(mvd, artifact, folder / "pictures", "--model", code, "--out", "drawn"):
+        pairs = zip(item["found"], item["reference"], strict=True)
+        assert all(one["probability"] == pytest.approx(other["probability"], rel=1e-5) for one, other in pairs)
+
+
+def test_what_is_refused(mvd: Mvd, artifact: Path, folder: Path) -> None:
+    picture = folder / "pictures" / "halves.png"
+    (few := Path("few.txt")).write_text("a\nb")
+    (none := Path("none")).mkdir()
+    foreign = onnx.load(artifact)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, "foreign.onnx")
+    for code, message, arguments in (
+        (2, "has 2 labels", (artifact, picture, "--labels", few)),
+        (1, "has no images", (artifact, none)),
+        (1, "is no image", (artifact, few)),
+        (1, "there is no artifact", ("nothere.onnx", picture)),
+        (1, "was not written by mvd", ("foreign.onnx", picture)),
+        (1, "runs no code that a file names", (artifact, picture, "--reference")),
+    ):
+        done = mvd("predict", *arguments)
+        assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
+
+
+def test_a_file_that_does_not_say_how_images_are_prepared(mvd: Mvd, folder: Path) -> None:
+    code = f"{RESEARCH / 'tiny_net.py'}:build"
+    assert mvd("export", code, "--to", "onnx", "--input-size", 8, "--out", "o").exit_code == 0
+    (made,) = Path("o").glob("*.onnx")
+    done = mvd("predict", made, folder / "pictures")
+    assert done.exit_code == 1
+    assert "--mean" in done.stderr
+    (first, _) = answers(mvd, made, folder / "pictures", "--mean", "0,0,0", "--std", "1,1,1")
+    (second, _) = answers(mvd, made, folder / "pictures", "--mean", "0,0,0", "--std", "0.1,0.1,0.1")
+    assert first["found"] != second["found"]
+
+
+def test_odd_notes_of_names_are_none(artifact: Path) -> None:
+    metadata = {item.key: item.value for item in onnx.load(artifact).metadata_props}
+    for text, names in (
+        ('["a", 1]', ()),
+        ("{}", ()),
+        (json.dumps(["\x1b[2J", "b" * 900]), ("?[2J", "b" * 200)),
+    ):
+        noted = parse(metadata | {"mvd.classes": text}, "x")
+        assert noted is not None
+        assert noted.classes == names
+
+
+NOTED = Provenance(model="m", task="detect", trained=True, weights="w", recipe="onnx", precision="fp32")
+
+
+def description(*shapes: tuple[int, ...]) -> FileDescription:
+    outputs = tuple(TensorSpec(f"o{i}", shape) for i, shape in enumerate(shapes))
+    return FileDescription(Path("m.onnx"), "onnx", {}, (Entry((1, 3, 32, 32)),), outputs)
+
+
+def test_boxes_are_chosen_as_an_app_would_and_are_in_the_pictures_own_pixels() -> None:
+    rule = SuppressionRule(candidates=10, score_threshold=0.3, iou_threshold=0.5, max_detections=10)
+    noted = NOTED.model_copy(update={"head": HeadNote(output="boxes", num_classes=2, suppression=rule)})
+    read = reading_of(description((1, 3, 4), (1, 3, 2)), noted, 5)
+    boxes = np.array([[0, 0, 16, 16], [0, 0, 16, 15], [16, 16, 32, 32]], np.float32)
+    scores = np.array([[0.9, 0], [0.8, 0], [0, 0.7]], np.float32)
+    found = read([boxes, scores], Fit((64, 64), (32, 32)))
+    assert isinstance(found, Detections)
+    assert found.boxes.tolist() == [[0, 0, 32, 32], [32, 32, 64, 64]]
+    assert found.labels.tolist() == [0, 1]
+
+
+def test_label_maps_have_the_pictures_size_without_its_padding() -> None:
+    noted = NOTED.model_copy(update={"task": "segment", "head": HeadNote(output="labels", num_classes=2)})
+    labels = np.zeros((32, 32), np.float32)
+    labels[:16, 16:] = 1
+    found = reading_of(description((1, 32, 32)), noted, 5)([labels], Fit((50, 100), (16, 32)))
+    assert isinstance(found, np.ndarray)
+    assert found.shape == (50, 100)
+    assert (found == (np.arange(100) >= 50)).all()
+
+
+@pytest.mark.parametrize(("task", "output"), [("detect", "raw"), ("features", None)])
+def test_what_is_no_answer_is_refused(task: str, output: str | None) -> None:
+    head = HeadNote.model_validate({"output": output, "num_classes": 2}) if output else None
+    noted = NOTED.model_copy(update={"task": task, "head": head})
+    with pytest.raises(ArtifactError, match="is no answer that can be shown"):
+        reading_of(description((1, 8, 4, 4)), noted, 5)
+
+
+def test_scores_that_are_not_finite_are_no_answer() -> None:
+    read = reading_of(replace(description((1, 2))), NOTED.model_copy(update={"task": "classify"}), 5)
+    with pytest.raises(ArtifactError, match="infinite or NaN"):
+        read([np.array([1, np.nan], np.float32)], Fit((1, 1), (1, 1)))
