@@ -12,6 +12,8 @@ FIRES: dict[str, Any] = {
     "kept axis": lambda x: x.mean(dim=1, keepdim=True),
     "dropped axis": lambda x: x.mean(dim=-2),
     "two axes": lambda x: x[0].mean(dim=0),
+    "a sum": lambda x: x.sum(dim=1),
+    "a sum with its axis": lambda x: x.sum(dim=-2, keepdim=True),
 }
 
 
@@ -20,15 +22,15 @@ def test_fires(apply: Apply, case: str) -> None:
     result, rewritten = apply(Of(lambda m, x: FIRES[case](x).relu()), ReplaceTokenMean(), 2, 7, 5)
     assert len(result.applied) == 1
     assert rewritten.graph.histogram()["matmul"] == 1
-    assert "mean" not in rewritten.graph.histogram()
+    assert not {"mean", "sum"} & rewritten.graph.histogram().keys()
 
 
-@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 6), st.booleans())
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 6), st.booleans(), st.sampled_from(["mean", "sum"]))
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_any_shape_is_proved(apply: Apply, batch: int, tokens: int, channels: int, keep: bool) -> None:
-    module = Of(lambda m, x: x.mean(dim=1, keepdim=keep) * 2)
+def test_any_shape_is_proved(apply: Apply, batch: int, tokens: int, channels: int, keep: bool, kind: str) -> None:
+    module = Of(lambda m, x: getattr(x, kind)(dim=1, keepdim=keep) * 2)
     result, _ = apply(module, ReplaceTokenMean(), batch, tokens, channels)
     assert len(result.applied) == 1
 
@@ -61,6 +63,12 @@ class Sums(ReplaceTokenMean):
     def rewrite(self, graph, node):  # type: ignore[no-untyped-def]
         super().rewrite(graph, node)
         graph.weights = {name: torch.ones_like(value) for name, value in graph.weights.items()}
+
+
+def test_whole_numbers_are_left(apply: Apply) -> None:
+    result, _ = apply(Of(lambda m, x: (x > 0).long().sum(dim=1).float()), ReplaceTokenMean(), 2, 7, 5)
+    assert result.applied == ()
+    assert "whole numbers" in result.refused[0].reason
 
 
 def test_a_wrong_version_is_caught(apply: Apply) -> None:
