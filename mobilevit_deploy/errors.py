@@ -50,6 +50,12 @@ class CatalogError(MvdError):
     """A name that no card has, or a card that does not parse."""
 
 
+class ChoiceError(CatalogError):
+    """A name, size, version or precision that was typed, and that there is none of."""
+
+    exit_code = 2
+
+
 class CheckpointError(MvdError):
     """A checkpoint that cannot be read safely, or that holds other weights than the model needs."""
 

@@ -25,6 +25,7 @@ class TargetFormat(Card):
         version_option: that sets it.
         takes_several_inputs: whether a model may have more inputs than one image.
         suppresses_boxes: whether its files can hold non-maximum suppression.
+        by_default: whether ``mvd export`` writes it where no target is named, and its packages are installed.
         takes_app_options: whether image input, labels, float32 modules and compression are written.
         backend: that runs its artifacts, for ``mvd latency``.
         worker: module in the target's package that times them on this machine; None where nothing does.
@@ -38,6 +39,7 @@ class TargetFormat(Card):
     extra: str | None = None
     version: str | None = None
     version_option: str | None = None
+    by_default: bool = False
     takes_app_options: bool = False
     takes_several_inputs: bool = False
     suppresses_boxes: bool = False

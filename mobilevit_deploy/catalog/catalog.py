@@ -21,7 +21,7 @@ from mobilevit_deploy.catalog.head_card import HeadCard
 from mobilevit_deploy.catalog.head_declaration import DECLARATIONS, DetectorDeclaration, SegmenterDeclaration
 from mobilevit_deploy.catalog.model_card import Family, InputRule, ModelCard, Task
 from mobilevit_deploy.catalog.recipe import Recipe
-from mobilevit_deploy.errors import CatalogError, MvdError
+from mobilevit_deploy.errors import CatalogError, ChoiceError, MvdError
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.text_files import read_limited
 
@@ -68,7 +68,7 @@ def _find(cards: Mapping[str, CardT], name: str, what: str, where: str) -> CardT
     if name in cards:
         return cards[name]
     near = get_close_matches(name, cards, n=1)
-    raise CatalogError(
+    raise ChoiceError(
         f"there is no {what} named {name!r}", f"did you mean {near[0]!r}?" if near else f"{where}: {', '.join(cards)}"
     )
 
@@ -120,9 +120,9 @@ def devices() -> Mapping[str, Device]:
 
 
 def model(name: str) -> ModelCard:
-    """Returns a model card; raises CatalogError with the nearest name when there is none."""
+    """Returns a model card; raises ChoiceError with the nearest name when there is none."""
     if name.endswith(".py"):
-        raise CatalogError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
+        raise ChoiceError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
     return _find(models(), name, "model", "give one of these, path/to/file.py:function, or timm:NAME")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.cards import TargetFormat
-from mobilevit_deploy.errors import ArtifactError, CatalogError, MvdError, UsageError
+from mobilevit_deploy.errors import ArtifactError, ChoiceError, MvdError, UsageError
 from mobilevit_deploy.system.environment import installed_version, pip_command
 
 PACKAGES = ("mobilevit-deploy", "torch", "numpy", "scikit-learn")  # beside those of the targets
@@ -20,15 +20,29 @@ def formats() -> Mapping[str, TargetFormat]:
 
 
 def format_of(target: str) -> TargetFormat:
-    """Returns a target's format; raises CatalogError when there is no such target."""
+    """Returns a target's format; raises ChoiceError when there is no such target."""
     if target not in formats():
-        raise CatalogError(f"there is no target {target!r}", f"the targets are: {', '.join(formats())}")
+        raise ChoiceError(f"there is no target {target!r}", f"the targets are: {', '.join(formats())}")
     return formats()[target]
 
 
 def installed_targets() -> list[str]:
     """Returns the targets whose packages are all installed."""
     return [name for name, known in formats().items() if not missing_packages(known)]
+
+
+def default_targets(*, several_inputs: bool = False) -> list[str]:
+    """Returns the targets that an export writes where none is named: those of ``installed_targets`` that are so noted.
+
+    Args:
+        several_inputs: leave out those whose files take one image only.
+    """
+    known = formats()
+    return [
+        name
+        for name in installed_targets()
+        if known[name].by_default and (known[name].takes_several_inputs or not several_inputs)
+    ]
 
 
 def missing_packages(known: TargetFormat) -> list[str]:

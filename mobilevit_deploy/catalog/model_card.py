@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from mobilevit_deploy.catalog.cards import Card, PublishedLatency
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
-from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.errors import ChoiceError
 
 Task = Literal["classify", "features", "segment", "detect"]
 
@@ -24,12 +24,12 @@ class InputRule(Card):
     multiple_of: Mapping[Task, Annotated[int, Field(gt=0)]]
 
     def check(self, model: str, task: Task, height: int, width: int) -> None:
-        """Raises CatalogError, naming the nearest sizes that fit, when a side does not fit."""
+        """Raises ChoiceError, naming the nearest sizes that fit, when a side does not fit."""
         multiple = self.multiple_of[task]
         for side in (height, width):
             if side < multiple or side % multiple:
                 below = max(side // multiple, 1) * multiple
-                raise CatalogError(
+                raise ChoiceError(
                     f"{model} takes sides divisible by {multiple} for {task}; {height}x{width} has {side}",
                     f"the nearest are --input-size {below} and --input-size {below + multiple}",
                 )

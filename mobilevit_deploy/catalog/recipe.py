@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from mobilevit_deploy.catalog.cards import Card, TargetFormat
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
-from mobilevit_deploy.errors import CatalogError
+from mobilevit_deploy.errors import ChoiceError
 
 # w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
 Precision = Literal["fp32", "fp16", "int8", "w8", "w6", "w4"]
@@ -48,10 +48,10 @@ class VersionRange(Card):
     reason: str
 
     def choose(self, given: int | None, what: str) -> int:
-        """Returns the given version or the default; raises CatalogError outside the range."""
+        """Returns the given version or the default; raises ChoiceError outside the range."""
         version = self.default if given is None else given
         if not self.minimum <= version <= self.maximum:
-            raise CatalogError(
+            raise ChoiceError(
                 f"{what} {version} is outside {self.minimum} to {self.maximum}", f"the default is {self.default}"
             )
         return version
@@ -155,13 +155,13 @@ class Recipe(Card):
         return self
 
     def choose_precision(self, given: str | None) -> Precision:
-        """Returns the given precision or the default; raises CatalogError when the recipe has no such one."""
+        """Returns the given precision or the default; raises ChoiceError when the recipe has no such one."""
         if given is None:
             return self.default_precision
         for precision in self.tolerances:
             if precision == given:
                 return precision
-        raise CatalogError(
+        raise ChoiceError(
             f"recipe {self.name} writes {' and '.join(self.tolerances)}, not {given}",
             f"leave --precision out for {self.default_precision}",
         )

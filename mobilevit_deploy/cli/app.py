@@ -34,6 +34,7 @@ from mobilevit_deploy.system import temporary
 from mobilevit_deploy.system.version import __version__
 
 BUG = 4
+PYDANTIC = "Value error, "  # what typer puts before a message, from the library that reads its options
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 INTERRUPTION = "interrupted; nothing unfinished was left behind"
 
@@ -54,6 +55,8 @@ class Commands(TyperGroup):
             raise
         except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):
+                if hasattr(error, "message"):
+                    error.message = str(error.message).replace(PYDANTIC, "")
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
@@ -158,6 +161,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _exit_at_once(INTERRUPTED)
+        if isinstance(end.__context__, BrokenPipeError):  # as of `mvd --help | head`: the reader has what it wanted
+            raise SystemExit(0) from None
         raise
     except KeyboardInterrupt:  # before the command began, or as it ended
         _ignore_interruptions()

@@ -41,9 +41,9 @@ from mobilevit_deploy.cli.options import (
     RequireTrained,
     ScoreThreshold,
     Sensitivity,
-    TargetName,
     Task,
     TaskName,
+    To,
     Weights,
     WeightsName,
     parse_arguments,
@@ -57,7 +57,7 @@ from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 def export(
     model: Model,
-    to: Annotated[list[TargetName], typer.Option("--to", help="Target format; may be given more than once.")],
+    to: To = None,
     checkpoint: Checkpoint = None,
     weights: Weights = WeightsName.AUTO,
     key: Key = "",
@@ -135,8 +135,21 @@ def export(
     others, arguments = parse_sizes(sizes), parse_arguments(model_arg)
     inputs = parse_inputs(input_)
     with console.progress() as progress:
-        progress("importing PyTorch")
         from mobilevit_deploy.catalog import catalog
+        from mobilevit_deploy.catalog.formats import default_targets
+        from mobilevit_deploy.catalog.typed import check_typed
+
+        targets = tuple(to or default_targets(several_inputs=bool(inputs)))
+        check_typed(
+            model,
+            targets,
+            task=task.value,
+            size=size,
+            recipe=recipe,
+            precision=precision.value if precision else None,
+            versions={"--opset": opset, "--min-ios": min_ios},
+        )
+        progress("importing PyTorch")
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
@@ -170,7 +183,7 @@ def export(
                     catalog.head_declaration(head) if head else None,
                 ),
             ),
-            targets=tuple(item.value for item in to),
+            targets=targets,
             recipe=recipe,
             precision=precision.value if precision else None,
             opset=opset,

@@ -17,17 +17,22 @@ from mobilevit_deploy.cli.options import (
     ModelArg,
     NumClasses,
     Output,
-    TargetName,
     TaskName,
     parse_arguments,
     parse_inputs,
     parse_size,
+    parse_targets,
 )
 
 
 def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL|ARTIFACT", help="A model, or a .onnx or .mlpackage file.")],
-    to: Annotated[list[TargetName] | None, typer.Option("--to", help="Targets. Default: the device's, or all.")] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to", metavar="TARGET[,TARGET]", callback=parse_targets, help="Targets. Default: the device's, or all."
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="A device profile; it decides the target.")] = None,
     task: Annotated[TaskName, typer.Option(help="What the graph returns.")] = TaskName.CLASSIFY,
     output: Output = None,
@@ -61,7 +66,7 @@ def inspect(
             default = catalog.device(device).targets if device else installed_targets()
             if inputs:
                 default = [name for name in default if formats()[name].takes_several_inputs]
-            wanted = [item.value for item in to] if to else default
+            wanted = to or default
             asked = ModelRequest(
                 model,
                 task.value,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +15,31 @@ import typer
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
+from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.loading.checkpoint_files import find_files, refuse_what_is_none
 
 
-class TargetName(StrEnum):
-    """Formats to export to."""
+def parse_targets(given: list[str] | None) -> list[str]:
+    """Returns targets, each once, of texts that may have several between commas; raises BadParameter for another."""
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    for name in names:
+        if name not in TARGETS:
+            near = get_close_matches(name, TARGETS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"the targets are {', '.join(TARGETS)}."
+            raise typer.BadParameter(f"there is no target {name!r}: {hint}", param_hint="'--to'")
+    return list(dict.fromkeys(names))
 
-    _ignore_ = "_name"
-    for _name in TARGETS:
-        vars()[_name.upper()] = _name
+
+To = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--to",
+        metavar="TARGET[,TARGET]",
+        callback=parse_targets,
+        help=f"Of {', '.join(TARGETS)}; may be given more than once. Default: ONNX, Core ML, and others that are "
+        "installed and meant for every export.",
+    ),
+]
 
 
 class TaskName(StrEnum):
@@ -97,6 +114,13 @@ def check_checkpoint(path: Path | None) -> Path | None:
     if path is not None:
         for file in find_files(path):
             refuse_what_is_none(file)
+    return path
+
+
+def check_artifact(path: Path) -> Path:
+    """Returns the path of an artifact; raises ArtifactError, before anything is imported, where there is nothing."""
+    if not path.exists():
+        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
     return path
 
 

@@ -14,6 +14,7 @@ from mobilevit_deploy.cli.options import (
     ModelArg,
     Prefix,
     Pretrained,
+    check_artifact,
     check_checkpoint,
     parse_arguments,
     parse_channels,
@@ -23,7 +24,7 @@ DEFAULT_FOLDER = Path("predictions")
 
 
 def predict(
-    artifact: Annotated[Path, typer.Argument(help="A file that mvd export wrote.")],
+    artifact: Annotated[Path, typer.Argument(callback=check_artifact, help="A file that mvd export wrote.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, max=100, help="How many classes are named.")] = 5,
     labels: Annotated[

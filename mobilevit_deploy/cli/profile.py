@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Team, one_device
+from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Team, check_artifact, one_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,9 @@ DEFAULT_SECONDS, DEFAULT_DEPTH = 3.0, 2
 
 
 def profile(
-    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An .onnx file, or an .mlpackage.")],
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", callback=check_artifact, help="An .onnx file, or an .mlpackage.")
+    ],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.1, help="Time to measure, after the warm-up; 100 runs at most. Default: 3.")

@@ -36,7 +36,6 @@ from mobilevit_deploy.cli.options import (
     RequireTrained,
     ScoreThreshold,
     Sensitivity,
-    TargetName,
     Task,
     TaskName,
     Weights,
@@ -89,7 +88,7 @@ def quantize(
     """Export to int8 ONNX, calibrated; the same as `mvd export --to onnx --precision int8`."""
     export(
         model=model,
-        to=[TargetName("onnx")],
+        to=["onnx"],
         precision=PrecisionName.INT8,
         calibrate=calibrate,
         checkpoint=checkpoint,

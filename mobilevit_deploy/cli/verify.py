@@ -22,13 +22,14 @@ from mobilevit_deploy.cli.options import (
     Pretrained,
     ReduceZeroLabel,
     WeightsName,
+    check_artifact,
     check_checkpoint,
     parse_arguments,
 )
 
 
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="A .onnx file or an .mlpackage.")],
+    artifact: Annotated[Path, typer.Argument(callback=check_artifact, help="A file that mvd export wrote.")],
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="What it was made from. Default: what the artifact names.")
     ] = None,

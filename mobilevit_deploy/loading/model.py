@@ -17,7 +17,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import HeadCard
 from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
-from mobilevit_deploy.errors import CatalogError, UsageError
+from mobilevit_deploy.errors import ChoiceError, UsageError
 from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
 from mobilevit_deploy.loading.class_names import ClassNames
@@ -124,7 +124,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
     """Builds a model, from the catalog, a library or the user's own code, and loads its checkpoint.
 
     Raises:
-        CatalogError: no such model or task, or a size that it cannot take.
+        ChoiceError: no such model or task, or a size that it cannot take.
         CheckpointError: see ``read_checkpoint`` and ``fit_weights``.
         ModelCodeError: the user's code, or a library's, failed.
         UsageError: options that do not go with this model, or --require-trained without a checkpoint.
@@ -231,7 +231,7 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
 
 
 def _check_task(request: ModelRequest, card: ModelCard) -> None:
-    """Raises CatalogError for a task that a model does not have, and says why."""
+    """Raises ChoiceError for a task that a model does not have, and says why."""
     tasks, head = catalog.tasks_of(card), catalog.heads().get(request.task)
     if request.task in tasks:
         return
@@ -239,7 +239,7 @@ def _check_task(request: ModelRequest, card: ModelCard) -> None:
     if head:
         have, takes = (", ".join(map(str, strides)) for strides in (card.family.map_strides, head.strides))
         why = f": its maps have the strides {have}, and {head.title} takes {takes}"
-    raise CatalogError(f"{card.name} has no task {request.task}{why}", f"it has {', '.join(tasks)}")
+    raise ChoiceError(f"{card.name} has no task {request.task}{why}", f"it has {', '.join(tasks)}")
 
 
 def _check_inputs(request: ModelRequest, card: ModelCard | None) -> None:
@@ -302,7 +302,7 @@ def _input_shape(request: ModelRequest, card: ModelCard | LibraryCard | None) ->
     channels, height, width = size if len(size) == 3 else (default[0], *size)
     if isinstance(card, ModelCard):
         if channels != 3:
-            raise CatalogError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
+            raise ChoiceError(f"{card.name} takes images of 3 channels, not {channels}", "give --input-size N or HxW")
         rule.check(card.name, request.task, height, width)
     return request.batch, channels, height, width
 

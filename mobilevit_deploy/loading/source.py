@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from mobilevit_deploy.catalog.model_card import LibraryCard
-from mobilevit_deploy.errors import CatalogError, MvdError, UsageError
+from mobilevit_deploy.errors import ChoiceError, MvdError, UsageError
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.environment import installed_version
 
@@ -153,12 +153,12 @@ def version_of(package: str) -> str:
     return f"{package} {installed_version(package) or 'of an unknown version'}"
 
 
-def unknown_name(what: str, name: str, names: Iterable[str]) -> CatalogError:
+def unknown_name(what: str, name: str, names: Iterable[str]) -> ChoiceError:
     """Returns the error for a name that a library does not have, with the nearest one that it has."""
     known = list(names)
     near = get_close_matches(name, known, n=1)
     shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-    return CatalogError(f"{what} named {name!r}", f"did you mean {near[0]!r}?" if near else f"it has {shown}")
+    return ChoiceError(f"{what} named {name!r}", f"did you mean {near[0]!r}?" if near else f"it has {shown}")
 
 
 def refuse_arguments(arguments: Mapping[str, object], instead: Mapping[str, str]) -> None:

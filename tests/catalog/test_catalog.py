@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.catalog.formats import default_targets, formats
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.targets.registry import target
 
 ROOT = Path(__file__).parents[2]
+
+INSTALLED = "mobilevit_deploy.catalog.formats.installed_targets"
 
 
 def test_every_file_of_the_data_folders_is_an_entry() -> None:
@@ -92,3 +94,11 @@ def test_unknown_names_come_with_the_nearest() -> None:
     with pytest.raises(CatalogError) as caught:
         catalog.device("toaster")
     assert "the devices are: host" in str(caught.value.hint)
+
+
+def test_what_an_export_writes_where_no_target_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(INSTALLED, lambda: ["coreai", "coreml", "onnx"])
+    assert default_targets() == ["coreml", "onnx"]
+    assert default_targets(several_inputs=True) == ["onnx"]
+    monkeypatch.setattr(INSTALLED, lambda: ["onnx"])
+    assert default_targets() == ["onnx"]

@@ -102,12 +102,12 @@ def test_bad_input_ends_in_a_message(mvd: Mvd, digits_checkpoint: Path) -> None:
     fails(mvd(*export, "--checkpoint", cut), 1, "damaged", "copy it again")
     fails(mvd(*export, "--checkpoint", "nan.pth"), 1, "NaN or infinite values in 1 tensors: norm.weight")
     fails(mvd(*export, "--checkpoint", digits_checkpoint, "--num-classes", 999), 1, "10 classes", "--num-classes 10")
-    fails(mvd(*export, "--input-size", 225), 1, "225", "--input-size 224")
-    fails(mvd("export", "cas_vit_xz", "--to", "onnx"), 1, "did you mean")
+    fails(mvd(*export, "--input-size", 225), 2, "225", "--input-size 224")
+    fails(mvd("export", "cas_vit_xz", "--to", "onnx"), 2, "did you mean")
     fails(mvd(*export, "--require-trained"), 2, "--checkpoint")
     fails(mvd(*export, "--input-size", "large"), 2, "N, HxW or CxHxW")
     fails(mvd("export", "cas_vit_xs", "--to", "tflite"), 2, "tflite")
-    fails(mvd("export", "cas_vit_xs"), 2, "--to")
+    fails(mvd("export", "cas_vit_xs", "--to", "onnx,onxx"), 2, "did you mean onnx?")
     Path("file").touch()
     fails(mvd(*export, "--out", "file"), 1, "cannot write into file", "--out DIR")
 
@@ -141,7 +141,7 @@ def test_a_bug_is_exit_4_with_its_traceback_kept(mvd: Mvd, monkeypatch: pytest.M
 def test_debug_adds_the_traceback(mvd: Mvd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MVD_DEBUG", "1")
     result = mvd("show", "cas_vit_xz")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "Traceback" in result.stderr
 
 

@@ -144,7 +144,7 @@ def test_weights_of_a_library_are_in_the_file_and_asked_for_again(mvd: Mvd) -> N
 @usefixtures("stand_ins")
 def test_exit_codes(mvd: Mvd) -> None:
     unknown = mvd("export", "timm:tiny_nat", "--to", "onnx")
-    assert unknown.exit_code == mvd("export", "cas_vit_xl", "--to", "onnx").exit_code == 1
+    assert unknown.exit_code == mvd("export", "cas_vit_xl", "--to", "onnx").exit_code == 2
     assert "did you mean 'tiny_net'?" in unknown.stderr
     assert mvd("inspect", "timm:tiny_net", "--to", "onnx", "--model-arg", "width=6").exit_code == 0
 

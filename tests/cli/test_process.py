@@ -74,6 +74,31 @@ def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: 
     assert all(errors.count(said) >= len(TAKE_A_CHECKPOINT) for said in wrong)
 
 
+def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
+    export = ["export", "cas_vit_xs"]
+    wrong = {
+        "did you mean 'cas_vit_xs'?": ["export", "cas_vit_x"],
+        "did you mean coreml?": [*export, "--to", "onnx,coremll"],
+        "there is no recipe named 'fast'": [*export, "--recipe", "fast"],
+        "opset 13 is outside": [*export, "--opset", "13"],
+        "iOS 14 is outside": [*export, "--to", "coreml", "--min-ios", "14"],
+        "recipe onnx writes fp32": [*export, "--precision", "w8"],
+        "invalid value for '--precision': 'half' is not": [*export, "--precision", "half"],
+        "takes sides divisible by 32": [*export, "--input-size", "10"],
+    }
+    imported, errors = imported_by(*wrong.values())
+    assert not set(HEAVY) & imported
+    assert errors.count("exit 2\n") == len(wrong)
+    told = " ".join(errors.lower().replace("│", " ").split())
+    assert [said for said in wrong if said.lower() not in told] == []
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m mobilevit_deploy export --help | head -c 10; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_command_that_takes_a_checkpoint_is_known() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     found = {name for name, command in commands.items() if any(item.name == "checkpoint" for item in command.params)}
