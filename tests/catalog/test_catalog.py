@@ -99,6 +99,10 @@ def test_unknown_names_come_with_the_nearest() -> None:
 def test_what_an_export_writes_where_no_target_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(INSTALLED, lambda: ["coreai", "coreml", "onnx"])
     assert default_targets() == ["coreml", "onnx"]
+    one_image = {
+        name: known.model_copy(update={"takes_several_inputs": name == "onnx"}) for name, known in formats().items()
+    }
+    monkeypatch.setattr("mobilevit_deploy.catalog.formats.formats", lambda: one_image)
     assert default_targets(several_inputs=True) == ["onnx"]
     monkeypatch.setattr(INSTALLED, lambda: ["onnx"])
     assert default_targets() == ["onnx"]
