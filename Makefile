@@ -4,8 +4,10 @@ BIN := .venv/bin
 LOCK := .ci/requirements.lock
 # Other versions of Python take the newest releases: those of the lock file may not be there for them.
 PINNED := $(shell $(PYTHON) -c 'import sys; print("--constraint $(LOCK)" if sys.version_info[:2] == (3, 11) else "")')
-# Whole files stay in one process for as long as both have work, so what their tests share is made once.
-PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
+# A process more than there are cores, for tests wait a fifth of their time: for children, disks and the stand-in for
+# Apple's tools. Whole files stay in one process for as long as all have work, so what their tests share is made once.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test quick test-slow coverage lint docs lock clean
 
@@ -13,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
 	$(BIN)/mvd latency --threads 1 --seconds 2
 
-# Beside each other: the tests wait a fifth of their time, for children, disks and the stand-in for Apple's tools.
+# Beside each other, for the linters want one core only.
 test: .venv/installed-dev
 	$(MAKE) --no-print-directory --jobs=2 lint quick
 
