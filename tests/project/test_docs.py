@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits_checkpoint: Path) ->
     for number, image in enumerate(images[:3]):
         pixels = (255 * (image * STD.numpy()[0] + MEAN.numpy()[0])).round().astype(np.uint8)
         Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / "pictures" / f"{number}.png")
-    shutil.copy(folder / "pictures" / "0.png", folder / "digit.png")
+    shutil.copy(folder / "pictures" / "0.png", folder / "picture.png")
     for name, part in (
         ("digits", slice(40)),
         ("train", slice(40, 80)),
