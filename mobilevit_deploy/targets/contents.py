@@ -96,7 +96,7 @@ class Integrity:
 MOST_NAMED = 8  # tensors in a message; the document has all
 
 
-def digest(kind: str, shape: Sequence[int], content: bytes) -> str:
+def digest(kind: str, shape: Sequence[int], content: bytes | memoryview) -> str:
     """Returns the SHA-256 of a tensor, by its type's name, its shape and its bytes as they are stored."""
     found = hashlib.sha256(f"{kind} {'x'.join(map(str, shape))}\n".encode())
     found.update(content)

@@ -17,9 +17,9 @@ from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.module_notes import common_path, read_notes
 from mobilevit_deploy.targets.contents import Contents, StoredTensor, digest
 from mobilevit_deploy.targets.executorch.pte.constant_text import without_text
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError
-from mobilevit_deploy.targets.executorch.pte.program import COPY_AGAIN, WIDTHS, Program, Value, parse_program, read_file
+from mobilevit_deploy.targets.executorch.pte.program import WIDTHS, Program, Value, parse_program, read_file
 from mobilevit_deploy.targets.executorch.pte.xnnpack import BACKEND, Reader, read_readers
+from mobilevit_deploy.targets.flatbuffer import COPY_AGAIN, DamagedError
 
 METADATA = "mvd_metadata"  # the constant method that returns what the export noted
 LONGEST_NOTE = 2**20  # characters

@@ -32,11 +32,10 @@ from mobilevit_deploy.targets.executorch.exact import keep_graphs
 from mobilevit_deploy.targets.executorch.owners import constant_owners, node_owners
 from mobilevit_deploy.targets.executorch.pte import Plan, read_program
 from mobilevit_deploy.targets.executorch.pte.constant_text import replace_text
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError
 from mobilevit_deploy.targets.executorch.pte.operations import count_operations, operations_of, shares_of
-from mobilevit_deploy.targets.executorch.pte.program import COPY_AGAIN
 from mobilevit_deploy.targets.executorch.quantize import quantize
 from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
+from mobilevit_deploy.targets.flatbuffer import COPY_AGAIN, DamagedError
 from mobilevit_deploy.targets.operations import Operation
 from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused

@@ -8,7 +8,7 @@ from mobilevit_deploy.targets.contents import Contents, compare
 from mobilevit_deploy.targets.executorch.contents import METADATA, read_contents
 from mobilevit_deploy.targets.executorch.pte import read_program
 from mobilevit_deploy.targets.executorch.pte.constant_text import replace_text, without_text
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError
+from mobilevit_deploy.targets.flatbuffer import DamagedError
 from tests.support.damage.kinds import KINDS
 from tests.support.damage.make import caught, draw
 

@@ -6,8 +6,8 @@ segments, whose places count from where they begin.
 
 import struct
 
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError, Table
 from mobilevit_deploy.targets.executorch.pte.program import EXTENDED, TEXT
+from mobilevit_deploy.targets.flatbuffer import DamagedError, Table
 
 ALIGNMENT = 128  # of the first segment, which is ExecuTorch's own
 SIZES = 16  # where the header says how long the FlatBuffer is, and where the segments begin

@@ -5,22 +5,15 @@ weights and what the delegates take; an extended header says where.
 Source: https://docs.pytorch.org/executorch/stable/pte-file-format.html
 """
 
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError, Table
+from mobilevit_deploy.targets import flatbuffer
+from mobilevit_deploy.targets.flatbuffer import COPY_AGAIN, LARGEST_TENSOR, DamagedError, Table, check_size, pick
 
-Item = TypeVar("Item")
-
-COPY_AGAIN = "export or copy the file again"
-DAMAGE = "it is damaged, or was made to do harm: do not use it"
-LARGEST_FILE = 2**32  # bytes; the largest of the families here has 350 MB
-LARGEST_TENSOR = 2**31  # bytes, of one value or one buffer
 IDENTIFIERS = (b"ET12", b"ET13")
 EXTENDED = b"eh00"
 
@@ -123,14 +116,7 @@ def read_file(path: Path) -> bytes:
     Raises:
         ArtifactError: it is missing, no ``.pte`` file, or larger than a model for a telephone.
     """
-    if not path.is_file():  # a pipe would be waited for
-        raise ArtifactError(f"{path} is no file", COPY_AGAIN)
-    if path.stat().st_size > LARGEST_FILE:
-        raise ArtifactError(f"{path.name} has more than 4 GB, which is no model for a telephone", DAMAGE)
-    content = path.read_bytes()
-    if content[4:8] not in IDENTIFIERS:
-        raise ArtifactError(f"{path.name} is no ExecuTorch program, or damaged", COPY_AGAIN)
-    return content
+    return flatbuffer.read_file(path, IDENTIFIERS, "ExecuTorch program")
 
 
 class _Reader:
@@ -154,7 +140,7 @@ class _Reader:
 
     def program(self) -> Program:
         named = {item.text(0): item.whole(1, "I") for item in self._root.tables(7)}
-        _pick(self._segments, list(named.values()))
+        pick(self._segments, list(named.values()))
         part = self._root.table(5)
         number = None if part is None else part.whole(0, "I")
         return Program(
@@ -166,7 +152,7 @@ class _Reader:
         )
 
     def _segment(self, number: int) -> bytes:
-        offset, length = _pick(self._segments, [number])[0]
+        offset, length = pick(self._segments, [number])[0]
         return self._content[self._base + offset : self._base + offset + length]
 
     def _parts(self, number: int, offsets: Sequence[int]) -> tuple[bytes, ...]:
@@ -190,17 +176,17 @@ class _Reader:
             if kind not in (KERNEL_CALL, DELEGATE_CALL):
                 return None
             part = instruction.required(1)
-            chosen = _pick(values, part.numbers(1))
+            chosen = pick(values, part.numbers(1))
             number = [part.whole(0)]
             if kind == DELEGATE_CALL:
-                return Call("", _pick(delegates, number)[0], chosen)
-            return Call(_pick(operators, number)[0], None, chosen)
+                return Call("", pick(delegates, number)[0], chosen)
+            return Call(pick(operators, number)[0], None, chosen)
 
         calls = [call(item) for chain in plan.tables(5) for item in chain.tables(2)]
         return Plan(
             plan.text(0),
-            _pick(values, plan.numbers(3)),
-            _pick(values, plan.numbers(4)),
+            pick(values, plan.numbers(3)),
+            pick(values, plan.numbers(4)),
             tuple(item for item in calls if item is not None),
             tuple(values),
         )
@@ -209,15 +195,8 @@ class _Reader:
         reference = delegate.required(1)
         in_segment, index = reference.whole(0, "b"), reference.whole(1, "I")
         if not in_segment:
-            return Delegate(delegate.text(0), _pick(self._inline, [index])[0])
+            return Delegate(delegate.text(0), pick(self._inline, [index])[0])
         return Delegate(delegate.text(0), self._segment(index))
-
-
-def _pick(items: Sequence[Item], places: Sequence[int]) -> tuple[Item, ...]:
-    """Returns items by their numbers; a number from the file may be wrong."""
-    if any(not 0 <= place < len(items) for place in places):
-        raise DamagedError("it refers to what is not there")
-    return tuple(items[place] for place in places)
 
 
 def _value(item: Table) -> Value:
@@ -230,10 +209,3 @@ def _value(item: Table) -> Value:
     shape, dtype = tuple(tensor.numbers(2)), TYPES.get(tensor.whole(0, "b"), "unknown")
     check_size(shape, WIDTHS.get(dtype, 8))
     return Value(shape, dtype, constant=tensor.whole(5, "I") if tensor.place(6) is None else 0)
-
-
-def check_size(shape: Sequence[int], width: int) -> None:
-    """Raises DamagedError for a tensor that no telephone holds."""
-    if len(shape) > 16 or any(size < 0 for size in shape) or math.prod(shape) * width > LARGEST_TENSOR:
-        shown = "x".join(map(str, shape[:8]))
-        raise DamagedError(f"a tensor of {shown}, which no model for a telephone has")

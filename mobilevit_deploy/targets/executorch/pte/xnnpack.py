@@ -7,8 +7,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mobilevit_deploy.targets.executorch.pte.flatbuffer import DamagedError, Table
-from mobilevit_deploy.targets.executorch.pte.program import check_size
+from mobilevit_deploy.targets.flatbuffer import DamagedError, Table, check_size
 from mobilevit_deploy.targets.operations import Operation, Tensor
 
 BACKEND = "XnnpackBackend"

@@ -1,0 +1,1 @@
+"""LiteRT: Android's own format, and the reader of .tflite files."""

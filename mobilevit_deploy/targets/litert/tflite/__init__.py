@@ -1,0 +1,1 @@
+"""``.tflite`` files, read as bytes: nothing in them is run, and no runtime looks at them."""
