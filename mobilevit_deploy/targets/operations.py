@@ -16,10 +16,20 @@ Shape = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class Tensor:
-    """Shape and element type; a dimension that is not fixed is a text."""
+    """What goes into an operation or comes out.
+
+    Attributes:
+        shape: a dimension that is not fixed is a text.
+        dtype: of its elements.
+        constant: whether it is known before the graph runs, where the format's reader says so.
+        zero_point: what stands for 0 where whole numbers stand for real ones, if the reader says so; of several, the
+            farthest from 0.
+    """
 
     shape: Shape
     dtype: str
+    constant: bool = False
+    zero_point: int | None = None
 
     @property
     def elements(self) -> int:

@@ -3,43 +3,53 @@
 import math
 from collections.abc import Iterator
 
-from mobilevit_deploy.targets.litert.tflite.program import ABSENT, Operator, Program, Subgraph, Value
+from mobilevit_deploy.targets.litert.tflite.program import ABSENT, Program, Subgraph, Value
 from mobilevit_deploy.targets.operations import Operation, Tensor
 
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D"}
+UNPACKED = {"DEQUANTIZE", "DENSIFY"}  # what delegates do once with a constant, when the model is loaded
 WHOLE = {"int32", "int64", "bool"}  # types of the constants that say how, such as axes and sizes
 
 
 def operations_of(program: Program, subgraph: int = 0) -> Iterator[Operation]:
     """Yields the operations of a subgraph in order.
 
-    A custom operator's kind is its own name. What says how an operator computes, such as axes or a size, is left out
-    of its inputs, for delegates read it beforehand. ``at`` is the name of what the operation computes first.
+    The kind of a custom operator has its own name, ``CUSTOM:Detect``, and so has a composite's. What says how an
+    operator computes, such as axes or a size, is left out of its inputs, for delegates read it beforehand. ``at`` is
+    the name of what the operation computes first.
     """
     graph = program.subgraphs[subgraph]
+    constants = _constants(program, graph)
     for i, item in enumerate(graph.operators):
+        given = [number for number in item.inputs if number != ABSENT]
+        data = [number for number in given if number not in constants or not _says_how(graph.values[number])]
         outputs = [graph.values[number] for number in item.outputs]
         yield Operation(
-            item.name or item.kind,
+            f"{item.kind}:{item.name}" if item.name else item.kind,
             outputs[0].name if outputs and outputs[0].name else f"operator {i}",
-            tuple(map(_tensor, _data_inputs(program, graph, item))),
-            tuple(map(_tensor, outputs)),
+            tuple(_tensor(graph.values[number], number in constants) for number in data),
+            tuple(_tensor(value, False) for value in outputs),
             bool(set(item.outputs) & set(graph.outputs)),
         )
 
 
-def _data_inputs(program: Program, graph: Subgraph, item: Operator) -> Iterator[Value]:
-    for number in item.inputs:
-        if number == ABSENT:
-            continue
-        value = graph.values[number]
-        constant = len(program.data(value.buffer)) > 0
-        if not (constant and value.dtype in WHOLE and value.quantization is None):
-            yield value
+def _constants(program: Program, graph: Subgraph) -> set[int]:
+    """Returns the tensors that are known before a subgraph runs, those among them that are unpacked first."""
+    found = {number for number, value in enumerate(graph.values) if len(program.data(value.buffer))}
+    for item in graph.operators:
+        if item.kind in UNPACKED and found.issuperset(item.inputs):
+            found.update(item.outputs)
+    return found
 
 
-def _tensor(value: Value) -> Tensor:
-    return Tensor(tuple("?" if axis in value.free else size for axis, size in enumerate(value.shape)), value.dtype)
+def _says_how(value: Value) -> bool:
+    return value.dtype in WHOLE and value.quantization is None
+
+
+def _tensor(value: Value, constant: bool) -> Tensor:
+    shape = tuple("?" if axis in value.free else size for axis, size in enumerate(value.shape))
+    points = value.quantization.zero_points if value.quantization else ()
+    return Tensor(shape, value.dtype, constant, max(points, key=abs, default=None))
 
 
 def macs(operation: Operation) -> int:

@@ -9,8 +9,8 @@ import flatbuffers
 # A field's value: a number with its form as in ``struct``, or a text, bytes, whole numbers, reals, a table, or tables.
 Fields = Mapping[int, Any]
 SLOTS = {"b": "Int8", "B": "Uint8", "i": "Int32", "I": "Uint32", "Q": "Uint64", "q": "Int64"}
-FLOAT32, INT32, INT8 = 0, 2, 9  # types of a tensor
-CONV_2D, CUSTOM, GELU, TRANSPOSE = 3, 32, 150, 39
+INT8 = 9  # the type of a tensor
+CONV_2D, DEQUANTIZE, CUSTOM = 3, 6, 32
 
 
 @dataclass

@@ -22,7 +22,7 @@ from mobilevit_deploy.targets.litert.tflite.program import (
 from mobilevit_deploy.targets.litert.tflite.runtime import MinimumRuntime, minimum_runtime
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from tests.support.attacks import tenths
-from tests.targets.litert.tflite.model_file import CONV_2D, CUSTOM, INT8, Fields, Model
+from tests.targets.litert.tflite.model_file import CONV_2D, CUSTOM, DEQUANTIZE, INT8, Fields, Model
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "litert" / "attention_int8.tflite"
 CONTENT = GOLDEN.read_bytes()
@@ -58,6 +58,20 @@ def test_the_operations_that_rules_read() -> None:
     assert [item.kind for item in operations if item.last] == ["FULLY_CONNECTED"]
     # 64 places, and 27 * 8, 9 * 8 products; 8 * 8 * 64 each for both products of attention; the layer at the end
     assert sum(map(macs, operations)) == 64 * 27 * 8 + 64 * 9 * 8 + 2 * 8 * 8 * 64 + 8 * 5
+
+
+def test_what_is_known_before_a_graph_runs() -> None:
+    first, *_, product = [item for item in operations_of(read_program(GOLDEN)) if item.kind == "FULLY_CONNECTED"]
+    assert [tensor.constant for tensor in first.inputs] == [False, False]
+    assert [tensor.constant for tensor in product.inputs] == [False, True, True]
+    assert [tensor.zero_point for tensor in product.inputs] == [10, 0, 0]
+    unpacked = Model(
+        codes=[{0: ("b", DEQUANTIZE)}, {0: ("b", CONV_2D)}],
+        operators=[{0: ("I", 0), 1: [1], 2: [4]}, {0: ("I", 1), 1: [0, 4, 2], 2: [3]}],
+    )
+    unpacked.tensors.append({0: [3, 1, 1, 2], 3: "weight of half precision, unpacked"})
+    *_, convolution = operations_of(read(unpacked))
+    assert [tensor.constant for tensor in convolution.inputs] == [False, True, True]
 
 
 def test_the_bytes_of_weights_by_type() -> None:
@@ -106,7 +120,7 @@ def test_a_custom_operator_and_a_code_in_either_field() -> None:
         Operator("CONV_2D", 1, "", (0,), (3,)),
         Operator("GELU", 1, "", (0,), (3,)),
     )
-    assert [item.kind for item in operations_of(program)] == ["Detect", "CONV_2D", "GELU"]
+    assert [item.kind for item in operations_of(program)] == ["CUSTOM:Detect", "CONV_2D", "GELU"]
 
 
 def test_axes_that_may_change() -> None:
