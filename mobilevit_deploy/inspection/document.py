@@ -25,5 +25,6 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
         "findings": [vars(finding) for finding in inspection.findings],
         "conversion_error": inspection.conversion_error,
         "integrity": None if inspection.integrity is None else integrity_document(inspection.integrity),
+        "facts": dict(inspection.facts),
         "clean": inspection.clean,
     }

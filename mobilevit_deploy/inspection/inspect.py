@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import target_of
@@ -15,7 +15,7 @@ from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.targets.contents import Integrity, compare
 from mobilevit_deploy.targets.operations import Operation, from_graph
-from mobilevit_deploy.targets.registry import read_contents, rules_of
+from mobilevit_deploy.targets.registry import read_contents, read_facts, rules_of
 from mobilevit_deploy.targets.registry import target as find_target
 from mobilevit_deploy.targets.rules import Finding, check
 
@@ -36,6 +36,7 @@ class Inspection:
         findings: in the rewritten graph (by module path) and in the artifact.
         conversion_error: what the converter said, where it refused the graph, and the ways out.
         integrity: whether an artifact is what its export wrote; None for a model.
+        facts: what else the target says of the artifact, such as the runtime that it needs.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Inspection:
     findings: tuple[Finding, ...]
     conversion_error: str | None = None
     integrity: Integrity | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def clean(self) -> bool:
@@ -71,6 +73,7 @@ def inspect_artifact(path: Path) -> Inspection:
         findings_before=(),
         findings=tuple(check(operations, rules_of(target))),
         integrity=compare(contents) if contents else Integrity(),
+        facts=read_facts(path),
     )
 
 
@@ -91,11 +94,12 @@ def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: No
         ready = ready_for_target(plan, prepared)
         after, rules = from_graph(ready.rewritten), rules_of(target)
         operations: list[Operation] = []
-        refusal = None
+        refusal, facts = None, {}
         with tempfile.TemporaryDirectory(prefix="mvd-inspect-") as folder:
             try:
                 artifact = convert_for_target(plan, prepared, ready, Path(folder))
                 operations = find_target(target).read_operations(artifact.path)
+                facts = dict(read_facts(artifact.path))
             except ConversionError as error:
                 refusal = "; ".join(filter(None, [error.message, error.hint]))
         inspections.append(
@@ -108,6 +112,7 @@ def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: No
                 tuple(check(before, rules)),
                 tuple(dict.fromkeys([*check(after, rules), *check(operations, rules)])),
                 refusal,
+                facts=facts,
             )
         )
     return inspections

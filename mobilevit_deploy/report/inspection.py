@@ -24,6 +24,7 @@ def inspection_table(inspection: Inspection) -> RenderableType:
         parts.append(ops)
     if inspection.ops:
         parts.append(Text("artifact: " + ", ".join(f"{name} {count}" for name, count in inspection.ops.items())))
+    parts += [Text(f"{name.replace('_', ' ')}: {text}") for name, text in inspection.facts.items()]
     if inspection.integrity:
         parts.append(Text(integrity_line(inspection.integrity), style="red" if inspection.integrity.reason else ""))
     if inspection.conversion_error:

@@ -98,6 +98,16 @@ def read_contents(path: Path) -> "Contents | None":
     return None if read is None else cast(Callable[[Path], "Contents"], read)(path)
 
 
+def read_facts(path: Path) -> Mapping[str, str]:
+    """Returns what else there is to know of a whole artifact, by its target; nothing for a target that has no such.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    read: Callable[[Path], Mapping[str, str]] | None = getattr(target(target_of(path)), "read_facts", None)
+    return {} if read is None else read(path)
+
+
 def describe_file(path: Path) -> "FileDescription":
     """Reads what an artifact says of itself, by the target that its name ends in; raises ArtifactError."""
     name = target_of(path)

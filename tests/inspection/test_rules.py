@@ -95,6 +95,17 @@ def test_onnx_files_of_any_origin(tmp_path: Path) -> None:
     assert [(finding.rule, finding.at) for finding in inspection.findings] == [("shape_computation", "the_shape")]
 
 
+def test_what_else_a_target_says(mvd: Mvd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"minimum_runtime": "1.16"}
+    monkeypatch.setattr("mobilevit_deploy.targets.onnx.convert.read_facts", lambda path: facts, raising=False)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph), tmp_path / "net.onnx")
+    assert "minimum runtime: 1.16" in mvd("inspect", tmp_path / "net.onnx").stdout
+    result = mvd("inspect", tmp_path / "net.onnx", "--json")
+    assert check_document("inspect", result.stdout)["inspections"][0]["facts"] == facts
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

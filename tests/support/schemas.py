@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 MAPS = {
     "settings", "ops", "ops_before", "ops_after", "ops_rewritten", "seconds", "version", "versions", "tool_versions",
     "environment", "weight_bytes_left", "quantized", "left", "options", "multiple_of", "variants", "architecture",
-    "cost_by_device", "latencies", "stale_latencies", "report",
+    "cost_by_device", "latencies", "stale_latencies", "report", "facts",
 }  # fmt: skip
 # Keys that only the input of a package for images has, and only the report of a model with a head.
 OPTIONAL = {"color", "mean", "std", "head"}
