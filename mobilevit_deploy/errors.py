@@ -21,6 +21,7 @@ system refuses (``environment_fault``), which is exit 1.
 
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 # Refusals of the operating system that no code can prevent: a full disk, a name that is too long, missing rights.
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
@@ -44,6 +45,14 @@ class MvdError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What stands in the way of measuring on a device, and the next step."""
+
+    message: str
+    hint: str
 
 
 class CatalogError(MvdError):

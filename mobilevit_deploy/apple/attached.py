@@ -8,7 +8,7 @@ from typing import Any
 from mobilevit_deploy.apple.tools import DevicectlError, devicectl
 from mobilevit_deploy.catalog.cards import Device
 from mobilevit_deploy.catalog.catalog import devices
-from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.errors import MeasurementError, Obstacle
 
 # Until Xcode 26 the fields lie in these groups; from 27 on in groups of "properties", and these are deprecated.
 OLD_GROUPS = ("deviceProperties", "hardwareProperties", "connectionProperties")
@@ -16,14 +16,6 @@ OLDEST_IOS = (17, 0)  # coremltools' app
 OLDEST_IOS_FOR_PLAN = (17, 4)
 OLDEST_IOS_FOR_FUNCTIONS = (18, 0)
 PLUG_IN = "connect it with a cable, unlock it, and tap Trust; mvd devices shows what is seen"
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """What stands in the way of measuring on a device, and the next step."""
-
-    message: str
-    hint: str
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compute plans and devices as JSON; the keys are a contract with scripts and CI: add to them, do not change them."""
+"""Compute plans and iPhones as JSON; the keys are a contract with scripts and CI: add to them, do not change them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from mobilevit_deploy.catalog.catalog import is_reconstruction
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.apple.compute_plan import PlanReport
-    from mobilevit_deploy.catalog.cards import Device
     from mobilevit_deploy.errors import MvdError
 
 
@@ -33,13 +32,9 @@ def plan_document(report: PlanReport) -> dict[str, Any]:
     }
 
 
-def devices_document(
-    profiles: Sequence[Device], attached: Sequence[AttachedDevice], problem: MvdError | None
-) -> dict[str, Any]:
-    """Returns the profiles, the iPhones, and why these cannot be looked for, where they cannot."""
+def iphones_document(attached: Sequence[AttachedDevice], problem: MvdError | None) -> dict[str, Any]:
+    """Returns the attached iPhones with what stands in the way, and why they cannot be looked for, if so."""
     return {
-        "schema": 1,
-        "profiles": [profile.model_dump(mode="json") for profile in profiles],
         "attached": [_attached_document(device) for device in attached],
         "problem": None if problem is None else {"message": problem.message, "hint": problem.hint},
     }

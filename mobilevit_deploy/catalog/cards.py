@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ComputeUnits = Literal["all", "cpu", "cpu+gpu", "cpu+ne"]
+Delegate = Literal["cpu", "gpu", "nnapi"]
 
 
 class Card(BaseModel):
@@ -83,27 +84,33 @@ class Device(Card):
     Attributes:
         name: as ``--device`` takes it; also the file's.
         title: what people call it.
-        kind: this machine, or an iPhone.
+        kind: this machine, an iPhone, or an Android phone.
         targets: whose artifacts run on it.
         backends: that run them there.
-        chip: of an iPhone.
+        chip: of a phone.
         os_floor: the oldest iOS that runs on it.
         compute_units: what Core ML may be told to use.
-        identifiers: Apple's product types that the profile is for.
+        abi: what programs for an Android phone are compiled for.
+        delegates: of LiteRT, that a model on an Android phone can be given to.
+        identifiers: Apple's product types, or Android's ``ro.product.device``, that the profile is for.
     """
 
     name: str
     title: str
-    kind: Literal["host", "iphone"]
+    kind: Literal["host", "iphone", "android"]
     targets: tuple[str, ...]
     backends: tuple[str, ...]
     chip: str | None = None
     os_floor: str | None = None
     compute_units: tuple[ComputeUnits, ...] = ()
+    abi: str | None = None
+    delegates: tuple[Delegate, ...] = ()
     identifiers: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _iphone_is_described(self) -> "Device":
+    def _phone_is_described(self) -> "Device":
         if self.kind == "iphone" and not (self.chip and self.os_floor and self.identifiers):
             raise ValueError("an iPhone's profile has chip, os_floor and identifiers")
+        if self.kind == "android" and not (self.chip and self.abi and self.delegates and self.identifiers):
+            raise ValueError("an Android phone's profile has chip, abi, delegates and identifiers")
         return self

@@ -6,11 +6,13 @@ import typer
 
 from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.artifacts import find_artifacts, print_latencies, store
-from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Out, Team, one_device
+from mobilevit_deploy.cli.options import BenchmarkBinary, Delegate, Device, Json, LoadLimit, Out, Team, one_device
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ANDROID = "android"  # no target's backend: the phone runs what the file is for
 
 
 def latency(
@@ -22,9 +24,11 @@ def latency(
         ),
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="What runs the artifacts: onnxruntime, executorch or coreml.")
+        str, typer.Option(metavar="NAME", help="What runs the artifacts: onnxruntime, executorch, coreml or android.")
     ] = "onnxruntime",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: as many as there are cores, on an Android phone 4.")
+    ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images per run; a model is exported with it. Default: the file's, or 1.")
     ] = None,
@@ -32,7 +36,8 @@ def latency(
         float | None,
         typer.Option(
             min=0.1,
-            help="Time limit for each artifact; less when the median is known to 2 %. Default: 20, on an iPhone 120.",
+            help="Time limit for each artifact; less when the median is known to 2 %. "
+            "Default: 20, on an Android phone 60, on an iPhone 120.",
         ),
     ] = None,
     provider: Annotated[str, typer.Option(metavar="NAME", help="Of ONNX Runtime, such as cpu.")] = "cpu",
@@ -56,18 +61,28 @@ def latency(
     ] = None,
     team: Team = None,
     load_limit: LoadLimit = None,
+    delegate: Delegate = None,
+    benchmark_binary: BenchmarkBinary = None,
     out: Out = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Measure latency: in fresh processes on this machine, Core ML on an attached iPhone or this Mac."""
+    """Measure latency: in fresh processes on this machine, or on an attached phone; Core ML on this Mac too."""
     from mobilevit_deploy.catalog.formats import format_of, target_run_by
     from mobilevit_deploy.errors import MeasurementError
 
-    place, target = one_device(device), target_run_by(backend)
-    known = format_of(target)
     own_options = {"--provider": provider != "cpu", "--option": option}
     here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
+    android_options = {"--delegate": delegate, "--benchmark-binary": benchmark_binary}
+    if backend == ANDROID:
+        from mobilevit_deploy.cli.latency_android import measure_files
+
+        _refuse_options(backend, {**own_options, **here_options, **phone_options, "--threads": None, "--batch": batch})
+        measure_files(models or [], device, benchmark_binary, threads, delegate, seconds, json)
+        return
+    place, target = one_device(device), target_run_by(backend)
+    known = format_of(target)
+    _refuse_options(backend, android_options)
     _refuse_options(backend, {name: given for name, given in own_options.items() if name[2:] not in known.settings})
     _refuse_options(backend, phone_options if known.worker else here_options)
     if not known.worker and known.no_latency and target != "coreml":

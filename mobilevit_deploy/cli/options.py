@@ -224,7 +224,19 @@ Team = Annotated[
 ]
 Device = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME|UDID", help="An attached iPhone, or its profile; see mvd devices. Default: this Mac."),
+    typer.Option(
+        metavar="NAME|ID",
+        help="An attached phone, by name, UDID or serial, or its profile; see mvd devices. Default: this machine.",
+    ),
+]
+Delegate = Annotated[
+    str | None, typer.Option(metavar="cpu|gpu|nnapi", help="What an Android phone runs the file on. Default: cpu.")
+]
+BenchmarkBinary = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="TensorFlow Lite's benchmark_model, built for the device. Default: in MVD_ANDROID_TOOLS."
+    ),
 ]
 LoadLimit = Annotated[
     float | None, typer.Option(min=1, metavar="SECONDS", help="How long an iPhone may load a model. Default: 120.")

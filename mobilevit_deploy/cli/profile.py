@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.options import Device, Json, LoadLimit, Team, check_artifact, one_device
+from mobilevit_deploy.cli.options import (
+    BenchmarkBinary,
+    Delegate,
+    Device,
+    Json,
+    LoadLimit,
+    Team,
+    check_artifact,
+    one_device,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +27,8 @@ DEFAULT_SECONDS, DEFAULT_DEPTH = 3.0, 2
 
 def profile(
     artifact: Annotated[
-        Path, typer.Argument(metavar="ARTIFACT", callback=check_artifact, help="An .onnx file, or an .mlpackage.")
+        Path,
+        typer.Argument(metavar="ARTIFACT", callback=check_artifact, help="An .onnx, .mlpackage or .tflite file."),
     ],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[
@@ -43,21 +53,35 @@ def profile(
     ] = None,
     team: Team = None,
     load_limit: LoadLimit = None,
+    delegate: Delegate = None,
+    benchmark_binary: BenchmarkBinary = None,
     json: Json = False,
 ) -> None:
-    """Show where the time goes: measured by module and op for ONNX, Core ML's plan by op for an .mlpackage."""
-    if trace and (trace.is_dir() or trace.suffix in (".onnx", ".mlpackage") or trace == artifact):
+    """Show where the time goes: measured by module and op for ONNX and .tflite, planned for an .mlpackage."""
+    if trace and (trace.is_dir() or trace.suffix in (".onnx", ".mlpackage", ".tflite") or trace == artifact):
         raise typer.BadParameter(f"--trace would write over {trace}: give it a name that ends in .json")
     place, planned = one_device(device), artifact.suffix == ".mlpackage"
     of_measuring = {"--threads": threads, "--seconds": seconds, "--depth": depth, "--trace": trace}
     of_planning = {
-        "--device": device,
         "--compute-units": compute_units,
         "--require-ne": require_ne,
         "--team": team,
         "--load-limit": load_limit,
     }
-    _refuse_options(artifact, of_measuring if planned else of_planning, "an .onnx file" if planned else "an .mlpackage")
+    of_the_tool = {"--delegate": delegate, "--benchmark-binary": benchmark_binary}
+    if artifact.suffix == ".tflite":
+        from mobilevit_deploy.cli.profile_tflite import profile_file
+
+        _refuse_options(artifact, of_planning, "an .mlpackage")
+        _refuse_options(artifact, {"--trace": trace}, "an .onnx file")
+        levels = DEFAULT_DEPTH if depth is None else depth
+        profile_file(artifact, device, benchmark_binary, threads, delegate, seconds or DEFAULT_SECONDS, levels, json)
+        return
+    _refuse_options(artifact, of_the_tool, "a .tflite file")
+    if planned:
+        _refuse_options(artifact, of_measuring, "an .onnx file")
+    else:
+        _refuse_options(artifact, {"--device": device, **of_planning}, "an .mlpackage")
     if planned:
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions
 

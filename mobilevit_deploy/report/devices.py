@@ -1,4 +1,4 @@
-"""Device profiles and attached iPhones, as tables for people."""
+"""Device profiles and attached phones, as tables for people."""
 
 from __future__ import annotations
 
@@ -9,29 +9,46 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.apple.attached import OLDEST_IOS, PLUG_IN
+from mobilevit_deploy.report.android import phone_lines
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.android.attached import AttachedPhone
     from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.catalog.cards import Device
     from mobilevit_deploy.errors import MvdError
 
+KINDS = ("host", "iphone", "android")
+
 
 def devices_table(
-    profiles: Sequence[Device], attached: Sequence[AttachedDevice], problem: MvdError | None
+    profiles: Sequence[Device],
+    iphones: tuple[Sequence[AttachedDevice], MvdError | None],
+    phones: tuple[Sequence[AttachedPhone], MvdError | None],
 ) -> RenderableType:
-    """Returns the iPhones, each with the next step, and then the profiles."""
+    """Returns the attached phones, each with the next step, and then the profiles.
+
+    Args:
+        profiles: of devices.
+        iphones: that are attached, or why they cannot be looked for.
+        phones: likewise with Android.
+    """
+    ordered = sorted(profiles, key=lambda profile: KINDS.index(profile.kind))
+    return Group(
+        *_iphone_lines(*iphones), *phone_lines(*phones), Text(), _profiles_table(ordered), *_what_runs(ordered)
+    )
+
+
+def _iphone_lines(attached: Sequence[AttachedDevice], problem: MvdError | None) -> Iterator[RenderableType]:
     if problem is not None:
-        found: list[RenderableType] = [
-            Text(f"attached iPhones: {problem.message}"),
-            Text(problem.hint or "", style="dim"),
-        ]
+        yield Text(f"attached iPhones: {problem.message}")
+        yield Text(problem.hint or "", style="dim")
     elif not attached:
-        found = [Text("no iPhone is attached"), Text(PLUG_IN, style="dim")]
-    else:
-        names = [device.name for device in attached]
-        found = [part for device in attached for part in _attached_lines(device, names.count(device.name) == 1)]
-    return Group(*found, _profiles_table(profiles), *_what_runs(profiles))
+        yield Text("no iPhone is attached")
+        yield Text(PLUG_IN, style="dim")
+    names = [device.name for device in attached]
+    for device in attached:
+        yield from _attached_lines(device, names.count(device.name) == 1)
 
 
 def _attached_lines(device: AttachedDevice, unique: bool) -> Iterator[RenderableType]:
@@ -75,9 +92,10 @@ def _what_runs(profiles: Sequence[Device]) -> Iterator[RenderableType]:
     """Yields a line for the profiles that run the same."""
     alike: dict[tuple[str, str], list[str]] = {}
     for profile in profiles:
-        key = (" ".join(profile.backends), " ".join(profile.compute_units))
+        option = "--compute-units" if profile.compute_units else "--delegate"
+        key = (" ".join(profile.backends), f"{option} {' '.join(profile.compute_units or profile.delegates)}")
         alike.setdefault(key, []).append(profile.name)
-    for (backends, units), names in alike.items():
+    for (backends, options), names in alike.items():
         who = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        yield Text(f"{who}: --backend {backends}; --compute-units {units}", style="dim")
+        yield Text(f"{who}: --backend {backends}; {options}", style="dim")
     yield Text(f"measuring on an iPhone needs iOS {'.'.join(map(str, OLDEST_IOS))} or later", style="dim")

@@ -15,6 +15,7 @@ from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport
+    from mobilevit_deploy.measurement.profiling.tflite import TfliteProfile
 
 
 def profile_table(report: ProfileReport, depth: int) -> RenderableType:
@@ -39,8 +40,26 @@ def profile_table(report: ProfileReport, depth: int) -> RenderableType:
     )
 
 
-def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float) -> Table:
-    numbers = ("nodes", "ms", "share", "MMAC", "GMAC/s", "above peak ms")
+def tflite_profile_table(report: TfliteProfile, depth: int) -> RenderableType:
+    """Returns the times of a ``.tflite`` file by module, where any is known, and by kind of operator."""
+    where = report.environment
+    notes = (
+        f"all {len(report.nodes)} operators: {report.nodes_ms:.2f} ms, with what the profiler costs each; a whole run "
+        f"without it: {report.run_ms:.2f} ms, and {report.profiled_run_ms:.2f} ms with it; means of {report.runs} runs",
+        f"measured on {where['device']}: {where['cpu']}, {count_threads(report.threads)}, {report.delegate}",
+        f"module known for {report.module_known:.1%} of the operators' time; a delegate tells none of its own",
+    )
+    tree = _time_table("module", list(rows(build_tree(report.nodes), depth)), report.nodes_ms, None)
+    return Group(
+        Text(with_origin(report.artifact.name), style="bold"),
+        *([tree] if report.module_known else []),
+        _time_table("op", by_op(report.nodes), report.nodes_ms, None),
+        *(Text(note, style="dim") for note in notes),
+    )
+
+
+def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float | None) -> Table:
+    numbers = ("nodes", "ms", "share", "MMAC", "GMAC/s", *(["above peak ms"] if peak else []))
     table = make_table(title, *numbers, numbers=numbers)
     for line in lines:
         table.add_row(
@@ -50,6 +69,6 @@ def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float) 
             f"{line.ms / (whole_ms or 1):.1%}",
             f"{line.macs / 1e6:.1f}" if line.macs else "",
             f"{line.macs / line.ms / 1e6:.1f}" if line.macs and line.ms else "",
-            f"{line.ms - line.macs / peak * 1e3:.2f}",
+            *([f"{line.ms - line.macs / peak * 1e3:.2f}"] if peak else []),
         )
     return table

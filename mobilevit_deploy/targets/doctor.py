@@ -41,6 +41,7 @@ def diagnose() -> Diagnosis:
             _needs("compress Core ML to 4 and 6 bits", versions, "scikit-learn"),
             _measure_coreml("measure Core ML on this machine"),
             _measure_coreml("measure Core ML on an attached iPhone", "xcrun", "xcodebuild"),
+            _measure_android(),
         ),
     )
 
@@ -65,3 +66,11 @@ def _measure_coreml(name: str, *programs: str) -> Ability:
     if missing := [program for program in programs if shutil.which(program) is None]:
         return Ability(name, False, f"not found: {', '.join(missing)}; install Xcode from the App Store")
     return Ability(name, True, "mvd devices shows the iPhones and what stands in the way of each" if programs else "")
+
+
+def _measure_android() -> Ability:
+    name = "measure .tflite files on an attached Android phone"
+    found = shutil.which("adb")
+    if found is None:
+        return Ability(name, False, "not found: adb; Debian and Google have it (docs/how-to/android.md)")
+    return Ability(name, True, f"{found}; mvd devices shows the phones and what stands in the way of each")

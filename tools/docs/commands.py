@@ -28,7 +28,7 @@ EXPLAINED = {
     "compare": ("How to compare artifacts", "../../how-to/compare.md"),
     "check": ("How to hold exports to limits in CI", "../../how-to/ci.md"),
     "report": ("How to make one page of everything", "../../how-to/report.md"),
-    "devices": ("How to measure on an iPhone", "../../how-to/iphone.md"),
+    "devices": ("How to measure on a phone", "../../how-to/android.md"),
     "doctor": ("The first export", "../../start/first-export.md"),
 }
 # The schema of what ``--json`` prints, where it is not named like the command.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 from mobilevit_deploy.catalog.published import published_latencies
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.measurement.latency.android import AndroidReport
     from mobilevit_deploy.measurement.latency.coreml import CoreMLReport
     from mobilevit_deploy.measurement.latency.measure import LatencyReport
     from mobilevit_deploy.measurement.latency.statistics import Statistics
@@ -68,6 +70,42 @@ def coreml_document(report: CoreMLReport) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "notes": list(report.notes),
         "samples_ms": list(report.samples_ms),
+        "published": published_documents(report.artifact.name, report.input_shape),
+        "environment": dict(report.environment),
+    }
+
+
+def android_document(report: AndroidReport) -> dict[str, Any]:
+    """Returns one file's latency on an Android phone, in milliseconds; percentiles of single runs are not known."""
+    return {
+        "artifact": str(report.artifact),
+        "reconstruction": is_reconstruction(report.artifact.name),
+        "sha256": report.sha256,
+        "backend": "android",
+        "provider": report.delegate,
+        "delegate": report.delegate,
+        "device": report.environment["device"],
+        "threads": report.threads,
+        "input_shape": list(report.input_shape),
+        "warmup": report.warmup,
+        "processes": report.processes,
+        "iterations": report.iterations,
+        **_figures(report.statistics),
+        "p90_ms": None,
+        "p99_ms": None,
+        "p95_ms": report.p95_ms,
+        "mean_ms": report.mean_ms,
+        "min_ms": report.min_ms,
+        "load_ms": report.load_ms,
+        "second_load_ms": None,
+        "peak_rss_mb": None,
+        "memory_mb": report.memory_mb,
+        "phone": dict(zip(("before", "after"), map(asdict, report.conditions), strict=True)),
+        "stable": report.stable,
+        "warnings": list(report.warnings),
+        "notes": list(report.notes),
+        "samples_ms": list(report.samples_ms),
+        "samples_are_medians": report.medians,
         "published": published_documents(report.artifact.name, report.input_shape),
         "environment": dict(report.environment),
     }

@@ -1,0 +1,240 @@
+"""Latency of ``.tflite`` files on an attached Android phone, by ``benchmark_model``: each process of it a block."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobilevit_deploy.android.attached import AttachedPhone
+from mobilevit_deploy.android.conditions import Conditions, read_conditions
+from mobilevit_deploy.android.workspace import Workspace, open_workspace
+from mobilevit_deploy.catalog.cards import Delegate
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.measurement.benchmark_model.arguments import WARMUP_S, measuring
+from mobilevit_deploy.measurement.benchmark_model.binary import NAME, find_binary
+from mobilevit_deploy.measurement.benchmark_model.output import ToolRun, read_run
+from mobilevit_deploy.measurement.benchmark_model.run import check_file, run_tool
+from mobilevit_deploy.measurement.latency.sampling import PRECISION, block_seconds, collect
+from mobilevit_deploy.measurement.latency.stability import DRIFT_LIMIT
+from mobilevit_deploy.measurement.latency.statistics import Statistics, summarise
+from mobilevit_deploy.system.environment import check_seconds
+from mobilevit_deploy.system.hashing import measure_files
+
+Progress = Callable[[str], None]
+
+SECONDS = 60.0
+THREADS = 4  # of the big cores that a phone has, two to four; what TensorFlow Lite's own pages use
+COOL_DOWN_S = 2.0  # before each process, so that a run of a minute does not heat the phone as a game does
+HALF_GPU = "the GPU delegate computes in half precision, as the tool has it by default"
+NOT_ALL = {
+    "part": "took a part of the graph only, in {} pieces, so this is not its latency: mvd inspect has the rest",
+    "nothing": "took nothing of the graph, so this is not its latency: mvd inspect says why",
+    None: "may have taken the graph or not: this benchmark_model does not say it",
+}
+
+
+@dataclass(frozen=True)
+class AndroidReport:
+    """One file's latency on one phone; ``stable`` is False where ``warnings`` say why the figures may not be cited.
+
+    Attributes:
+        artifact: the file.
+        sha256: of its content.
+        delegate: that the graph was given to.
+        threads: of the runtime.
+        input_shape: of its first input.
+        warmup: runs before those that count, of all processes.
+        iterations: those that count.
+        processes: how many there were.
+        samples_ms: the median of each process; its mean, where the tool's release prints no median.
+        medians: whether these are medians.
+        statistics: of these; the percentiles of single runs are not known.
+        mean_ms: of all runs.
+        min_ms: of all runs.
+        p95_ms: of single runs, median of the processes; None where the tool does not print it.
+        load_ms: loading the file and preparing its tensors, in a fresh process, median.
+        memory_mb: that a process took while it ran, about, median; None where the tool does not tell.
+        conditions: of the phone, before and after.
+        notes: what has to stand beside the figures.
+        warnings: why the figures may not be cited.
+        environment: the phone, its system, and all versions.
+    """
+
+    artifact: Path
+    sha256: str
+    delegate: Delegate
+    threads: int
+    input_shape: tuple[int, ...]
+    warmup: int
+    iterations: int
+    processes: int
+    samples_ms: tuple[float, ...]
+    medians: bool
+    statistics: Statistics
+    mean_ms: float
+    min_ms: float
+    p95_ms: float | None
+    load_ms: float
+    memory_mb: float | None
+    conditions: tuple[Conditions, Conditions]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    environment: Mapping[str, Any]
+
+    @property
+    def stable(self) -> bool:
+        """Tells whether nothing that was seen speaks against the figures."""
+        return not self.warnings
+
+    @property
+    def batch(self) -> int:
+        """Returns how many images one run takes."""
+        return self.input_shape[0] if self.input_shape else 1
+
+
+@dataclass(frozen=True)
+class AndroidRequest:
+    """Which files to measure, and how.
+
+    Attributes:
+        artifacts: ``.tflite`` files.
+        binary: the tool; None for that of the environment.
+        threads: of the runtime.
+        delegate: that the graph is given to.
+        seconds: time limit of each file, pauses included.
+    """
+
+    artifacts: Sequence[Path]
+    binary: Path | None = None
+    threads: int = THREADS
+    delegate: Delegate = "cpu"
+    seconds: float = SECONDS
+
+
+@dataclass(frozen=True)
+class _Process:
+    run: ToolRun
+
+    @property
+    def samples_ms(self) -> Sequence[float]:
+        runs = self.run.runs
+        return (runs.mean_ms if runs.median_ms is None else runs.median_ms,)
+
+
+def measure_android(
+    request: AndroidRequest, phone: AttachedPhone, progress: Progress = lambda _stage: None
+) -> list[AndroidReport]:
+    """Measures every file on a phone, one after the other; nothing is left there.
+
+    Raises:
+        ArtifactError: a file is damaged.
+        MeasurementError: a file, or the tool, does not fit the phone, or the phone refuses it or went away.
+        UsageError: no time.
+    """
+    check_seconds(request.seconds)
+    shapes = [check_file(path) for path in request.artifacts]
+    binary = find_binary(request.binary, phone.abis)
+    reports = []
+    with open_workspace(phone.serial) as workspace:
+        tool = workspace.push_program(binary, NAME)
+        for path, shape in zip(request.artifacts, shapes, strict=True):
+            progress(f"measuring {path.name} on {phone.model}, {request.delegate}")
+            reports.append(_measure_one(path, shape, tool, request, phone, workspace))
+    return reports
+
+
+def _measure_one(
+    path: Path,
+    shape: tuple[int, ...],
+    tool: str,
+    request: AndroidRequest,
+    phone: AttachedPhone,
+    workspace: Workspace,
+) -> AndroidReport:
+    sha256, _ = measure_files(path)
+    graph = workspace.push(path, "model.tflite")
+    seconds = block_seconds(request.seconds)
+    command = [tool, *measuring(graph, request.threads, request.delegate, seconds)]
+    before = read_conditions(phone.serial)
+
+    def take() -> _Process:
+        time.sleep(COOL_DOWN_S)
+        return _Process(read_run(run_tool(workspace, command, path, seconds)))
+
+    processes = collect(take, request.seconds)
+    conditions = (before, read_conditions(phone.serial))
+    runs = [process.run for process in processes]
+    statistics = summarise([process.samples_ms for process in processes])
+    iterations = sum(run.runs.count for run in runs)
+    return AndroidReport(
+        artifact=path,
+        sha256=sha256,
+        delegate=request.delegate,
+        threads=request.threads,
+        input_shape=shape,
+        warmup=sum(run.warmup.count for run in runs),
+        iterations=iterations,
+        processes=len(runs),
+        samples_ms=tuple(sample for process in processes for sample in process.samples_ms),
+        medians=all(run.runs.median_ms is not None for run in runs),
+        statistics=statistics,
+        mean_ms=sum(run.runs.mean_ms * run.runs.count for run in runs) / iterations,
+        min_ms=min(run.runs.min_ms for run in runs),
+        p95_ms=_middle([run.runs.p95_ms for run in runs]),
+        load_ms=_middle([run.init_ms for run in runs]) or 0.0,
+        memory_mb=_middle([run.memory_mb for run in runs]),
+        conditions=conditions,
+        notes=_notes(runs, request.delegate, conditions),
+        warnings=(*_doubts(statistics, runs, request.delegate, conditions), *_doubts_of(phone)),
+        environment={**phone.facts(), "versions": tool_versions()},
+    )
+
+
+def _middle(values: Sequence[float | None]) -> float | None:
+    known = sorted(value for value in values if value is not None)
+    return known[len(known) // 2] if known else None
+
+
+def _notes(runs: Sequence[ToolRun], delegate: Delegate, conditions: tuple[Conditions, Conditions]) -> tuple[str, ...]:
+    medians = all(run.runs.median_ms is not None for run in runs)
+    before, after = conditions
+    found = [
+        f"timed: one run of the interpreter on random values, by {NAME} itself; of each process its "
+        f"{'median' if medians else 'mean, for this release of the tool prints no median'}",
+        f"processes are {COOL_DOWN_S:.0f} s apart, each after {WARMUP_S:g} s of warm-up; cores are not pinned",
+        f"thermal status: {before.thermal_status or 'not told'} before, {after.thermal_status or 'not told'} after; "
+        f"governors: {', '.join(before.governors) or 'not told'}",
+    ]
+    return (*found, *([HALF_GPU] if delegate == "gpu" else []))
+
+
+def _doubts(
+    statistics: Statistics, runs: Sequence[ToolRun], delegate: Delegate, conditions: tuple[Conditions, Conditions]
+) -> tuple[str, ...]:
+    found = []
+    if not statistics.precision <= PRECISION:
+        found.append(
+            f"the median is known to {statistics.precision:.1%} and not to {PRECISION:.0%}: "
+            "give more time with --seconds, or let the phone cool"
+        )
+    if statistics.drift > DRIFT_LIMIT:
+        found.append(
+            f"the medians of the run's thirds lie {statistics.drift:.0%} apart: the phone is busy or throttling"
+        )
+    states = dict.fromkeys(item.thermal_status for item in conditions)
+    if hot := [state for state in states if state not in (None, "none")]:
+        found.append(f"the thermal status was {' and '.join(map(str, hot))}")
+    if any(item.screen_on is False for item in conditions):
+        found.append("the screen was off, and Android slows a phone that sleeps")
+    if delegate != "cpu":
+        found += [
+            f"the {delegate} delegate {NOT_ALL[taken].format(run.parts)}"
+            for taken, run in {run.taken: run for run in runs}.items()
+            if taken != "all"
+        ]
+    return tuple(found)
+
+
+def _doubts_of(phone: AttachedPhone) -> tuple[str, ...]:
+    return ("this is an emulator, whose times are no phone's",) if phone.emulated else ()
