@@ -4,6 +4,7 @@ Calls are lists of arguments. What runs on the phone passes through the phone's 
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ INSTALL = (
     "install it: apt install adb, brew install --cask android-platform-tools, or Google's platform tools "
     "(docs/how-to/android.md has all the steps)"
 )
+# adb's own words for a phone that is gone, on the stream that a command on the phone writes to as well; source: its
+# commandline.cpp and transport.cpp in packages/modules/adb.
+_LOST = re.compile(r"(?:adb: |error: )+((?:device|no devices|closed|protocol fault|cannot connect|failed to get).*)")
 GONE = "look at the cable, and at the phone; mvd devices shows what is seen"
 
 
@@ -73,9 +77,9 @@ def shell(serial: str, *command: str, limit_s: float = LIMIT_S) -> Answer:
 def script(serial: str, text: str, limit_s: float = LIMIT_S) -> Answer:
     """Runs a line of the phone's shell, which must be a constant of ours; see ``shell``."""
     done = _run(("shell", text), serial, limit_s)
-    lost = next((line for line in _lines(done.stderr) if line.startswith(("error: ", "adb: "))), None)
-    if done.returncode != 0 and lost is not None:  # adb's own words: a command's are any others
-        raise AdbError(f"the phone {serial} cannot be reached: {lost.partition(': ')[2]}", GONE)
+    lost = next(filter(None, map(_LOST.match, _lines(done.stderr))), None)
+    if done.returncode != 0 and lost is not None:
+        raise AdbError(f"the phone {serial} cannot be reached: {lost[1]}", GONE)
     return Answer(done.returncode, done.stdout, done.stderr)
 
 

@@ -32,7 +32,9 @@ class Workspace:
 
     def run(self, *command: str, limit_s: float) -> Answer:
         """Runs a program on the phone; raises AdbError where that cannot be reached, or the program does not end."""
-        return shell(self.serial, *command, limit_s=limit_s)
+        answer = shell(self.serial, *command, limit_s=limit_s)
+        shell(self.serial, "true")  # a cable that is pulled meanwhile may end a command as if it had said all
+        return answer
 
 
 @contextmanager

@@ -85,6 +85,6 @@ def _kept_results(path: Path, sha256: str) -> list[dict[str, Any]]:
 def _conditions(result: dict[str, Any]) -> str:
     """Returns what two results must share for the newer to replace the older."""
     environment = result.get("environment") or {}
-    names = ("cpu", "session_options", "provider_options", "variables")
+    names = ("cpu", "device", "session_options", "provider_options", "variables")
     settings = [result.get(name) for name in ("backend", "provider", "threads", "input_shape")]
     return json.dumps([settings, [environment.get(name) for name in names]], sort_keys=True)

@@ -9,6 +9,7 @@ import pytest
 from mobilevit_deploy.android.attached import open_phone
 from mobilevit_deploy.measurement.benchmark_model.run import check_file
 from mobilevit_deploy.measurement.latency.android import AndroidRequest, measure_android
+from mobilevit_deploy.report.records import LatencyRecord
 from tests.android.conftest import X86_64, Mvd, Phone, write_program
 from tests.support.android_tools.adb import SERIAL
 from tests.support.schemas import check, read
@@ -108,6 +109,7 @@ def test_an_older_tool_prints_means_only(phone: Phone, mvd: Mvd) -> None:
         ("other_tool", "this benchmark_model does not know --use_nnapi=true, and would measure something else"),
         ("silent", "benchmark_model printed no times that mvd knows"),
         ("unplugged", "the phone 0A041FDD4000AB cannot be reached: device '0A041FDD4000AB' not found"),
+        ("pulled", "the phone 0A041FDD4000AB cannot be reached: device '0A041FDD4000AB' not found"),
         ("full", "adb push: failed to copy"),
         ("no_folder", "the phone makes no folder in /data/local/tmp"),
         ("no_phone", "no Android phone is attached"),
@@ -122,7 +124,7 @@ def test_what_goes_wrong(phone: Phone, mvd: Mvd, modes: str, message: str) -> No
     assert done.stdout == ""
     said = " ".join(done.stderr.split())
     assert message.format(phone.model.name) in said
-    assert modes == "unplugged" or phone.leftovers() == []
+    assert modes in ("unplugged", "pulled") or phone.leftovers() == []
 
 
 def test_an_interrupted_measurement_leaves_nothing(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,3 +188,11 @@ def test_no_tool_was_given(phone: Phone, mvd: Mvd) -> None:
 
 def test_the_shape_of_a_file(phone: Phone) -> None:
     assert check_file(phone.model) == (1, 3, 16, 16)
+
+
+def test_the_page_of_a_folder_reads_it(phone: Phone, mvd: Mvd) -> None:
+    (found,) = json.loads(measure(mvd, phone, "--json").stdout)["results"]
+    record = LatencyRecord.model_validate(found)
+    assert (record.backend, record.p50_ms, record.p90_ms, record.environment.cpu) == (
+        "android", 12.0, None, "Google Tensor G3",
+    )  # fmt: skip

@@ -39,6 +39,8 @@ def test_the_newest_of_the_same_conditions_is_kept(report: LatencyReport) -> Non
     other = {**report.environment, "session_options": {"session.intra_op.allow_spinning": "0"}}
     store_latencies([replace(report, environment=other)])
     assert len(stored(report)) == 3
+    store_latencies([replace(report, environment={**other, "device": "another phone with this chip"})])
+    assert len(stored(report)) == 4
 
 
 def test_results_of_an_earlier_file_go(report: LatencyReport) -> None:

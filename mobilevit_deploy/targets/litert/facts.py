@@ -16,7 +16,7 @@ def read_facts(path: Path) -> dict[str, str]:
     program = read_program(path)
     runtime = minimum_runtime(program)
     facts = {
-        "minimum_runtime": runtime.version or "not known",
+        "minimum_runtime": f"TensorFlow Lite {runtime.version}" if runtime.version else "not known",
         "minimum_runtime_is_for": runtime.newest or ("what the file says itself" if runtime.noted else ""),
         "operators_of_no_known_runtime": ", ".join(runtime.unknown),
         "weights": ", ".join(f"{size:,} bytes {dtype}" for dtype, size in weights_by_type(program).items()),

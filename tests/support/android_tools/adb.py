@@ -46,6 +46,10 @@ def main(state: State, arguments: list[str]) -> int:
     if arguments[0] == "push":
         return push(state, *arguments[1:])
     assert arguments[0] == "shell", arguments
+    if state.has("pulled") and "--graph" in arguments[1]:
+        state.write("runs", 9)
+        print("INFO: Loaded model")
+        return 0
     code, out, err = shell(state, shlex.split(arguments[1]))
     sys.stdout.write(out)
     sys.stderr.write(err)
@@ -57,7 +61,7 @@ def serials(state: State) -> list[str]:
 
 
 def gone(state: State) -> bool:
-    return state.has("unplugged") and state.read("runs", 0) >= 2
+    return (state.has("unplugged") or state.has("pulled")) and state.read("runs", 0) >= 2
 
 
 def devices(state: State) -> str:
@@ -103,7 +107,7 @@ def shell(state: State, command: list[str]) -> tuple[int, str, str]:
     if command[:2] == ["rm", "-rf"]:
         shutil.rmtree(local(state, command[2]))
         return 0, "", ""
-    if command[0] in ("chmod", "pkill"):
+    if command[0] in ("chmod", "pkill", "true"):
         return 0, "", ""
     return tool(state, command)
 

@@ -9,7 +9,7 @@ from tests.targets.litert.tflite.test_program import GOLDEN
 
 def test_a_file_of_litert_torch() -> None:
     assert read_facts(GOLDEN) == {
-        "minimum_runtime": "2.9.0",
+        "minimum_runtime": "TensorFlow Lite 2.9.0",
         "minimum_runtime_is_for": "GELU version 1",
         "weights": "328 bytes int8, 180 bytes int32",
         "signatures": "serving_default(args_0 int8 1x3x16x16) -> output_0 int8 1x5",

@@ -1,8 +1,8 @@
 """Which runtime a file needs at least: what it says itself, and what its operators' versions need.
 
-An app whose runtime is older refuses to load the file. Up to 2.19 the numbers are of TensorFlow Lite, and LiteRT counts
-on from there in its table; the packages that apps depend on are named by LiteRT's own numbers since 1.0, which stands
-beside TensorFlow Lite's 2.17.
+An app whose runtime is older refuses to load the file. The numbers are TensorFlow Lite's. LiteRT goes on with them in
+its table, but numbers the packages that apps depend on otherwise: its 1.2 has refused an operator of TensorFlow Lite
+2.17 (https://github.com/google-ai-edge/LiteRT/issues/2146).
 """
 
 import re
