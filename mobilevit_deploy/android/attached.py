@@ -8,12 +8,13 @@ from typing import Any
 from mobilevit_deploy.android.adb import AdbError, adb, shell
 from mobilevit_deploy.catalog.cards import Device
 from mobilevit_deploy.catalog.catalog import devices
-from mobilevit_deploy.errors import MeasurementError, Obstacle
+from mobilevit_deploy.errors import MeasurementError, Obstacle, printable
 
 PLUG_IN = (
     "switch on Settings > Developer options > USB debugging, connect the phone with a cable, unlock it, and allow this "
     "computer; mvd devices shows what is seen"
 )
+LONGEST = 200  # characters of what a phone says of itself
 OLDEST_ANDROID = 26  # API level of Android 8: adb passes exit codes on, and /data/local/tmp may hold programs
 READY = "device"  # adb's word for a phone that answers
 # adb's other words; source: connection_state_name and its neighbours in packages/modules/adb.
@@ -138,7 +139,8 @@ def parse_devices(text: str) -> list[AttachedPhone]:
     """Returns the phones of what ``adb devices -l`` prints, as far as that tells."""
     _, _, listed = text.partition("List of devices attached")
     found = []
-    for match in filter(None, map(_LINE.match, map(str.strip, listed.splitlines()))):
+    lines = [printable(line.replace("\t", " ").strip()) for line in listed.splitlines()]
+    for match in filter(None, map(_LINE.match, lines)):
         facts = dict(item.split(":", 1) for item in match["facts"].split())
         found.append(AttachedPhone(match["serial"], match["state"], facts.get("model", "").replace("_", " ")))
     return found
@@ -146,7 +148,8 @@ def parse_devices(text: str) -> list[AttachedPhone]:
 
 def read_properties(serial: str) -> dict[str, str]:
     """Returns the properties of a phone that answers, by name."""
-    return dict(_PROPERTY.findall(shell(serial, "getprop").out.replace("\r\n", "\n")))
+    text = shell(serial, "getprop").out.replace("\r\n", "\n")
+    return {name: printable(value[:LONGEST]) for name, value in _PROPERTY.findall(text)}
 
 
 def choose(attached: Iterable[AttachedPhone], wanted: str | None) -> AttachedPhone:

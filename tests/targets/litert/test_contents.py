@@ -41,12 +41,12 @@ def test_what_was_noted_is_read(tmp_path: Path) -> None:
 
 
 def test_every_byte_belongs_to_a_weight_or_to_the_graph() -> None:
-    """One bit of each weight, and a bit of every 40th byte of the rest: each is noticed, and a weight is named."""
+    """One bit of each weight, and a bit of every 80th byte of the rest: each is noticed, and a weight is named."""
     program = read(NOTED)
     ranges = {program.buffers[value.buffer]: value.name for value in program.subgraphs[0].values}
     weights = {place: name for (start, end), name in ranges.items() if end > start for place in (start, end - 1)}
     inside = {place for start, end in [*ranges, *metadata_ranges(NOTED, METADATA)] for place in range(start, end)}
-    for place in [*weights, *(place for place in range(8, len(NOTED), 40) if place not in inside)]:
+    for place in [*weights, *(place for place in range(8, len(NOTED), 80) if place not in inside)]:
         content = bytearray(NOTED)
         content[place] ^= 1
         try:

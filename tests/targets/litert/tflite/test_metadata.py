@@ -44,7 +44,7 @@ def test_an_entry_is_added(before: bytes) -> None:
     assert before in after
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.lists(st.binary(max_size=70), min_size=1, max_size=4))
 def test_the_last_of_several_is_as_if_it_were_the_first(texts: list[bytes]) -> None:
     content = CONTENT

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilevit_deploy.errors import ArtifactError
@@ -219,6 +219,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path, tenth: int) -> None:
         read_program(path)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(8, len(CONTENT) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_other_bytes(changes: list[tuple[int, int]]) -> None:
     """Whatever is written over a file, it is read, or refused as damaged."""
