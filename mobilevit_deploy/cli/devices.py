@@ -6,16 +6,16 @@ from mobilevit_deploy.cli import console
 from mobilevit_deploy.cli.options import Json
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.android.attached import AttachedPhone
     from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.errors import MeasurementError
+    from mobilevit_deploy.measurement.android.attached import AttachedPhone
 
 
 def devices(json: Json = False) -> None:
     """Show device profiles, and the phones attached now with what stands in the way of each."""
-    from mobilevit_deploy.android.document import phones_document
     from mobilevit_deploy.apple.document import iphones_document
     from mobilevit_deploy.catalog import catalog
+    from mobilevit_deploy.measurement.android.document import phones_document
     from mobilevit_deploy.report.devices import devices_table
 
     profiles = list(catalog.devices().values())
@@ -42,8 +42,8 @@ def _iphones() -> "tuple[list[AttachedDevice], MeasurementError | None]":
 
 def _phones() -> "tuple[list[AttachedPhone], MeasurementError | None]":
     """Returns the attached Android phones, or why they cannot be looked for."""
-    from mobilevit_deploy.android.attached import list_phones
     from mobilevit_deploy.errors import MeasurementError
+    from mobilevit_deploy.measurement.android.attached import list_phones
 
     try:
         return list_phones(), None

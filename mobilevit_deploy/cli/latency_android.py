@@ -24,8 +24,8 @@ def measure_files(
     chosen = read_delegate(delegate)
     wanted = one_device(device) if device else None
     with console.progress() as progress:
-        from mobilevit_deploy.android.attached import open_phone
         from mobilevit_deploy.errors import UsageError
+        from mobilevit_deploy.measurement.android.attached import open_phone
         from mobilevit_deploy.measurement.benchmark_model.run import check_file
         from mobilevit_deploy.measurement.latency.android import (
             SECONDS,

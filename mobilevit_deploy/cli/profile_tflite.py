@@ -20,7 +20,7 @@ def profile_file(
     """Profiles a file here, or on the phone that is named, and prints."""
     chosen = read_delegate(delegate)
     with console.progress() as progress:
-        from mobilevit_deploy.android.attached import open_phone
+        from mobilevit_deploy.measurement.android.attached import open_phone
         from mobilevit_deploy.measurement.benchmark_model.run import check_file
         from mobilevit_deploy.measurement.latency.android import THREADS
         from mobilevit_deploy.measurement.profiling.document import tflite_profile_document

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.android.attached import PLUG_IN
+from mobilevit_deploy.measurement.android.attached import PLUG_IN
 from mobilevit_deploy.report.coreml import published_notes
 from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.android.attached import AttachedPhone
     from mobilevit_deploy.errors import MvdError
+    from mobilevit_deploy.measurement.android.attached import AttachedPhone
     from mobilevit_deploy.measurement.latency.android import AndroidReport
 
 

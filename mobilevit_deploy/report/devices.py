@@ -13,10 +13,10 @@ from mobilevit_deploy.report.android import phone_lines
 from mobilevit_deploy.report.table import make_table
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.android.attached import AttachedPhone
     from mobilevit_deploy.apple.attached import AttachedDevice
     from mobilevit_deploy.catalog.cards import Device
     from mobilevit_deploy.errors import MvdError
+    from mobilevit_deploy.measurement.android.attached import AttachedPhone
 
 KINDS = ("host", "iphone", "android")
 

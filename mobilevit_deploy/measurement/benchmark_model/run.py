@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mobilevit_deploy.android.adb import Answer
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.measurement.android.adb import Answer
 from mobilevit_deploy.measurement.benchmark_model.binary import NAME
 from mobilevit_deploy.measurement.benchmark_model.output import last_words, unknown_flags
 from mobilevit_deploy.targets.litert.tflite.program import read_program

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.android.attached import AttachedPhone
-from mobilevit_deploy.android.conditions import Conditions, read_conditions
-from mobilevit_deploy.android.workspace import Workspace, open_workspace
 from mobilevit_deploy.catalog.cards import Delegate
 from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.measurement.android.attached import AttachedPhone
+from mobilevit_deploy.measurement.android.conditions import Conditions, read_conditions
+from mobilevit_deploy.measurement.android.workspace import Workspace, open_workspace
 from mobilevit_deploy.measurement.benchmark_model.arguments import WARMUP_S, measuring
 from mobilevit_deploy.measurement.benchmark_model.binary import NAME, find_binary
 from mobilevit_deploy.measurement.benchmark_model.output import ToolRun, read_run

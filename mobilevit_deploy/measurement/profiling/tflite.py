@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.android.attached import AttachedPhone
-from mobilevit_deploy.android.workspace import open_workspace
 from mobilevit_deploy.catalog.cards import Delegate
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.graph.module_notes import read_notes
+from mobilevit_deploy.measurement.android.attached import AttachedPhone
+from mobilevit_deploy.measurement.android.workspace import open_workspace
 from mobilevit_deploy.measurement.benchmark_model.arguments import measuring, profiling
 from mobilevit_deploy.measurement.benchmark_model.binary import NAME, find_binary, host_abis
 from mobilevit_deploy.measurement.benchmark_model.output import OperatorTime, ToolRun, read_profile, read_run

@@ -7,7 +7,7 @@ import pytest
 
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.benchmark_model.binary import VARIABLE, find_binary, host_abis
-from tests.android.conftest import AARCH64, X86_64, write_program
+from tests.measurement.android.conftest import AARCH64, X86_64, write_program
 
 PHONE = ("arm64-v8a", "armeabi-v7a")
 

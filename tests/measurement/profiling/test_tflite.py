@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mobilevit_deploy.android.adb import Answer
+from mobilevit_deploy.measurement.android.adb import Answer
 from mobilevit_deploy.measurement.benchmark_model.run import Here
 from mobilevit_deploy.targets.litert.contents import note_contents
-from tests.android.conftest import AARCH64, Mvd, Phone, write_program
-from tests.android.conftest import cabled as cabled
-from tests.android.conftest import phone as phone
+from tests.measurement.android.conftest import AARCH64, Mvd, Phone, write_program
+from tests.measurement.android.conftest import cabled as cabled
+from tests.measurement.android.conftest import phone as phone
 from tests.support.android_tools import printed
 from tests.support.schemas import check
 from tests.targets.litert.tflite.test_program import CONTENT

@@ -20,7 +20,7 @@ from tests.support.android_tools import adb
 from tests.support.apple_tools.state import State
 from tests.targets.litert.tflite.test_program import CONTENT
 
-BIN = Path(__file__).parents[1] / "support" / "android_tools" / "bin"
+BIN = Path(__file__).parents[2] / "support" / "android_tools" / "bin"
 AARCH64, X86_64 = 183, 62
 
 
@@ -75,7 +75,7 @@ def answer(command: list[str], **_options: Any) -> subprocess.CompletedProcess[s
 def phone(cabled: Phone, monkeypatch: pytest.MonkeyPatch) -> Phone:
     """A phone whose adb is played in this process."""
     monkeypatch.setattr(
-        "mobilevit_deploy.android.adb.subprocess", SimpleNamespace(**{**vars(subprocess), "run": answer})
+        "mobilevit_deploy.measurement.android.adb.subprocess", SimpleNamespace(**{**vars(subprocess), "run": answer})
     )
     return cabled
 

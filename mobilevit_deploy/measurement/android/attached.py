@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mobilevit_deploy.android.adb import AdbError, adb, shell
 from mobilevit_deploy.catalog.cards import Device
 from mobilevit_deploy.catalog.catalog import devices
 from mobilevit_deploy.errors import MeasurementError, Obstacle, printable
+from mobilevit_deploy.measurement.android.adb import AdbError, adb, shell
 
 PLUG_IN = (
     "switch on Settings > Developer options > USB debugging, connect the phone with a cable, unlock it, and allow this "

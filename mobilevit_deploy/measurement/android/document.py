@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.android.attached import AttachedPhone
     from mobilevit_deploy.errors import MvdError
+    from mobilevit_deploy.measurement.android.attached import AttachedPhone
 
 
 def phones_document(attached: Sequence[AttachedPhone], problem: MvdError | None) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mobilevit_deploy.android import adb
-from mobilevit_deploy.android.adb import AdbError, find_adb, shell
-from mobilevit_deploy.android.attached import AttachedPhone, choose, list_phones, open_phone, parse_devices
-from mobilevit_deploy.android.conditions import Conditions, read_conditions
 from mobilevit_deploy.errors import MeasurementError
-from tests.android.conftest import Mvd, Phone
+from mobilevit_deploy.measurement.android import adb
+from mobilevit_deploy.measurement.android.adb import AdbError, find_adb, shell
+from mobilevit_deploy.measurement.android.attached import AttachedPhone, choose, list_phones, open_phone, parse_devices
+from mobilevit_deploy.measurement.android.conditions import Conditions, read_conditions
+from tests.measurement.android.conftest import Mvd, Phone
 from tests.support.android_tools.adb import OTHER, SERIAL
 from tests.support.schemas import check
 

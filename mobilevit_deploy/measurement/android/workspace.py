@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mobilevit_deploy.android.adb import Answer, adb, shell
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.measurement.android.adb import Answer, adb, shell
 
 ROOT = "/data/local/tmp"  # the one place where adb's user may run programs
 PUSH_S = 300.0  # for the largest model, over a slow cable

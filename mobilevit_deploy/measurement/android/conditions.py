@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from mobilevit_deploy.android.adb import script
+from mobilevit_deploy.measurement.android.adb import script
 
 # Source: AThermalStatus, https://developer.android.com/ndk/reference/group/thermal
 THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
