@@ -12,6 +12,7 @@ from mobilevit_deploy.catalog.formats import format_of, tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.export import cache as export_cache
 from mobilevit_deploy.export.document import write_report
+from mobilevit_deploy.export.replaced import warn_of_replaced
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
@@ -171,7 +172,11 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
 def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress: Progress) -> list[ExportReport]:
     """Writes the reports beside the artifacts and moves all to their final names."""
     progress(f"publishing into {folder}")
-    final = [_with_final_path(report, folder) for report in reports]
+    final = []
+    for report in reports:
+        replaced = warn_of_replaced(report, folder)
+        warnings = (*report.warnings, *([replaced] if replaced else []))
+        final.append(replace(_with_final_path(report, folder), warnings=warnings))
     for report in final:
         write_report(report, work)
     publish(work, folder)

@@ -1,5 +1,6 @@
 """Kept exports: the same one is not made twice, and nothing else is taken for it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from typer.testing import Result
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.export import cache as export_cache
 from mobilevit_deploy.export.export import export_model
+from mobilevit_deploy.export.replaced import warn_of_replaced
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.app_options import AppOptions
+from mobilevit_deploy.targets.artifact import report_name
 from tests.conftest import shallow_models
 
 MODEL = ModelRequest("cas_vit_xs", size=(32, 32), num_classes=4)
@@ -51,6 +54,33 @@ def test_the_same_export_is_taken_with_its_figures(kept: tuple[Path, list[Export
     for before, after in zip(first, second, strict=True):
         assert after == replace(before, cached=True, artifact=replace(before.artifact, path=after.artifact.path))
         assert after.artifact.path.parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"task": "features"}, "another task (features)"),
+        ({"weights": {"path": "/home/a/b.pth", "sha256": "12" * 32}}, "another checkpoint (b.pth, 121212121212...)"),
+        ({"input": {"shape": [2, 3, 32, 32]}}, "another input (2x3x32x32)"),
+        ({"head": {"output": "nms\x1b"}}, "another output (nms?)"),
+        ({}, None),
+        ({"weights": 1}, None),
+    ],
+)
+def test_what_is_replaced_is_told_where_it_was_of_something_else(
+    kept: tuple[Path, list[ExportReport]], tmp_path: Path, change: dict[str, Any], said: str | None
+) -> None:
+    (folder, (report, _)) = kept
+    there = json.loads((folder / "first" / report_name(report.artifact.path, "onnx")).read_text())
+    (tmp_path / report_name(report.artifact.path, "onnx")).write_text(json.dumps(there | change))
+    warning = warn_of_replaced(report, tmp_path)
+    assert warning is None if said is None else said in (warning or "")
+
+
+def test_an_export_into_an_empty_folder_or_over_itself_says_nothing(kept: tuple[Path, list[ExportReport]]) -> None:
+    folder, _ = kept
+    again = export_model(replace(REQUEST, folder=folder / "first", cache=folder / "cache"))
+    assert not any("replaced" in warning for report in again for warning in report.warnings)
 
 
 def test_an_export_made_again_has_the_same_bytes(kept: tuple[Path, list[ExportReport]], tmp_path: Path) -> None:
