@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -102,20 +103,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("list")(list.list_models)
-app.command("show")(show_card.show)
-app.command("export")(export.export)
-app.command("inspect")(inspect.inspect)
-app.command("verify")(verify.verify)
-app.command("predict")(predict.predict)
-app.command("latency")(latency.latency)
-app.command("quantize")(quantize.quantize)
-app.command("profile")(profile.profile)
-app.command("compare")(compare.compare)
-app.command("check")(check.check)
-app.command("report")(report.report)
-app.command("devices")(devices.devices)
-app.command("doctor")(doctor.doctor)
+# By command: what runs it, and an example that stands below its options.
+COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
+    "list": (list.list_models, ""),
+    "show": (show_card.show, "cas_vit_xs"),
+    "export": (export.export, "cas_vit_xs --checkpoint checkpoint_best.pth --to onnx,coreml"),
+    "inspect": (inspect.inspect, "cas_vit_xs --to coreml"),
+    "verify": (verify.verify, "artifacts/cas_vit_xs-224x224-fp32.onnx --locate"),
+    "predict": (predict.predict, "artifacts/cas_vit_xs-224x224-fp32.onnx picture.jpg"),
+    "latency": (latency.latency, "artifacts/cas_vit_xs-224x224-fp32.onnx --threads 1"),
+    "quantize": (quantize.quantize, "cas_vit_xs --checkpoint checkpoint_best.pth --calibrate images"),
+    "profile": (profile.profile, "artifacts/cas_vit_xs-224x224-fp32.onnx --threads 1"),
+    "compare": (compare.compare, "before.onnx after.onnx --threads 1"),
+    "check": (check.check, "checks.toml"),
+    "report": (report.report, "artifacts"),
+    "devices": (devices.devices, "--json"),
+    "doctor": (doctor.doctor, ""),
+}
+for _name, (_command, _example) in COMMANDS.items():
+    app.command(_name, epilog=f"Example: mvd {_name} {_example}".rstrip())(_command)
 
 
 def _version(value: bool) -> None:

@@ -50,10 +50,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="For the drawn pictures.")] = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Run a file on pictures: the likeliest classes, or a mask or boxes drawn on the picture.
-
-    Example: mvd predict artifacts/cas_vit_xs-224x224-fp32.onnx cat.jpg
-    """
+    """Run a file on pictures: the likeliest classes, or a mask or boxes drawn on the picture."""
     arguments, means, stds = parse_arguments(model_arg), parse_channels(mean), parse_channels(std)
     with console.progress() as progress:
         progress("importing PyTorch")

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import typer.main
 
-from mobilevit_deploy.cli.app import app
+from mobilevit_deploy.cli.app import COMMANDS, app
 from mobilevit_deploy.pipeline import prepare
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from tests.conftest import RESEARCH
@@ -97,6 +97,16 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m mobilevit_deploy export --help | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_help_is_a_command(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    program, called, *arguments = command.epilog.removeprefix("Example: ").split()
+    assert (program, called) == ("mvd", name)
+    command.make_context(name, arguments, resilient_parsing=True)  # raises for an option that there is not
+    given = [argument for argument in arguments if argument.startswith("-")]
+    assert set(given) <= {option for item in command.params for option in item.opts}
 
 
 def test_every_command_that_takes_a_checkpoint_is_known() -> None:
