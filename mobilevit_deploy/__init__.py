@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
     from mobilevit_deploy.pipeline.request import ExportRequest
     from mobilevit_deploy.targets.app_options import AppOptions
+    from mobilevit_deploy.verification.prediction import PredictReport, PredictRequest, predict
     from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
     from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 
@@ -44,6 +45,8 @@ _HOMES = {
     "ModelRequest": "loading.model",
     "MvdError": "errors",
     "ParityFailedError": "export.export",
+    "PredictReport": "verification.prediction",
+    "PredictRequest": "verification.prediction",
     "ProfileReport": "measurement.profiling",
     "ProfileRequest": "measurement.profiling",
     "VerifyFailedError": "verification.report",
@@ -55,6 +58,7 @@ _HOMES = {
     "inspect_model": "inspection",
     "load_model": "loading.model",
     "measure_latency": "measurement.latency",
+    "predict": "verification.prediction",
     "profile_artifact": "measurement.profiling",
     "run_checks": "checks.run",
     "verify_artifact": "verification.verify",
@@ -78,6 +82,8 @@ __all__ = [
     "ModelRequest",
     "MvdError",
     "ParityFailedError",
+    "PredictReport",
+    "PredictRequest",
     "ProfileReport",
     "ProfileRequest",
     "VerifyFailedError",
@@ -90,6 +96,7 @@ __all__ = [
     "inspect_model",
     "load_model",
     "measure_latency",
+    "predict",
     "profile_artifact",
     "run_checks",
     "verify_artifact",

@@ -95,7 +95,8 @@ def test_every_page_that_must_leave_something_has_commands() -> None:
 @pytest.mark.slow
 def test_the_examples_of_the_python_page_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(folder / "checkpoint_best.pth", "checkpoint_best.pth")
+    for name in ("checkpoint_best.pth", "picture.png"):
+        shutil.copy(folder / name, name)
     names: dict[str, Any] = {}
     for block in blocks(pages()["docs/how-to/python.md"], "python"):
         exec(block, names)  # noqa: S102 - our own page

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Verify": ("VerifyRequest", "verify_artifact", "VerifyReport"),
     "Measure": ("LatencyRequest", "measure_latency", "LatencyReport"),
     "Compare": ("ComparisonRequest", "compare_artifacts", "Comparison"),
+    "Predict": ("PredictRequest", "predict", "PredictReport"),
     "Profile": ("ProfileRequest", "profile_artifact", "ProfileReport"),
     "Inspect": ("inspect_model", "inspect_artifact", "Inspection"),
     "Check": ("GatesRequest", "run_checks", "Checked"),
