@@ -8,7 +8,7 @@ from mobilevit_deploy.catalog.model_card import Task
 
 
 def check_typed(
-    model: str,
+    model: str | None,
     targets: Sequence[str],
     *,
     task: Task,
@@ -20,7 +20,7 @@ def check_typed(
     """Looks up every name and value that a card has; what needs the model itself is left to the export.
 
     Args:
-        model: the MODEL argument; one's own code and a library's models have no card.
+        model: the MODEL argument, None for one that is not known yet; one's own code and a library's have no card.
         targets: to export to.
         task: of the export.
         size: of the images, (height, width) or with the channels before it.
@@ -32,7 +32,7 @@ def check_typed(
         ChoiceError: there is no such model, recipe, precision or version, or the model takes no such size.
         CatalogError: the recipe is a file that is none.
     """
-    if not catalog.is_own_code(model):
+    if model and not catalog.is_own_code(model):
         card = catalog.model(model)
         if size and task in catalog.tasks_of(card):
             catalog.input_rule(card, task).check(card.name, task, *tuple(size)[-2:])

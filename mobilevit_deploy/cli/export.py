@@ -46,6 +46,7 @@ from mobilevit_deploy.cli.options import (
     To,
     Weights,
     WeightsName,
+    checkpoint_as_model,
     parse_arguments,
     parse_channels,
     parse_inputs,
@@ -131,6 +132,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
+    model_file = checkpoint_as_model(model, checkpoint)
     size, means, stds = parse_size(input_size), parse_channels(mean), parse_channels(std)
     others, arguments = parse_sizes(sizes), parse_arguments(model_arg)
     inputs = parse_inputs(input_)
@@ -141,7 +143,7 @@ def export(
 
         targets = tuple(to or default_targets(several_inputs=bool(inputs)))
         check_typed(
-            model,
+            None if model_file else model,
             targets,
             task=task.value,
             size=size,
@@ -154,6 +156,7 @@ def export(
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
         from mobilevit_deploy.images.annotations import Annotations
+        from mobilevit_deploy.loading.catalog_model import model_of_file
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
         from mobilevit_deploy.loading.model_head import HeadOptions
@@ -161,12 +164,19 @@ def export(
         from mobilevit_deploy.report.export import export_summary
         from mobilevit_deploy.targets.app_options import AppOptions
 
+        selection = Selection(weights.value, key, prefix, tuple(ignore or ()))
+        name, chosen = model, task
+        if model_file:
+            progress(f"looking for the model that {model_file.name} fits")
+            name, fitting = model_of_file(model_file, selection)
+            chosen = TaskName(fitting) if task is TaskName.CLASSIFY else task
+            progress(f"{model_file.name} fits {name}, {fitting}")
         request = ExportRequest(
             model=ModelRequest(
-                name=model,
-                task=task.value,
-                checkpoint=checkpoint,
-                selection=Selection(weights.value, key, prefix, tuple(ignore or ())),
+                name=name,
+                task=chosen.value,
+                checkpoint=model_file or checkpoint,
+                selection=selection,
                 num_classes=num_classes,
                 size=size,
                 layout=layout.value,

@@ -16,7 +16,7 @@ from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.loading.checkpoint_files import find_files, refuse_what_is_none
+from mobilevit_deploy.loading.checkpoint_files import SUFFIXES, find_files, refuse_what_is_none
 
 
 def parse_targets(given: list[str] | None) -> list[str]:
@@ -96,7 +96,10 @@ class ColorName(StrEnum):
 
 Model = Annotated[
     str,
-    typer.Argument(help="A name from `mvd list`, path/to/file.py:function, timm:NAME, torchvision:NAME, or hf:FOLDER."),
+    typer.Argument(
+        help="A name from `mvd list`, a checkpoint of one of these, path/to/file.py:function, timm:NAME, "
+        "torchvision:NAME, or hf:FOLDER."
+    ),
 ]
 Pretrained = Annotated[
     bool, typer.Option("--pretrained", help="Of timm or torchvision: the library's own weights, which it downloads.")
@@ -115,6 +118,23 @@ def check_checkpoint(path: Path | None) -> Path | None:
         for file in find_files(path):
             refuse_what_is_none(file)
     return path
+
+
+def checkpoint_as_model(model: str, checkpoint: Path | None) -> Path | None:
+    """Returns the checkpoint that was given in the place of MODEL; None for what names a model.
+
+    Raises:
+        CheckpointError: it is none, or is not there.
+        BadParameter: there is another one.
+    """
+    from mobilevit_deploy.catalog.catalog import is_own_code
+
+    path = Path(model)
+    if is_own_code(model) or path.suffix.lower() not in SUFFIXES:
+        return None
+    if checkpoint:
+        raise typer.BadParameter(f"MODEL is {model}, and --checkpoint another checkpoint: give one of them")
+    return check_checkpoint(path)
 
 
 def check_artifact(path: Path) -> Path:

@@ -6,6 +6,7 @@ For the tasks of a head (``models/heads/``) it is the family's backbone with tha
 import importlib
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -16,7 +17,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.catalog.model_card import ModelCard, Task
 from mobilevit_deploy.errors import CatalogError, CheckpointError
-from mobilevit_deploy.loading.checkpoint import Checkpoint
+from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, lacks
 from mobilevit_deploy.loading.names import COUNTER, name_forms
 from mobilevit_deploy.loading.user_code import SEED
@@ -169,6 +170,26 @@ def _spread_outputs(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, nn.Conv2d) and not name.startswith("backbone."):
             nn.init.kaiming_normal_(part.weight)
+
+
+def model_of_file(path: Path, selection: Selection | None = None) -> tuple[str, Task]:
+    """Returns the model and task of the catalog that the weights in a file fit.
+
+    Args:
+        path: of the checkpoint.
+        selection: which of its weights; None for those that ``read_checkpoint`` takes by itself.
+
+    Raises:
+        CheckpointError: it cannot be read, or fits none.
+    """
+    found = recognise(read_checkpoint(path, selection))
+    if found is None:
+        raise CheckpointError(
+            f"the weights in {path.name} fit none of mvd's models",
+            f"name the model: mvd export MODEL --checkpoint {path}, where MODEL is path/to/file.py:function, "
+            "timm:NAME or another; mvd list has those of mvd",
+        )
+    return found
 
 
 def recognise(checkpoint: Checkpoint) -> tuple[str, Task] | None:

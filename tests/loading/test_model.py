@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.errors import CatalogError, CheckpointError, ModelCodeError, UsageError
+from mobilevit_deploy.loading.catalog_model import model_of_file
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from tests.conftest import RESEARCH
@@ -83,6 +84,15 @@ def test_another_variant_and_another_task_are_recognised(tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match=r"missing: norm\.weight") as caught:
         load(tmp_path, weights_of(task="features"))
     assert caught.value.hint == "these weights fit cas_vit_xs with --task features"
+
+
+def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
+    torch.save({"model": weights_of("cas_vit_m")}, tmp_path / "best.pth")
+    assert model_of_file(tmp_path / "best.pth") == ("cas_vit_m", "classify")
+    torch.save(nn.Conv2d(3, 8, 3).state_dict(), tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other\.pth fit none of mvd's models") as caught:
+        model_of_file(tmp_path / "other.pth")
+    assert "mvd export MODEL --checkpoint" in str(caught.value.hint)
 
 
 def test_another_family(tmp_path: Path) -> None:
