@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
     Batch,
@@ -47,7 +48,6 @@ from mobilevit_deploy.cli.options import (
     Weights,
     WeightsName,
     checkpoint_as_model,
-    parse_arguments,
     parse_channels,
     parse_inputs,
     parse_size,

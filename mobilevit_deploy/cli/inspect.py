@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.cli.options import (
     Head,
     Input,
@@ -18,7 +19,6 @@ from mobilevit_deploy.cli.options import (
     NumClasses,
     Output,
     TaskName,
-    parse_arguments,
     parse_inputs,
     parse_size,
     parse_targets,

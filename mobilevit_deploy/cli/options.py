@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -212,7 +210,6 @@ RequireTrained = Annotated[bool, typer.Option("--require-trained", help="Refuse 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
 
-PYTHON_WORDS = {"True": True, "False": False, "None": None}
 DEFAULT_IMAGES = 1000  # the accuracy of so many is known to 1.5 points, and they take minutes, not hours
 Images = Annotated[
     Path | None,
@@ -299,42 +296,6 @@ def parse_sizes(text: str | None) -> tuple[tuple[int, int], ...]:
             raise typer.BadParameter(f"{part!r} is no size: give N or HxW, for example 192,256x320")
         found.append((size[0], size[1]))
     return tuple(found)
-
-
-def parse_arguments(given: list[str] | None) -> dict[str, object]:
-    """Returns ``key=value`` texts as a dictionary; a usage error for one that has no key, or a key twice.
-
-    A value is what JSON or TOML makes of it, or Python's own ``True``, ``False`` and ``None``; else it is text.
-    """
-    found: dict[str, object] = {}
-    for text in given or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key.isidentifier():
-            raise typer.BadParameter(f"{text!r} is no argument: give KEY=VALUE, for example --model-arg depth=4")
-        if key in found:
-            raise typer.BadParameter(f"--model-arg gives {key} twice")
-        found[key] = _parse_value(value)
-    return found
-
-
-def _parse_value(text: str) -> object:
-    if text in PYTHON_WORDS:
-        return PYTHON_WORDS[text]
-    for read in (json.loads, _parse_toml):
-        try:
-            value: object = read(text)
-            json.dumps(value, allow_nan=False)  # a date, or a number that is none, is meant as text
-        except (ValueError, TypeError, RecursionError):
-            continue
-        return value
-    return text
-
-
-def _parse_toml(text: str) -> Any:
-    content = tomllib.loads(f"value = {text}")
-    if list(content) != ["value"]:  # further lines
-        raise ValueError(text)
-    return content["value"]
 
 
 def parse_channels(text: str | None) -> tuple[float, ...] | None:

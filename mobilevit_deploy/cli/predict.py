@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console, inline_image
+from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.cli.options import (
     Json,
     Key,
@@ -16,7 +17,6 @@ from mobilevit_deploy.cli.options import (
     Pretrained,
     check_artifact,
     check_checkpoint,
-    parse_arguments,
     parse_channels,
 )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
     Boxes,
@@ -24,7 +25,6 @@ from mobilevit_deploy.cli.options import (
     WeightsName,
     check_artifact,
     check_checkpoint,
-    parse_arguments,
 )
 
 

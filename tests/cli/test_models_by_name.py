@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import Result
 
-from mobilevit_deploy.cli.options import parse_arguments
+from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.export.cache import key_of
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
