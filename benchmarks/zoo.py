@@ -210,7 +210,29 @@ def page(found: Sequence[Row]) -> str:
         reasons = [row for (of, _, _), row in by.items() if of == name and row.verdict != PASSED]
         lines += [f"- `{row.model}`, {formats()[row.target].title}: {_plain(row.verdict)}" for row in reasons]
         lines += [""] if reasons else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *_of_trained_like(found, lists)])
+
+
+def _of_trained_like(found: Sequence[Row], lists: Mapping[str, Any]) -> list[str]:
+    """Returns what goes through with weights such as training leaves, and what does not; nothing where none ran."""
+    rows = [row for row in found if row.trained_like and row.list in lists]
+    if not rows:
+        return []
+    lines = [
+        "## With weights such as training leaves them",
+        "",
+        "The same models from a checkpoint (`--trained-like`): unit gain in every layer, batch norms that know their",
+        "statistics. Here half precision is held to its tolerance, and what it costs more is a failure that says so.",
+        "",
+    ]
+    targets = [target for target in formats() if any(row.target == target for row in rows)]
+    table = [
+        [part["title"], *(_share([r for r in rows if (r.list, r.target) == (name, t)]) for t in targets)]
+        for name, part in lists.items()
+    ]
+    lines += _table(["library", *(formats()[target].title for target in targets)], table)
+    failed = [row for row in rows if row.verdict != PASSED]
+    return [*lines, *(f"- `{row.model}`, {formats()[row.target].title}: {_plain(row.verdict)}" for row in failed), ""]
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -51,9 +51,14 @@ def _measures_itself(node: Node) -> bool:
     return bool(arguments(node)["training"])
 
 
+def _cuts_off(node: Node) -> bool:
+    return min(arguments(node)["pad"], default=0) < 0
+
+
 # Calls for which there is a kernel, and not for this form; tests/targets/executorch/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.convolution: _is_volume,  # the kernel runs windows over one and two axes
+    aten.constant_pad_nd: _cuts_off,  # and what PyTorch makes of fold: it is converted, and does not run
     # They sum one value after the other: 2e-5 of the largest value of a norm of 32x32.
     aten.native_batch_norm: _measures_itself,
     aten.native_group_norm: lambda _: True,

@@ -110,6 +110,12 @@ def test_circular_padding(apply: Apply, widths: list[int]) -> None:
     check(apply, lambda m, x: F.pad(x, widths, mode="circular"), "pad", 1, 2, 4, 5)
 
 
+@given(widths=st.lists(st.integers(-1, 2), min_size=4, max_size=4).filter(lambda found: min(found) < 0))
+@PROPERTY
+def test_padding_that_cuts(apply: Apply, widths: list[int]) -> None:
+    check(apply, lambda m, x: torch.constant_pad_nd(x, widths, 0.5), "constant_pad_nd", 1, 2, 4, 5)
+
+
 @given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)))
 @PROPERTY
 def test_adaptive_max_pools(apply: Apply, size: tuple[int, int]) -> None:
@@ -294,6 +300,10 @@ def _from_the_other_end(x: Tensor, count: int, axis: int = -1, largest: bool = T
     return values, places
 
 
+def _the_first(x: Tensor, axis: int, _: int, length: int) -> Tensor:
+    return x.narrow(axis, 0, length)
+
+
 # Of each definition: the op, a call of it, and one of its parts with what it becomes in a wrong version.
 SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "lstm": (lambda m, x: m.layer(x[0])[0], aten.sigmoid.default, aten.tanh.default),
@@ -303,6 +313,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "im2col": (lambda m, x: F.unfold(x, 2), aten.eye.default, _all_ones),
     "col2im": (lambda m, x: F.fold(x.view(1, 12, 4), 3, 2), aten.eye.default, _all_ones),
     "pad": (lambda m, x: F.pad(x[0], (1, 2), mode="circular"), aten.cat.default, _backwards),
+    "constant_pad_nd": (lambda m, x: torch.constant_pad_nd(x, [-1, 2]), aten.narrow.default, _the_first),
     "adaptive_max_pool2d": (lambda m, x: F.adaptive_max_pool2d(x, 3), aten.amax.default, aten.amin.default),
     "cdist": (lambda m, x: torch.cdist(x, x + 1), aten.sum.dim_IntList, aten.mean.dim),
     "bilinear": (lambda m, x: F.bilinear(x, x, torch.ones(2, 4, 4)), aten.mul.Tensor, aten.add.Tensor),

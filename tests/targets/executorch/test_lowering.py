@@ -41,6 +41,8 @@ def refused(module: nn.Module) -> list[str]:
         ("instance_norm", Of(lambda m, x: F.instance_norm(x))),
         ("var_mean", Of(lambda m, x: torch.var_mean(x, 1)[0])),  # there is a kernel, but it is not in Core ATen
         ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x, x, x))),
+        ("pad", Of(lambda m, x: F.pad(x, [-1, 2]))),
+        ("col2im", Of(lambda m, x: F.fold(x.flatten(2), 7, 2, padding=1))),
         ("polar", Of(lambda m, x: torch.polar(x, x).abs())),
     ],
 )
@@ -82,10 +84,12 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
         norms = F.instance_norm(x), F.group_norm(x, 2)
         attention = F.scaled_dot_product_attention(x - 3, x, x, torch.ones(32, 32, dtype=torch.bool).tril())
         others = F.avg_pool3d(x, (2, 1, 1), 1), x.flatten(2).sort(-1).values, volume, attention
-        return *norms, *others, F.avg_pool2d(x, 2).relu().softmax(-1), torch.topk(x, 3)
+        windows = F.fold(F.unfold(x, 3, padding=1, stride=2), 32, 3, padding=1, stride=2)
+        cut = F.pad(x, [-1, 2, 0, -3], value=0.5)
+        return *norms, *others, F.avg_pool2d(x, 2).relu().softmax(-1), windows, cut, torch.topk(x, 3)
 
     errors = error_of(Of(model), tmp_path, *chosen_rewrites(catalog.recipe("executorch"), takes))
-    assert len(errors) == 9
+    assert len(errors) == 11
     assert max(errors[:2]) < 1e-5  # what is left are XNNPACK's means, which are 7e-7 of the largest off
     assert max(errors[2:]) < 1e-6
 

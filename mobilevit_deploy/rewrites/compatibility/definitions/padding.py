@@ -1,4 +1,4 @@
-"""Padding with the other end of an axis."""
+"""Padding with the other end of an axis, and by less than nothing."""
 
 from collections.abc import Sequence
 
@@ -27,3 +27,16 @@ def pad(x: Tensor, widths: Sequence[int], mode: str = "circular", value: float |
             raise NotImplementedError("circular padding that is wider than the tensor")
         x = torch.cat(parts, axis) if len(parts) > 1 else x
     return x
+
+
+@definition(aten.constant_pad_nd.default)
+def constant_pad_nd(x: Tensor, widths: Sequence[int], value: float = 0) -> Tensor:
+    """Returns a tensor with values more around it, and without those that a negative width cuts off."""
+    if min(widths, default=0) >= 0:
+        raise NotImplementedError("nothing is cut off")
+    for i in range(len(widths) // 2):
+        before, after = (max(-width, 0) for width in widths[2 * i : 2 * i + 2])
+        axis = x.dim() - 1 - i
+        x = x.narrow(axis, before, x.shape[axis] - before - after) if before or after else x
+    more = [max(width, 0) for width in widths]
+    return F.pad(x, more, value=value) if any(more) else x
