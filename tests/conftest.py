@@ -242,7 +242,7 @@ def small_pyramid() -> Iterator[None]:
         update={"architecture": {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}}
     )
     changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
-    narrow = {"channels": 16, "neck_channels": 16, "convolutions": 1}
+    narrow = {"channels": 16, "neck_channels": 16, "convolutions": 1, "box_channels": 16, "mask_convolutions": 1}
     heads = {
         task: head.model_copy(
             update={"architecture": {key: narrow.get(key, value) for key, value in head.architecture.items()}}

@@ -27,6 +27,7 @@ class TargetFormat(Card):
         takes_several_inputs: whether a model may have more inputs than one image.
         suppresses_boxes: whether its files can hold non-maximum suppression.
         by_default: whether ``mvd export`` writes it where no target is named, and its packages are installed.
+        pools_regions: whether its files can hold RoIAlign: boxes cut out of a map, sampled by their size.
         takes_app_options: whether image input, labels, float32 modules and compression are written.
         backend: that runs its artifacts, for ``mvd latency``.
         worker: module in the target's package that times them on this machine; None where nothing does.
@@ -44,6 +45,7 @@ class TargetFormat(Card):
     takes_app_options: bool = False
     takes_several_inputs: bool = False
     suppresses_boxes: bool = False
+    pools_regions: bool = False
     backend: str
     worker: str | None = None
     no_latency: str | None = None

@@ -1,6 +1,6 @@
 """What an artifact decides after the maps of its model: the class of each pixel, or which boxes are left."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from mobilevit_deploy.catalog.cards import Card
 
 class LabelMap(Card):
     """The class of every pixel: the place of its largest logit."""
+
+    behind_model: ClassVar[bool] = True
 
 
 class SuppressionRule(Card):
@@ -28,6 +30,12 @@ class SuppressionRule(Card):
     iou_threshold: float = Field(gt=0, le=1)
     max_detections: int = Field(gt=0, le=2**16)
 
+    @property
+    def settings(self) -> tuple[int, float, float, int, bool]:
+        """Returns the rule as the suppression's op takes it, behind the sizes of the levels."""
+        per_class = self.candidates_of == "class"
+        return self.candidates, self.score_threshold, self.iou_threshold, self.max_detections, per_class
+
 
 class Suppression(SuppressionRule):
     """The same for boxes in a certain order.
@@ -35,8 +43,10 @@ class Suppression(SuppressionRule):
     Attributes:
         strides: of the levels that the boxes come from, in pixels, in order; none where all of them are one level.
         anchors: boxes of each cell of a level.
+        behind_model: whether it is decided behind all that a model computes.
     """
 
+    behind_model: ClassVar[bool] = True
     strides: tuple[int, ...]
     anchors: int = Field(gt=0)
 
@@ -46,11 +56,11 @@ class Suppression(SuppressionRule):
             return (boxes,)
         return tuple(-(-height // stride) * -(-width // stride) * self.anchors for stride in self.strides)
 
-    @property
-    def settings(self) -> tuple[int, float, float, int, bool]:
-        """Returns the rule as the suppression's op takes it, behind the sizes of the levels."""
-        per_class = self.candidates_of == "class"
-        return self.candidates, self.score_threshold, self.iou_threshold, self.max_detections, per_class
+
+class Instances(Suppression):
+    """The same inside of a model, which looks at its maps once more where the boxes are that are left."""
+
+    behind_model: ClassVar[bool] = False
 
 
 Decision = LabelMap | Suppression

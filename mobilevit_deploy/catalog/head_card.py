@@ -48,6 +48,7 @@ class HeadCard(Card):
         version: of that code, whose outputs were recorded.
         num_classes: where no checkpoint says another number.
         outputs: what the graph may return, the default first.
+        two_stages: whether it proposes boxes and looks at its maps once more where they are, to decide by that.
         strides: of the backbone's maps that it takes.
         input: which image sizes it takes.
         preprocessing: of images.
@@ -57,13 +58,14 @@ class HeadCard(Card):
     """
 
     head: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    task: Literal["segment", "detect"]
+    task: Literal["segment", "detect", "instances"]
     title: str
     paper: str
     repository: str
     version: str
     num_classes: int = Field(gt=0)
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
+    two_stages: bool = False
     strides: tuple[int, ...]
     input: HeadInput
     preprocessing: Preprocessing

@@ -9,7 +9,7 @@ from mobilevit_deploy.catalog.cards import Card, PublishedLatency
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import ChoiceError
 
-Task = Literal["classify", "features", "segment", "detect"]
+Task = Literal["classify", "features", "segment", "detect", "instances"]
 
 
 class InputRule(Card):

@@ -47,6 +47,7 @@ class TaskName(StrEnum):
     FEATURES = "features"
     SEGMENT = "segment"
     DETECT = "detect"
+    INSTANCES = "instances"
 
 
 class OutputName(StrEnum):

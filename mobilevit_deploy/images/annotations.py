@@ -12,7 +12,7 @@ class Annotations:
 
     Attributes:
         masks: a folder of label maps, for ``segment``.
-        boxes: a JSON file in COCO's format, for ``detect``.
+        boxes: a JSON file in COCO's format, for ``detect`` and ``instances``.
         reduce_zero_label: in label maps 0 is no class, and 1 is class 0.
     """
 
@@ -29,7 +29,7 @@ class Annotations:
             output: of a model with a head.
         """
         given = {"--masks": self.masks, "--boxes": self.boxes}
-        needed = {"segment": "--masks", "detect": "--boxes"}.get(task)
+        needed = {"segment": "--masks", "detect": "--boxes", "instances": "--boxes"}.get(task)
         for option, path in given.items():
             if path and option != needed:
                 raise UsageError(f"{option} with --task {task}", "leave it out")

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from mobilevit_deploy.architectures.heads.fpn import ChosenMaps
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.head_card import HeadCard, Output
+from mobilevit_deploy.catalog.head_card import HeadCard
 from mobilevit_deploy.catalog.model_card import ModelCard, Task
 from mobilevit_deploy.errors import CatalogError, CheckpointError
 from mobilevit_deploy.loading.checkpoint import Checkpoint, Selection, read_checkpoint
 from mobilevit_deploy.loading.fit_weights import differs, lacks
+from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.names import COUNTER, name_forms
 from mobilevit_deploy.loading.user_code import SEED
 
@@ -30,7 +31,7 @@ def build_card(
     task: Task,
     num_classes: int | None,
     checkpoint: Checkpoint | None,
-    output: Output | None = None,
+    options: HeadOptions | None = None,
 ) -> nn.Module:
     """Returns a card's model with the classes and heads that a checkpoint has, or those that are asked for.
 
@@ -41,7 +42,7 @@ def build_card(
         task: of the family, or of a head.
         num_classes: as asked for.
         checkpoint: whose weights follow.
-        output: of a head, that the module computes.
+        options: what is asked of a head.
 
     Raises:
         CatalogError: the card does not describe a model.
@@ -49,13 +50,13 @@ def build_card(
     """
     head = catalog.heads().get(task)
     classes = num_classes or (head or card.family).num_classes
-    options = {}
+    parts = {}
     if checkpoint:
-        options = _options(card, checkpoint)
+        parts = _options(card, checkpoint)
         classes = _check_classes(card, task, num_classes, checkpoint) or classes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        module = _build(card, task, classes, options, output)
+        module = _build(card, task, classes, parts, options)
         if checkpoint is None:
             _randomise_norms(module)
             if head:
@@ -75,23 +76,23 @@ def _options(card: ModelCard, checkpoint: Checkpoint) -> dict[str, bool]:
 
 
 def _build(
-    card: ModelCard, task: Task, classes: int, options: dict[str, bool], output: Output | None = None
+    card: ModelCard, task: Task, classes: int, parts: dict[str, bool], options: HeadOptions | None = None
 ) -> nn.Module:
     head = catalog.heads().get(task)
     if head:
-        return _add_head(head, card, _build(card, "features", 0, options), classes, output or head.outputs[0])
+        return _add_head(head, card, _build(card, "features", 0, parts), classes, options or HeadOptions())
     family = card.family.family
     name = f"mobilevit_deploy.architectures.{family}"
     if not family.isidentifier() or importlib.util.find_spec(name) is None:
         raise CatalogError(f"the card of {card.name} is of a family {family!r}, which has no architecture here")
     build = importlib.import_module(name).build
     try:
-        return cast(nn.Module, build(task, classes, **card.variant.architecture, **options))
+        return cast(nn.Module, build(task, classes, **card.variant.architecture, **parts))
     except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
         raise CatalogError(f"the card of {card.name} does not describe a {family}: {error}") from error
 
 
-def _add_head(head: HeadCard, card: ModelCard, backbone: nn.Module, classes: int, output: Output) -> nn.Module:
+def _add_head(head: HeadCard, card: ModelCard, backbone: nn.Module, classes: int, options: HeadOptions) -> nn.Module:
     """Returns a backbone with a neck and a head on those of its maps that the head takes."""
     name = f"mobilevit_deploy.architectures.heads.{head.head}"
     if importlib.util.find_spec(name) is None:
@@ -106,7 +107,9 @@ def _add_head(head: HeadCard, card: ModelCard, backbone: nn.Module, classes: int
     places = tuple(card.family.map_strides.index(stride) for stride in head.strides)
     chosen = ChosenMaps(places, tuple(maps[place].shape[1] for place in places), head.strides)
     try:
-        return cast(nn.Module, build(backbone, chosen, classes, output, **head.architecture))
+        inside = {"suppression": options.suppression_of(head)} if head.two_stages else {}
+        output = options.output or head.outputs[0]
+        return cast(nn.Module, build(backbone, chosen, classes, output, **inside, **head.architecture))
     except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
         raise CatalogError(f"the card of {head.head} does not describe one: {error}") from error
 
@@ -168,7 +171,7 @@ def _randomise_norms(module: nn.Module) -> None:
 def _spread_outputs(module: nn.Module) -> None:
     """Gives a neck and a head weights that keep the spread of the values: PyTorch's own leave maps of one colour."""
     for name, part in module.named_modules():
-        if isinstance(part, nn.Conv2d) and not name.startswith("backbone."):
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and not name.startswith("backbone."):
             nn.init.kaiming_normal_(part.weight)
 
 

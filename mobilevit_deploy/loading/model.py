@@ -136,10 +136,9 @@ def load_model(request: ModelRequest) -> LoadedModel:
     checkpoint = read_checkpoint(request.checkpoint, request.selection) if request.checkpoint else None
     if card and checkpoint:
         checkpoint = choose(checkpoint, partial(lacks_of_card, card, request.task))
-    output = request.head.output
     code, built = None, cast("nn.Module | FromLibrary | None", None)
     if card:
-        built = build_card(card, request.task, request.num_classes, checkpoint, output)
+        built = build_card(card, request.task, request.num_classes, checkpoint, request.head)
     else:
         code = find_code(request.name)
         built = _from_code(code, request)

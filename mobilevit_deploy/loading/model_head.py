@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression, SuppressionRule
+from mobilevit_deploy.catalog.decision import Decision, Instances, LabelMap, Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.catalog.head_declaration import DetectorDeclaration, SegmenterDeclaration
 from mobilevit_deploy.catalog.model_card import Preprocessing, Task
@@ -71,7 +71,8 @@ class HeadOptions:
             )
         if head is None:
             if given := self.given():
-                raise UsageError(f"{given[0]} is for --task segment and --task detect, not for {task}", "leave it out")
+                tasks = " and ".join(f"--task {name}" for name in catalog.heads())
+                raise UsageError(f"{given[0]} is for {tasks}, not for {task}", "leave it out")
             return
         output = self.output or head.outputs[0]
         if output not in head.outputs:
@@ -80,7 +81,7 @@ class HeadOptions:
             raise UsageError(f"--output nms with a batch of {batch}", "it is for one image: leave --batch out")
         if output != "nms" and (given := [_option(name) for name in self._thresholds()]):
             raise UsageError(f"{given[0]} with --output {output}, which leaves all boxes", "add --output nms")
-        self._rule(head)
+        self.suppression_of(head)
 
     def _thresholds(self) -> dict[str, float | int]:
         names = ("score_threshold", "iou_threshold", "max_detections")
@@ -104,10 +105,14 @@ class HeadOptions:
         output, built = self.output or head.outputs[0], cast(Any, module)  # nn.Module knows no attributes of its own
         if output == "labels" and built.num_classes == 1:
             raise UsageError("--output labels of one class, which every pixel has", "give --output logits")
-        rule, suppression = self._rule(head), None
+        rule = self.suppression_of(head)
+        suppression: Suppression | None = None
         if rule:
-            decoder = built.decoder
-            suppression = Suppression(**rule.model_dump(), strides=decoder.strides, anchors=decoder.anchor_count)
+            given, decoder = rule.model_dump(), built.decoder
+            if isinstance(head, HeadCard) and head.two_stages:  # whose boxes come from no cells
+                suppression = Instances(**given, strides=(), anchors=1)
+            else:
+                suppression = Suppression(**given, strides=decoder.strides, anchors=decoder.anchor_count)
         decisions: dict[str, Decision | None] = {"labels": LabelMap(), "nms": suppression}
         decision = decisions.get(output)
         if isinstance(head, HeadCard):
@@ -119,7 +124,7 @@ class HeadOptions:
             OWN, output, built.num_classes, classes, decision, suppression, preprocessing, declaration=head
         )
 
-    def _rule(self, head: HeadRule) -> SuppressionRule | None:
+    def suppression_of(self, head: HeadRule) -> SuppressionRule | None:
         """Returns the card's rule with what the user gave; raises UsageError for a value that cannot be."""
         if head.suppression is None:
             return None

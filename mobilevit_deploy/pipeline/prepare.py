@@ -191,7 +191,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     if app.labels:
         bordered = append_softmax(bordered)
         outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
-    if app.decision:
+    if app.decision and app.decision.behind_model:
         bordered, shapes = append_decision(bordered, app.decision, *prepared.model.input_shape[2:])
         outputs = tuple(TensorSpec(name, shape) for name, shape in shapes.items())
     return ReadyForTarget(graph, bordered, app, outputs, results, warnings, channels_last)

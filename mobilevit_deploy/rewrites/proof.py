@@ -4,6 +4,10 @@ A value that is coarser than float64 wherever it is computed (an op without a fl
 would turn a difference of the sixteenth digit into one of its own last digit, and all that follows would inherit it. So
 what the graph before rewriting computed there is kept. Whatever reads it after a rewrite reads what was kept, and the
 value itself is held to its own precision.
+
+So it is with what is decided in the middle of a graph, as the boxes that a first stage proposes to a second: the
+sixteenth digit turns one of two equal scores, and then all that follows is of other boxes. There what the decision
+reads is compared, and what it decided before is what follows.
 """
 
 from collections.abc import Sequence
@@ -19,6 +23,7 @@ from mobilevit_deploy.graph.graph import Graph, op_name
 from mobilevit_deploy.graph.replay import Replay
 from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.graph.untraceable import reason_of
+from mobilevit_deploy.operations.suppression import SUPPRESS
 
 # float64 keeps 53 bits, 1.1e-16; folding reorders sums of some thousand terms over some hundred layers, which costs
 # 1e-15 to 1e-13 of the largest output (measured), and a wrong constant in any layer costs 1e-8 and more.
@@ -28,6 +33,8 @@ FLOAT32_LIMIT = 1e-5
 # Of a kept value, in units of its dtype's last digit: its inputs differ in the sixteenth digit of float64, which may
 # round each of them to the neighbour.
 LAST_DIGITS = 8
+# Ops that decide by numbers, as a place in an order; of these what they read is compared, and not what they return.
+DECISIONS = (SUPPRESS,)
 KEPT = "kept"  # in a node's meta: the place of its value among those that are kept; copies of the graph keep it
 
 
@@ -65,9 +72,16 @@ class Proof:
         """
         self._sample = sample
         self._kept: list[Any] = []
+        self._read: dict[int, list[Any]] = {}  # by the place among the kept, what a decision read
+        read = _read_by_decisions(graph)
+        values: dict[Node, Any] = {}
 
         def keep(node: Node, value: object) -> None:
-            if node in replay.in_float32 or _precision(value) is not None:
+            if node in read:
+                values[node] = value
+            if node.target in DECISIONS:
+                self._read[len(self._kept)] = [values[item] for item in node.all_input_nodes if item in values]
+            if node.target in DECISIONS or node in replay.in_float32 or _precision(value) is not None:
                 node.meta[KEPT] = len(self._kept)
                 self._kept.append(value)
 
@@ -79,18 +93,27 @@ class Proof:
     def judge(self, graph: Graph) -> Verdict:
         """Compares a rewritten copy of the graph; raises nothing, for what a rewrite may leave behind has no bounds."""
         given: dict[Node, Any] = {}
-        objections = []
+        objections: list[str] = []
+        before_decisions: list[Tensor] = []
+        after_decisions: list[Tensor] = []
+        values: dict[Node, Any] = {}
 
         def compare(node: Node, value: object) -> None:
-            if node in given:
+            if node in read:
+                values[node] = value
+            if node.target in DECISIONS:
+                before_decisions.extend(self._read.get(node.meta.get(KEPT, -1), ()))
+                after_decisions.extend(values[item] for item in node.all_input_nodes if item in values)
+            elif node in given:
                 objections.extend(self._objection(node, given[node], value))
 
         try:
             graph.graph.lint()
             graph.remove_dead()
+            read = _read_by_decisions(graph)
             given.update({node: self._kept[node.meta[KEPT]] for node in graph.nodes if KEPT in node.meta})
             found = Replay(graph.graph, graph.weights, compare, given).outputs(self._sample)
-            absolute, relative = largest_difference(self._reference, found)
+            absolute, relative = largest_difference([*self._reference, *before_decisions], [*found, *after_decisions])
         except Exception as error:
             return Verdict(float("inf"), float("inf"), f"not proved: the graph does not run: {reason_of(error)}")
         before, after = _forms(self._reference), _forms(found)
@@ -109,6 +132,10 @@ class Proof:
         if relative <= LAST_DIGITS * precision:
             return []
         return [f"not proved: {op_name(node)} differs by {relative:.1e} of its largest value"]
+
+
+def _read_by_decisions(graph: Graph) -> set[Node]:
+    return {item for node in graph.nodes if node.target in DECISIONS for item in node.all_input_nodes}
 
 
 def largest_difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import torch
 from scipy.special import softmax
 
 from mobilevit_deploy.catalog.decision import Decision, LabelMap
-from mobilevit_deploy.graph.suppression import suppress
+from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner, Values
 
 
@@ -60,7 +60,7 @@ class Borders:
 
     def reference(self, runner: Runner) -> Runner:
         """Returns PyTorch with the artifact's outputs."""
-        if self.decision:
+        if self.decision and self.decision.behind_model:
             return DecidingRunner(runner, self.decision)
         return ProbabilityRunner(runner) if self.probabilities else runner
 

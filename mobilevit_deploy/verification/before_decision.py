@@ -52,7 +52,7 @@ def compare_before(
         prune: share of its weights that was set to zero.
         comparison: takes the leg.
     """
-    if borders.decision is None or precision == "int8":
+    if borders.decision is None or not borders.decision.behind_model or precision == "int8":
         return
     with torch.no_grad():
         outputs: dict[str, Tensor] = model.module(torch.zeros(model.input_shape))

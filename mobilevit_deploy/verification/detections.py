@@ -2,7 +2,8 @@
 
 A box that is left is a decision. Where two boxes score nearly the same, or overlap by nearly the threshold, rounding
 turns it, and then other boxes are left. PyTorch itself is run with all numbers moved by a few roundings (``noise``):
-what is in all of those runs is sure, and what is in any of them is no mistake.
+what is in all of those runs is sure, and what is in any of them is no mistake. Masks, where there are any, are compared
+of the detections that are on both sides, as numbers and by what lies above ``MASK_THRESHOLD``.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.graph.suppression import overlaps
+from mobilevit_deploy.operations.suppression import overlaps
 from mobilevit_deploy.runners.base import Values
 from mobilevit_deploy.verification.differences import HALF_TIE, Agreement, not_finite, other_shape
-from mobilevit_deploy.verification.noise import FACTOR
+from mobilevit_deploy.verification.noise import FACTOR, Mask
 
-OUTPUTS = ("boxes", "scores", "labels", "count")
+OUTPUTS = ("boxes", "scores", "labels", "count", "masks")  # the last of instances only
+MASK_THRESHOLD = 0.5  # of MMDetection: what lies above it belongs to the instance
 # Of two boxes that are one. float32 moves a side by millionths; half precision has a quarter of a pixel at 512, and of
 # a box of 8 pixels 0.94 is left then.
 FLOAT32_IOU = 0.99
 HALF_IOU = 0.9
 
 OfImage = tuple[Values, Values, Values]  # boxes (n, 4), scores (n,), labels (n,)
-Found = Sequence[Values]  # of N images: boxes (N, K, 4), scores (N, K), labels (N, K), count (N, 1) or (N,)
+Found = Sequence[Values]  # of N images: boxes (N, K, 4), scores (N, K), labels (N, K), count (N,) or (N, 1), masks
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class DetectionAgreement(Agreement):
         extra: how many are found that neither the reference nor its noise has.
         smallest_iou: of a pair.
         largest_score_difference: of a pair.
+        largest_mask_difference: of a pixel of a pair; None where there are no masks.
+        turned_mask_pixels: which lie on the other side of the threshold, though the reference is sure of them.
     """
 
     count: int = 0
@@ -43,6 +47,8 @@ class DetectionAgreement(Agreement):
     extra: int = 0
     smallest_iou: float = 1.0
     largest_score_difference: float = 0.0
+    largest_mask_difference: float | None = None
+    turned_mask_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def judge_detections(
         runs: the reference's with its numbers moved; none to take all for sure.
     """
     name = "detections"
-    for output, values, others_values in zip(OUTPUTS, expected, found, strict=True):
+    for output, values, others_values in zip(OUTPUTS, expected, found, strict=False):
         if values.shape != others_values.shape:
             return DetectionAgreement(name, 0.0, 0.0), [other_shape(output, values, others_values)]
         if reasons := not_finite(output, values, others_values):
@@ -83,6 +89,7 @@ def judge_detections(
     reach = tolerance.max_rel * float(np.abs(expected[0]).max(initial=0))
     count = unsure = missing = extra = paired = 0
     ious, differences, allowed = [1.0], [0.0], tolerance.max_rel
+    masks = MaskComparison(tolerance.max_rel) if len(expected) == len(OUTPUTS) else None
     for i in range(len(expected[0])):
         before, after = _of_image(expected, i), _of_image(found, i)
         pairs = match(before, after, limit, reach)
@@ -94,6 +101,9 @@ def judge_detections(
             sure &= pair.first >= 0
             known |= match(after, other, limit, reach).first >= 0
             allowed = max(allowed, FACTOR * float(pair.score_differences.max(initial=0)))
+        if masks:
+            of_runs = [(_masks(run, i), pair) for run, pair in zip(runs, moved, strict=True)]
+            masks.add(_masks(expected, i), _masks(found, i), pairs, of_runs)
         count, unsure = count + len(sure), unsure + int((~sure).sum())
         missing += int((sure & (pairs.first < 0)).sum())
         extra += int((~known & (pairs.second < 0)).sum())
@@ -103,9 +113,10 @@ def judge_detections(
     wrong = missing + extra
     agreement = DetectionAgreement(
         name, paired / (paired + wrong) if paired + wrong else 1.0, unsure / max(count, 1), count, missing, extra,
-        min(ious), max(differences),
+        min(ious), max(differences), masks.largest if masks else None, masks.turned if masks else 0,
     )  # fmt: skip
-    return agreement, _reasons(agreement, tolerance, allowed)
+    reasons = _reasons(agreement, tolerance, allowed)
+    return agreement, reasons + (masks.reasons() if masks else [])
 
 
 def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) -> list[str]:
@@ -119,6 +130,63 @@ def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) ->
     if found.largest_score_difference > allowed:
         reasons.append(f"a score differs by {found.largest_score_difference:.1e}, more than {allowed:.0e}")
     return reasons
+
+
+class MaskComparison:
+    """The masks of paired detections, image after image.
+
+    Attributes:
+        largest: difference of a pixel.
+        turned: pixels on the other side of the threshold, of which the reference is sure.
+    """
+
+    def __init__(self, least: float) -> None:
+        """Begins without any; differences up to ``least`` are rounding."""
+        self.largest, self.turned = 0.0, 0
+        self._least, self._beyond = least, 0.0
+
+    def add(self, before: Values, after: Values, pairs: Pairs, runs: Sequence[tuple[Values, Pairs]]) -> None:
+        """Compares those of one image.
+
+        Args:
+            before: the reference's, (n, h, w).
+            after: the other's, (m, h, w).
+            pairs: of the detections that they are of.
+            runs: the reference's with its numbers moved, and their pairs.
+        """
+        reach = np.full(len(before), self._least)  # of any pixel of a mask: the noise of one is one of few
+        for masks, moved in runs:
+            far, there = _differences(before, masks, moved)
+            reach[there] = np.maximum(reach[there], FACTOR * far.max(axis=(1, 2), initial=0))
+        difference, there = _differences(before, after, pairs)
+        largest = difference.max(axis=(1, 2), initial=0)
+        self.largest = max(self.largest, float(largest.max(initial=0)))
+        self._beyond = max(self._beyond, float((largest / reach[there]).max(initial=0)))
+        sure = np.abs(before[there] - MASK_THRESHOLD) > reach[there, None, None]
+        sides = [masks >= MASK_THRESHOLD for masks in (before[there], after[pairs.first[there].astype(int)])]
+        self.turned += int((sure & (sides[0] != sides[1])).sum())
+
+    def reasons(self) -> list[str]:
+        """Returns why the masks do not agree."""
+        if self._beyond <= 1:
+            return []
+        return [
+            f"a mask differs by {self.largest:.1e}, {self._beyond:.1f} times what rounding may move it by, "
+            f"and {self.turned} pixels are turned of which the reference is sure"
+        ]
+
+
+def _differences(before: Values, after: Values, pairs: Pairs) -> tuple[Values, Mask]:
+    """Returns how far each pixel of the paired masks is apart, (pairs, h, w), and which of the first are paired."""
+    there = pairs.first >= 0
+    difference: Values = np.abs(before[there] - after[pairs.first[there].astype(int)])
+    return difference, there
+
+
+def _masks(found: Found, i: int) -> Values:
+    """Returns the masks of an image, (n, h, w), without the empty places."""
+    masks: Values = found[4][i][: int(found[3][i].reshape(-1)[0])]
+    return masks
 
 
 def _of_image(found: Found, i: int) -> OfImage:

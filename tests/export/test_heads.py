@@ -21,11 +21,11 @@ from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.export.document import export_document
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
-from mobilevit_deploy.graph.suppression import suppress
 from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD, make_samples
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.runners.app_interface import Borders

@@ -12,6 +12,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.graph.graph import Graph, is_call, module_path, op_name
+from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.rewrites import rewrite as rewrite_module
 from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.order import REWRITES
@@ -270,6 +271,39 @@ def test_an_op_without_a_float64_kernel_costs_no_proof(place: str, factor: float
     assert bool(scaled.applied) == proved
     assert len(folded.applied) == 1
     assert rewritten.in_float32 == ("mvd_test::halve",)
+    assert not any("kept" in node.meta for node in rewritten.graph.nodes)
+
+
+class _Nudges(Rewrite):
+    """Multiplies the scores that a suppression reads by factors that grow from place to place."""
+
+    name: ClassVar[str] = "nudges"
+    source: ClassVar[str] = "a test"
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+
+    def candidates(self, graph: Graph) -> Iterable[Node]:
+        return graph.graph.find_nodes(op="call_function", target=SUPPRESS)
+
+    def rewrite(self, graph: Graph, node: Node) -> None:
+        boxes, scores = node.all_input_nodes
+        with graph.before(node):
+            factors = graph.add_weight("factors", 1 + self.step * torch.arange(4.0).double().view(1, 4, 1))
+            scaled = graph.call(aten.mul.Tensor, scores, factors, like=scores)
+        node.args = (boxes, scaled, *node.args[2:])
+
+
+@pytest.mark.parametrize(("step", "proved"), [(1e-14, True), (1e-9, False)])
+def test_a_decision_in_the_middle_is_compared_by_what_it_reads(step: float, proved: bool) -> None:
+    corners = torch.tensor([[0.0, 0, 5, 5], [10, 0, 15, 5], [0, 10, 5, 15], [10, 10, 15, 15]])[None]
+    net = Of(lambda m, x: m.after(SUPPRESS(m.boxes, x.reshape(1, 4, 1), [4], 4, 0.0, 0.5, 3)[0]), after=nn.Linear(4, 2))
+    net.register_buffer("boxes", corners)
+    image = torch.full((1, 1, 2, 2), 0.5)  # four equal scores, whose order the rewrite turns
+    rewritten = rewrite_graph(capture_model(net, 1, 1, 2, 2).graph, [_Nudges(step)], image)
+    assert bool(rewritten.results[0].applied) == proved
+    if not proved:
+        assert "differs by 3.0e-09" in rewritten.results[0].refused[0].reason
     assert not any("kept" in node.meta for node in rewritten.graph.nodes)
 
 

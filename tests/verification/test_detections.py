@@ -37,7 +37,7 @@ def test_the_same() -> None:
     assert reasons == []
     assert vars(agreement) == {
         "name": "detections", "agreement": 1.0, "unsure": 0.0, "count": 3, "missing": 0, "extra": 0,
-        "smallest_iou": 1.0, "largest_score_difference": 0.0,
+        "smallest_iou": 1.0, "largest_score_difference": 0.0, "largest_mask_difference": None, "turned_mask_pixels": 0,
     }  # fmt: skip
 
 
@@ -116,3 +116,49 @@ def test_other_shapes_and_no_numbers() -> None:
     assert judge_detections(found(), short, FLOAT32, ())[1] == ["boxes has the shape (2, 4) instead of (5, 4)"]
     broken = found(scores=[0.9, np.nan, 0.3])
     assert "NaN or infinite" in judge_detections(found(), broken, FLOAT32, ())[1][0]
+
+
+def with_masks(outputs: list[Values], *, order: Any = (0, 1, 2), changed: Any = ()) -> list[Values]:
+    """Returns the outputs with a mask of 4 x 4 for each of the three detections, and pixels changed by so much."""
+    own = np.random.default_rng(0).uniform(0.6, 0.9, (3, 4, 4)) * [[[1], [1], [0], [0]]]
+    own[0, 0, 0] = 0.501
+    for place, row, column, by in changed:
+        own[place, row, column] += by
+    masks = np.zeros((1, PLACES, 4, 4))
+    masks[0, : len(order)] = own[list(order)]
+    return [*outputs, masks]
+
+
+def test_masks_are_compared_of_the_detections_that_they_are_of() -> None:
+    turned = with_masks(found(BOXES[::-1], SCORES[::-1], LABELS[::-1]), order=(2, 1, 0))
+    agreement, reasons = judge_detections(with_masks(found()), turned, FLOAT32, ())
+    assert (reasons, agreement.largest_mask_difference, agreement.turned_mask_pixels) == ([], 0.0, 0)
+    _, reasons = judge_detections(with_masks(found()), with_masks(found(), order=(1, 0, 2)), FLOAT32, ())
+    assert "a mask differs by" in reasons[0]
+
+
+def test_the_mask_of_a_detection_that_rounding_takes_is_not_compared() -> None:
+    before, after = with_masks(found()), with_masks(without(1), order=(0, 2))
+    assert judge_detections(before, after, FLOAT32, [after])[1] == []
+
+
+def test_a_wrong_pixel_of_a_mask_is_noticed() -> None:
+    after = with_masks(found(), changed=[(2, 0, 1, -0.4), (0, 0, 0, -0.002)])
+    agreement, reasons = judge_detections(with_masks(found()), after, FLOAT32, ())
+    assert agreement.largest_mask_difference == pytest.approx(0.4)
+    assert agreement.turned_mask_pixels == 2
+    assert reasons == [
+        "a mask differs by 4.0e-01, 40000.0 times what rounding may move it by, and 2 pixels are turned of which the "
+        "reference is sure"
+    ]
+    # Half precision may move the pixel that lies beside the threshold, and the reference is not sure of it.
+    near = with_masks(found(), changed=[(0, 0, 0, -0.002)])
+    agreement, reasons = judge_detections(with_masks(found()), near, HALF, ())
+    assert (reasons, agreement.turned_mask_pixels) == ([], 0)
+
+
+def test_the_noise_of_a_mask_is_allowed_of_that_mask_alone() -> None:
+    noisy = with_masks(found(), changed=[(1, 0, 0, 1e-4)])
+    for place, right in ((1, True), (0, False)):
+        after = with_masks(found(), changed=[(place, 1, 1, -3e-4)])
+        assert (judge_detections(with_masks(found()), after, FLOAT32, [noisy])[1] == []) == right

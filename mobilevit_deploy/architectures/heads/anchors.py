@@ -55,7 +55,7 @@ class BoxDecoder:
         rule = self.boxes
         if rule.format == "deltas":
             assert self.anchors is not None  # a declaration is looked at when it is read
-            boxes = self._moved(values, *self._cells_as(values, height, width))
+            boxes = move_boxes(rule, values, *self._cells_as(values, height, width))
         elif rule.format == "ltrb":
             points, steps = self._cells_as(values, height, width)
             distances = values * torch.cat((steps, steps), dim=1) if rule.unit == "strides" else values
@@ -67,19 +67,6 @@ class BoxDecoder:
                 centres, half = boxes[..., :2], boxes[..., 2:] * 0.5
                 boxes = torch.cat((centres - half, centres + half), dim=-1)
         return clip_boxes(boxes, height, width) if rule.clip else boxes
-
-    def _moved(self, deltas: Tensor, centres: Tensor, sides: Tensor) -> Tensor:
-        """Returns anchors that were moved by deltas (B, N, 4), as corners (B, N, 4); in pixels."""
-        rule = self.boxes
-        if rule.stds != (1.0, 1.0, 1.0, 1.0):
-            deltas = deltas * torch.tensor(rule.stds).to(deltas.dtype)
-        moved = centres + deltas[..., :2] * sides
-        scales = deltas[..., 2:]
-        limits = [math.log(scale) if scale else None for scale in (rule.smallest_scale, rule.largest_scale)]
-        if limits != [None, None]:
-            scales = scales.clamp(*limits)
-        half = sides * scales.exp() * 0.5
-        return torch.cat((moved - half, moved + half), dim=-1)
 
     def _cells_as(self, values: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         points, sides = self.cells(height, width)
@@ -107,8 +94,28 @@ class BoxDecoder:
         return point, side
 
 
+def move_boxes(rule: Boxes, deltas: Tensor, centres: Tensor, sides: Tensor) -> Tensor:
+    """Returns boxes that were moved by deltas (..., 4), as corners (..., 4).
+
+    Args:
+        rule: of format ``deltas``; its clipping to the image is left to the caller.
+        deltas: (..., 4): of the centre, in sides of the box; the logarithms of the new sides over those.
+        centres: x and y, (..., 2).
+        sides: width and height, (..., 2).
+    """
+    if rule.stds != (1.0, 1.0, 1.0, 1.0):
+        deltas = deltas * torch.tensor(rule.stds).to(deltas.dtype)
+    moved = centres + deltas[..., :2] * sides
+    scales = deltas[..., 2:]
+    limits = [math.log(scale) if scale else None for scale in (rule.smallest_scale, rule.largest_scale)]
+    if limits != [None, None]:
+        scales = scales.clamp(*limits)
+    half = sides * scales.exp() * 0.5
+    return torch.cat((moved - half, moved + half), dim=-1)
+
+
 def clip_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Returns boxes (B, N, 4) that end at the border of an image of a size in pixels."""
+    """Returns boxes (..., 4) that end at the border of an image of a size in pixels."""
     limits = torch.tensor([width, height, width, height]).to(boxes.dtype)
     return torch.minimum(boxes.clamp(min=0), limits)
 

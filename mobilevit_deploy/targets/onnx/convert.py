@@ -18,7 +18,8 @@ from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
 from mobilevit_deploy.graph.module_notes import common_path
 from mobilevit_deploy.graph.sample import tensors_of
-from mobilevit_deploy.graph.suppression import SUPPRESS
+from mobilevit_deploy.operations.roi_align import ROI_ALIGN
+from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.system.version import __version__
@@ -46,6 +47,7 @@ from mobilevit_deploy.targets.onnx.module_paths import (
     write_path,
 )
 from mobilevit_deploy.targets.onnx.quantize import quantize
+from mobilevit_deploy.targets.onnx.roi_align import write_roi_align
 from mobilevit_deploy.targets.onnx.suppression import write_suppression
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from mobilevit_deploy.targets.quantization import QuantizationResult
@@ -190,7 +192,7 @@ def _export(request: ConversionRequest, path: Path) -> None:
                 opset_version=request.version,
                 input_names=[item.name for item in request.inputs] or [request.input.name],
                 output_names=[output.name for output in request.outputs],
-                custom_translation_table={SUPPRESS: write_suppression},
+                custom_translation_table={SUPPRESS: write_suppression, ROI_ALIGN: write_roi_align},
                 verbose=False,
             )
             assert program is not None  # without a path, the exporter returns the program

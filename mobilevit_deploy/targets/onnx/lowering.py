@@ -13,7 +13,8 @@ from torch.onnx._internal.exporter._decomp import (
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from mobilevit_deploy.graph.graph import arguments, is_call, shape
-from mobilevit_deploy.graph.suppression import SUPPRESS
+from mobilevit_deploy.operations.roi_align import ROI_ALIGN
+from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
@@ -39,7 +40,7 @@ def _is_refused(node: Node) -> bool:
 
 
 def _registered(node: Node) -> bool:
-    return node.target is SUPPRESS or bool(_registry().is_registered(node.target))
+    return node.target in (SUPPRESS, ROI_ALIGN) or bool(_registry().is_registered(node.target))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Non-maximum suppression in ONNX's standard operators; ``graph/suppression.py`` says what it computes."""
+"""Non-maximum suppression in ONNX's standard operators; ``operations/suppression.py`` says what it computes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnxscript import ir, opset18
 
-from mobilevit_deploy.graph.suppression import NO_CLASS
+from mobilevit_deploy.operations.suppression import NO_CLASS
 
 op: Any = opset18  # whose types are those of arrays, where the exporter hands in values of its graph
 INT32, BOOL = onnx.TensorProto.INT32, onnx.TensorProto.BOOL
@@ -25,10 +25,8 @@ def write_suppression(
 ) -> tuple[Any, Any, Any, Any]:
     """Returns the op's four results; for the exporter, which traces it.
 
-    Each level's best pairs of box and class are one ``TopK``, and so are the best boxes of all its classes.
-    ``NonMaxSuppression`` takes a score for each class of each box: of every pair it is given the box anew, with a score
-    for its own class and 0, which no threshold lets through, for the others. What is left may be fewer than asked for,
-    so as many empty places come behind.
+    Each level's best pairs of box and class are one ``TopK``, and so are the best boxes of all its classes. What is
+    left may be fewer than asked for, so as many empty places come behind.
     """
     classes = scores.shape[-1]
     best, places, labels = [], [], []
@@ -41,18 +39,19 @@ def write_suppression(
         places.append(op.Add(boxes_of, _numbers([begin])))
         labels.append(labels_of)
         begin += size
-    score, place, label = (op.Concat(*parts, axis=0) for parts in (best, places, labels))  # each (pairs,)
-    box = op.Gather(op.Squeeze(boxes, _numbers([0])), place)  # (pairs, 4)
+    # Each (pairs,); or (classes, pairs of one), where each class has as many.
+    score, place, label = (op.Concat(*parts, axis=-1) for parts in (best, places, labels))
+    if len(boxes.shape) == 4:
+        place = op.Add(op.Mul(place, _numbers([classes])), label)
+    box = op.Gather(op.Reshape(boxes, _numbers([-1, 4])), place)  # (pairs, 4), or (classes, pairs of one, 4)
     score = op.Where(_has_area(box), score, _floats([0]))
-    own = op.Equal(label, _constant(np.arange(classes).reshape(-1, 1)))  # (classes, pairs)
-    left = op.NonMaxSuppression(
-        op.Unsqueeze(box, _numbers([0])),
-        op.Unsqueeze(op.Where(own, score, _floats([0])), _numbers([0])),
-        _numbers([max_detections]),
-        _floats([iou_threshold]),
-        _floats([score_threshold]),
-    )  # (left, 3): image, class, pair
-    pair = op.Squeeze(op.Slice(left, _numbers([2]), _numbers([3]), _numbers([1])), _numbers([1]))
+    rule = (_numbers([max_detections]), _floats([iou_threshold]), _floats([score_threshold]))
+    if per_class:
+        pair = _left_of_classes(box, score, sum(min(candidates, size) for size in level_sizes), rule)
+    else:
+        pair = _left(box, score, label, classes, rule)
+    box = op.Reshape(box, _numbers([-1, 4]))
+    score, label = (op.Reshape(item, _numbers([-1])) for item in (score, label))
     kept_scores, order = op.TopK(_padded(score, pair, np.zeros(max_detections, np.float32)), _numbers([max_detections]))
     kept_boxes = op.Gather(_padded(box, pair, np.zeros((max_detections, 4), np.float32)), order)
     kept_labels = op.Gather(_padded(label, pair, np.full(max_detections, NO_CLASS)), order)
@@ -72,11 +71,32 @@ def _best(level: Any, size: int, classes: int, candidates: int) -> tuple[Any, An
 
 
 def _best_of_classes(level: Any, size: int, classes: int, candidates: int) -> tuple[Any, Any, Any]:
-    """Returns the same of the best boxes of each class, class after class."""
+    """Returns the same of the best boxes of each class, (classes, count) each."""
     count = min(candidates, size)
-    values, boxes = op.TopK(op.Transpose(level, perm=[0, 2, 1]), _numbers([count]))  # (1, classes, count)
-    flat = _numbers([-1])
-    return op.Reshape(values, flat), op.Reshape(boxes, flat), _constant(np.repeat(np.arange(classes), count))
+    values, boxes = op.TopK(op.Transpose(op.Squeeze(level, _numbers([0])), perm=[1, 0]), _numbers([count]))
+    return values, boxes, _constant(np.repeat(np.arange(classes)[:, None], count, axis=1))
+
+
+def _left(box: Any, score: Any, label: Any, classes: int, rule: tuple[Any, Any, Any]) -> Any:
+    """Returns which pairs are left, (left,), of boxes (pairs, 4) with scores and labels (pairs,).
+
+    ``NonMaxSuppression`` takes a score for each class of each box: of every pair it is given the box anew, with a score
+    for its own class and 0, which no threshold lets through, for the others.
+    """
+    own = op.Equal(label, _constant(np.arange(classes).reshape(-1, 1)))  # (classes, pairs)
+    scores = op.Where(own, score, _floats([0]))
+    left = op.NonMaxSuppression(op.Unsqueeze(box, _numbers([0])), op.Unsqueeze(scores, _numbers([0])), *rule)
+    return _column(left, 2)  # of image, class, pair
+
+
+def _left_of_classes(box: Any, score: Any, count: int, rule: tuple[Any, Any, Any]) -> Any:
+    """Returns the same of boxes (classes, count, 4) and scores (classes, count): to it a class is an image."""
+    left = op.NonMaxSuppression(box, op.Unsqueeze(score, _numbers([1])), *rule)
+    return op.Add(op.Mul(_column(left, 0), _numbers([count])), _column(left, 2))
+
+
+def _column(table: Any, number: int) -> Any:
+    return op.Squeeze(op.Slice(table, _numbers([number]), _numbers([number + 1]), _numbers([1])), _numbers([1]))
 
 
 def _padded(values: Any, places: Any, empty: np.ndarray[Any, Any]) -> Any:
@@ -85,9 +105,9 @@ def _padded(values: Any, places: Any, empty: np.ndarray[Any, Any]) -> Any:
 
 
 def _has_area(box: Any) -> Any:
-    """Tells of boxes (pairs, 4) which have one, (pairs,)."""
-    low, high = op.Split(box, num_outputs=2, axis=1)
-    return op.Cast(op.ReduceMin(op.Cast(op.Greater(high, low), to=INT32), _numbers([1]), keepdims=0), to=BOOL)
+    """Tells of boxes (..., 4) which have one, (...)."""
+    low, high = op.Split(box, num_outputs=2, axis=-1)
+    return op.Cast(op.ReduceMin(op.Cast(op.Greater(high, low), to=INT32), _numbers([-1]), keepdims=0), to=BOOL)
 
 
 def _numbers(values: Sequence[int]) -> Any:

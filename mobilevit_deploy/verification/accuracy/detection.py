@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mobilevit_deploy.catalog.decision import Suppression
-from mobilevit_deploy.graph.suppression import choose
 from mobilevit_deploy.images.boxes import BoxedImages
 from mobilevit_deploy.images.preparation import Fit
+from mobilevit_deploy.operations.suppression import choose
 from mobilevit_deploy.runners.base import Array, Runner, Values
 from mobilevit_deploy.verification.accuracy.evaluation import Evaluation, Progress, run_all
 
@@ -114,8 +114,8 @@ def chosen_by(outputs: Sequence[Array], rule: Suppression, size: Sequence[int]) 
 
 
 def counted(outputs: Sequence[Array]) -> Detections:
-    """Returns one image's detections, of the outputs boxes (K, 4), scores (K,), labels (K,) and their count."""
-    boxes, scores, labels, count = (np.asarray(output, dtype=float) for output in outputs)
+    """Returns one image's detections, of the outputs boxes (K, 4), scores (K,), labels (K,), count and perhaps more."""
+    boxes, scores, labels, count = (np.asarray(output, dtype=float) for output in outputs[:4])
     there = slice(int(count.reshape(-1)[0]))
     return Detections(boxes[there], scores[there], labels[there])
 

@@ -16,8 +16,9 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_declaration import Anchors, Boxes, Levels
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.graph.suppression import suppress
 from mobilevit_deploy.loading.catalog_model import _build
+from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.verification.detections import judge_detections
 from tests.conftest import Recorded, recorded_head, sample
 
@@ -32,7 +33,7 @@ Maps = dict[str, Tensor]
 def build(record: Recorded, output: str) -> nn.Module:
     card = catalog.model(record.facts["model"])
     task = record.facts["task"]
-    module = _build(card, task, catalog.heads()[task].num_classes, {}, output).eval()  # type: ignore[arg-type]
+    module = _build(card, task, catalog.heads()[task].num_classes, {}, HeadOptions(output)).eval()  # type: ignore[arg-type]
     module.load_state_dict(record.state)
     return module
 

@@ -20,8 +20,8 @@ from mobilevit_deploy.graph import candidates
 from mobilevit_deploy.graph.app_interface import append_decision, normalize_pixels
 from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
 from mobilevit_deploy.graph.module_notes import KEY, module_paths
-from mobilevit_deploy.graph.suppression import NO_CLASS
 from mobilevit_deploy.loading.class_names import ClassNames
+from mobilevit_deploy.operations.suppression import NO_CLASS
 from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog.decision import Suppression
-from mobilevit_deploy.graph.suppression import overlaps
 from mobilevit_deploy.images.boxes import BoxedImages, Boxes, read_boxed
 from mobilevit_deploy.images.preparation import Fit
+from mobilevit_deploy.operations.suppression import overlaps
 from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.accuracy.detection import (
     DetectAccuracy,

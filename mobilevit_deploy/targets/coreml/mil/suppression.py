@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.suppression import overlaps
+from mobilevit_deploy.operations.suppression import overlaps
 
 LARGEST_COUNT = 2**18  # boxes; a detector of 1024 px has some 200,000 before it chooses among them
 

@@ -31,7 +31,7 @@ def suppress(
     """Returns the detections of one image, the best first; none without area, as what clipping leaves outside has.
 
     Args:
-        boxes: (1, N, 4), x1, y1, x2, y2.
+        boxes: (1, N, 4), x1, y1, x2, y2; or (1, N, classes, 4), where each class has its own.
         scores: (1, N, classes), each at least 0.
         level_sizes: how many of the N boxes come from each level, in order.
         candidates: pairs of box and class that are taken of each level, those with the best scores.
@@ -52,7 +52,7 @@ def suppress(
         own_boxes, own_scores, level_sizes, candidates, score_threshold, iou_threshold, max_detections, per_class
     )
     count = len(places)
-    kept_boxes[0, :count] = torch.from_numpy(own_boxes[places])
+    kept_boxes[0, :count] = torch.from_numpy(_of(own_boxes, places, classes))
     kept_scores[0, :count] = torch.from_numpy(own_scores[places, classes])
     labels[0, :count] = torch.from_numpy(classes)
     return kept_boxes, kept_scores, labels, torch.tensor([count], dtype=torch.int32)
@@ -101,14 +101,26 @@ def choose(
         found.append(np.stack((place + begin, label), axis=1))
         begin += size
     pairs = np.concatenate(found)
-    pairs = pairs[(boxes[pairs[:, 0], 2:] > boxes[pairs[:, 0], :2]).all(axis=1)]
+    corners = _of(boxes, pairs[:, 0], pairs[:, 1])
+    pairs = pairs[(corners[:, 2:] > corners[:, :2]).all(axis=1)]
     kept = [
-        _suppress_class(boxes, scores, pairs[pairs[:, 1] == label], iou_threshold, max_detections)
+        _suppress_class(
+            boxes if boxes.ndim == 2 else boxes[:, label],
+            scores,
+            pairs[pairs[:, 1] == label],
+            iou_threshold,
+            max_detections,
+        )
         for label in np.unique(pairs[:, 1])
     ]
     left = np.concatenate(kept) if kept else pairs
     order = np.argsort(-scores[left[:, 0], left[:, 1]], kind="stable")[:max_detections]
     return left[order, 0], left[order, 1]
+
+
+def _of(boxes: Numbers, places: Places, labels: Places) -> Numbers:
+    """Returns the box of each pair of place and class, (pairs, 4)."""
+    return boxes[places] if boxes.ndim == 2 else boxes[places, labels]
 
 
 def _best(level: Numbers, candidates: int) -> tuple[Places, Places]:
