@@ -235,6 +235,21 @@ def shallow() -> Iterator[None]:
 
 
 @contextmanager
+def small_heads() -> Iterator[None]:
+    """Gives the heads few channels, for tests of them; and the one of two stages few boxes to look at."""
+    narrow = {"channels": 16, "neck_channels": 16, "convolutions": 1, "box_channels": 16, "mask_convolutions": 1}
+    heads = {}
+    for task, head in catalog.heads().items():
+        architecture = {key: narrow.get(key, value) for key, value in head.architecture.items()}
+        if "proposals" in architecture:
+            architecture["proposals"] = {**architecture["proposals"], "max_detections": 100}
+        heads[task] = head.model_copy(update={"architecture": architecture})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "heads", lambda: heads)
+        yield
+
+
+@contextmanager
 def small_pyramid() -> Iterator[None]:
     """Gives cas_vit_xs one narrow block for each of its four maps, and the heads few channels: for tests of heads."""
     cards = catalog.models()
@@ -242,16 +257,8 @@ def small_pyramid() -> Iterator[None]:
         update={"architecture": {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}}
     )
     changed = {**cards, "cas_vit_xs": cards["cas_vit_xs"].model_copy(update={"variant": variant})}
-    narrow = {"channels": 16, "neck_channels": 16, "convolutions": 1, "box_channels": 16, "mask_convolutions": 1}
-    heads = {
-        task: head.model_copy(
-            update={"architecture": {key: narrow.get(key, value) for key, value in head.architecture.items()}}
-        )
-        for task, head in catalog.heads().items()
-    }
-    with pytest.MonkeyPatch.context() as patch:
+    with small_heads(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "models", lambda: changed)
-        patch.setattr(catalog, "heads", lambda: heads)
         yield
 
 

@@ -25,5 +25,19 @@ def convert_to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
     except Exception as error:
         raise ConversionError(f"onnxruntime cannot convert the graph to half precision: {error}") from error
+    _drop_repeated(half.graph)
     sort_nodes(half.graph)
     return half
+
+
+def _drop_repeated(graph: onnx.GraphProto) -> None:
+    """Drops the second cast of a value that two operators read which stay in float32, as RoiAlign does.
+
+    ONNX Runtime's converter (1.31) writes one for each reader, and all under one name.
+    """
+    for values in (graph.node, graph.value_info):
+        first: dict[bytes, int] = {}
+        places = [first.setdefault(value.SerializeToString(deterministic=True), i) for i, value in enumerate(values)]
+        for i in range(len(values) - 1, -1, -1):
+            if places[i] < i:
+                del values[i]

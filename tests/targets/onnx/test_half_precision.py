@@ -11,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.targets.onnx.half_precision import convert_to_half
 from mobilevit_deploy.verification.report import VerifyFailedError
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import RESEARCH
@@ -51,3 +52,21 @@ def test_a_wrong_weight_that_half_precision_hides_is_caught(exported: Path, tmp_
     verify_artifact(VerifyRequest(path, model=OWN))
     with pytest.raises(VerifyFailedError, match="half precision, unrounded"):
         verify_artifact(VerifyRequest(path, model=OWN, tight=True))
+
+
+def test_two_readers_of_a_value_that_stay_in_float32() -> None:
+    text = """<ir_version: 9, opset_import: ["" : 18]> two (float[2, 8] x) => (float[2, 2] a, float[2, 3] b)
+    <int64[1] two = {2}, int64[1] three = {3}> {
+        y = Sigmoid (x)
+        a, i = TopK (y, two)
+        b, j = TopK (y, three)
+    }"""
+    model = onnx.parser.parse_model(text)
+    half = convert_to_half(onnx.shape_inference.infer_shapes(model))
+    onnx.checker.check_model(half, full_check=True)
+    given = {"x": np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)}
+    before, after = (
+        onnxruntime.InferenceSession(item.SerializeToString()).run(None, given) for item in (model, half)
+    )
+    for expected, found in zip(before, after, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-3)
