@@ -61,7 +61,7 @@ class AccuracyLimit(Part):
     Attributes:
         images: folder of class folders, or ``.npz``; of a model with a head, a folder of images.
         masks: folder of their label maps, for ``segment``.
-        boxes: their boxes, a JSON file in COCO's format, for ``detect``.
+        boxes: their boxes, a JSON file in COCO's format, for ``detect`` and ``instances``.
         reduce_zero_label: in label maps 0 is no class.
         max_drop: of top-1, mIoU or AP, such as 0.005 for half a point.
     """
@@ -133,7 +133,7 @@ class Check(Part):
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
         layout: of what the model takes, ``nchw`` or ``nhwc``.
         batch: images per run.
-        task: logits, or the maps that a detector needs; ``segment`` and ``detect`` put a head on them.
+        task: logits, or the maps that a detector needs; ``segment``, ``detect`` and ``instances`` put a head on them.
         output: what a model with a head returns.
         head: file that declares the own head of a model that is none of the catalog's.
         recipe: another than the target's own.

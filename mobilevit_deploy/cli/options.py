@@ -51,7 +51,7 @@ class TaskName(StrEnum):
 
 
 class OutputName(StrEnum):
-    """What a whole segmenter (logits, labels) or detector (raw, boxes, nms) returns."""
+    """What a whole segmenter (logits, labels) or a model with boxes (raw, boxes, nms) returns."""
 
     LOGITS = "logits"
     LABELS = "labels"
@@ -162,7 +162,7 @@ Ignore = Annotated[
     typer.Option("--ignore", metavar="PATTERN", help="Leave the checkpoint's names like this aside; repeatable."),
 ]
 NumClasses = Annotated[
-    int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000; segment: 150, detect: 80.")
+    int | None, typer.Option(min=1, help="Default: what the checkpoint has, or 1000; segment: 150, others: 80.")
 ]
 InputSize = Annotated[
     str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's or head's own, or 224.")
@@ -179,13 +179,13 @@ Input = Annotated[
 Batch = Annotated[int, typer.Option(min=1, help="Images per run, fixed in the graph.")]
 Task = Annotated[
     TaskName,
-    typer.Option(help="Logits, or the maps that a detector needs; with a head: Semantic FPN, or RetinaNet."),
+    typer.Option(help="Logits, or the maps that a detector needs; with a head: Semantic FPN, RetinaNet, Mask R-CNN."),
 ]
 Output = Annotated[
     OutputName | None,
     typer.Option(
-        help="segment: a map of labels, or logits. detect: after suppression (nms), all boxes, or the maps. "
-        "Default: labels; nms where every target has it, else boxes."
+        help="segment: a map of labels, or logits. detect: after suppression (nms), all boxes, or the maps; instances: "
+        "nms or the maps (raw). Default: labels; nms, for detect boxes where a target has none."
     ),
 ]
 Head = Annotated[
@@ -221,7 +221,8 @@ Masks = Annotated[
     typer.Option(metavar="DIR", help="segment: a label map of each of --images, a PNG of class numbers; for mIoU."),
 ]
 Boxes = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="detect: boxes of --images, JSON in COCO's format; for AP.")
+    Path | None,
+    typer.Option(metavar="FILE", help="detect, instances: boxes of --images, JSON in COCO's format; for AP."),
 ]
 ReduceZeroLabel = Annotated[
     bool, typer.Option("--reduce-zero-label", help="In --masks 0 is no class, and 1 is class 0, as in ADE20K.")

@@ -40,4 +40,6 @@ class Annotations:
         if images and needed and not given[needed]:
             raise UsageError(f"--images with --task {task}, and nothing to compare with", f"add {needed}")
         if images and output == "raw":
-            raise UsageError("--images with --output raw, which has no boxes", "give --output boxes, or leave it out")
+            raise UsageError(
+                "--images with --output raw, which has no boxes", "leave --output out, or give one that has"
+            )

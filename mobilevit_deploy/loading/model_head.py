@@ -1,7 +1,7 @@
 """A model's head: what a user asks of it, and what became of that."""
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 from torch import nn
@@ -9,7 +9,7 @@ from torch import nn
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Decision, Instances, LabelMap, Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
-from mobilevit_deploy.catalog.head_declaration import DetectorDeclaration, SegmenterDeclaration
+from mobilevit_deploy.catalog.head_declaration import DECLARATIONS, DetectorDeclaration, SegmenterDeclaration
 from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.class_names import ClassNames
@@ -64,6 +64,11 @@ class HeadOptions:
             raise UsageError(f"--head, but {reference} is of the catalog, whose heads are known", "leave it out")
         if declared and declared.task != task:
             raise UsageError(f"--head declares a head for {declared.task}", f"give --task {declared.task}")
+        if own and task in catalog.heads() and task not in DECLARATIONS:
+            raise UsageError(
+                f"--task {task}, but {reference} is not of the catalog, and no file declares a head of this kind",
+                "give --task features, which returns what the model returns",
+            )
         if own and head is None and task in catalog.heads():
             raise UsageError(
                 f"--task {task}, but nobody says which of the outputs of {reference} are what",
@@ -71,8 +76,9 @@ class HeadOptions:
             )
         if head is None:
             if given := self.given():
-                tasks = " and ".join(f"--task {name}" for name in catalog.heads())
-                raise UsageError(f"{given[0]} is for {tasks}, not for {task}", "leave it out")
+                tasks = ", ".join(name for name in get_args(Task) if name in catalog.heads())
+                what = f"{given[0]} is for the tasks that have a head ({tasks}), not for {task}"
+                raise UsageError(what, "leave it out")
             return
         output = self.output or head.outputs[0]
         if output not in head.outputs:

@@ -46,8 +46,9 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
     sample = prepared.example
     if takes_channels_last(file, noted) and isinstance(sample, Tensor):
         graph, sample = take_channels_last(graph), sample.permute(0, 2, 3, 1).contiguous()
-    if model.head and model.head.decision:
-        graph, _ = append_decision(graph, model.head.decision, *model.input_shape[2:])
+    decision = model.head.decision if model.head else None
+    if decision and decision.behind_model:
+        graph, _ = append_decision(graph, decision, *model.input_shape[2:])
     return Reconstructed(prepared, recapture(graph, sample), sample)
 
 

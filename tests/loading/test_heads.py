@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.decision import LabelMap, Suppression
+from mobilevit_deploy.catalog.decision import Instances, LabelMap, Suppression
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError, CheckpointError, UsageError
 from mobilevit_deploy.loading.checkpoint import Selection
@@ -22,7 +22,7 @@ from tests.conftest import RESEARCH, small_pyramid
 
 NAMES = ("person", "kite", "traffic light")
 COLORS = ((220, 20, 60), (119, 11, 32), (0, 0, 142))
-HEADS: tuple[Task, ...] = ("segment", "detect")
+HEADS: tuple[Task, ...] = ("segment", "detect", "instances")
 
 State = dict[str, Tensor]
 Content = dict[str, Any]
@@ -81,8 +81,10 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Content]
 
 
 @pytest.mark.usefixtures("pyramid")
-@pytest.mark.parametrize("form", [of_2, of_3, of_average])
-@pytest.mark.parametrize("task", HEADS)
+@pytest.mark.parametrize(
+    ("task", "form"),
+    [(task, form) for task in HEADS for form in (of_2, of_3, of_average) if (task, form) != ("instances", of_average)],
+)
 def test_checkpoints_of_openmmlab(
     task: Task, form: Callable[[State], Content], states: dict[Task, State], write: Callable[[Content], Path]
 ) -> None:
@@ -119,6 +121,17 @@ def test_another_head_is_named(states: dict[Task, State], write: Callable[[Conte
 
 
 @pytest.mark.usefixtures("pyramid")
+def test_a_model_of_two_stages_is_known_from_one_of_one(
+    states: dict[Task, State], write: Callable[[Content], Path]
+) -> None:
+    with pytest.raises(CheckpointError, match="is not this model's") as caught:
+        load("cas_vit_xs", "detect", checkpoint=write(of_3(states["instances"])))
+    assert caught.value.hint == "these weights fit cas_vit_xs with --task instances"
+    backbone = load("cas_vit_xs", "features", checkpoint=write(of_2(states["instances"])))
+    assert any("roi_head" in name for name in backbone.weights.not_loaded)
+
+
+@pytest.mark.usefixtures("pyramid")
 def test_another_number_of_classes_is_refused(states: dict[Task, State], write: Callable[[Content], Path]) -> None:
     with pytest.raises(CheckpointError, match=r"has 3 classes in bbox_head.retina_cls.weight, not the 80"):
         load("cas_vit_xs", "detect", checkpoint=write(of_2(states["detect"])), num_classes=80)
@@ -152,14 +165,19 @@ def test_no_names_are_no_note() -> None:
 
 @pytest.mark.usefixtures("pyramid")
 def test_defaults() -> None:
-    segment, detect = (load("cas_vit_xs", task).head for task in HEADS)
+    segment, detect, instances = (load("cas_vit_xs", task).head for task in HEADS)
     assert segment is not None
     assert detect is not None
+    assert instances is not None
     assert (segment.num_classes, segment.decision) == (150, LabelMap())
     assert detect.num_classes == 80
     assert isinstance(detect.decision, Suppression)
     assert detect.decision.strides == (8, 16, 32, 64, 128)
     assert detect.decision.level_sizes(13464, 224, 320) == (28 * 40 * 9, 14 * 20 * 9, 7 * 10 * 9, 4 * 5 * 9, 2 * 3 * 9)
+    assert (instances.output, instances.num_classes) == ("nms", 80)
+    assert isinstance(instances.decision, Instances)
+    assert not instances.decision.behind_model
+    assert instances.decision.settings == (1000, 0.05, 0.5, 100, True)
     for task in HEADS:
         rule = catalog.input_rule(catalog.model("cas_vit_m"), task)
         assert (rule.default_size, rule.multiple_of) == (512, {task: 32})
@@ -172,6 +190,9 @@ def test_thresholds() -> None:
     assert isinstance(head.decision, Suppression)
     chosen = (head.decision.score_threshold, head.decision.iou_threshold, head.decision.max_detections)
     assert chosen == (0.3, 0.6, 20)
+    inside: Any = load("cas_vit_xs", "instances", head=HeadOptions("nms", 0.3, 0.6, 20)).module
+    assert inside.suppression.settings == (1000, 0.3, 0.6, 20, True)
+    assert load("cas_vit_xs", "instances", head=HeadOptions("raw")).module.suppression is None
 
 
 REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
@@ -193,7 +214,7 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
     "an output of a classifier": (
         ModelRequest("cas_vit_xs", head=HeadOptions("logits")),
         UsageError,
-        "--output is for --task segment and --task detect, not for classify",
+        "--output is for the tasks that have a head (segment, detect, instances), not for classify",
     ),
     "suppression of several images": (
         ModelRequest("cas_vit_xs", "detect", batch=2),
@@ -220,6 +241,16 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
         UsageError,
         "--task segment, but nobody says which of the outputs of ",
     ),
+    "code of one's own in two stages": (
+        ModelRequest(f"{RESEARCH / 'tiny_net.py'}:build", "instances"),
+        UsageError,
+        "--task instances, but ",
+    ),
+    "a form of the boxes that instances do not have": (
+        ModelRequest("cas_vit_xs", "instances", head=HeadOptions("boxes")),
+        UsageError,
+        "--task instances has no output 'boxes'",
+    ),
 }
 
 
@@ -241,5 +272,5 @@ def test_maps_have_the_strides_of_the_card(name: str) -> None:
 
 
 def test_tasks_by_the_maps() -> None:
-    assert catalog.tasks_of(catalog.model("cas_vit_xs")) == ("classify", "features", "segment", "detect")
+    assert catalog.tasks_of(catalog.model("cas_vit_xs")) == ("classify", "features", "segment", "detect", "instances")
     assert catalog.tasks_of(catalog.model("lightvit_tiny")) == ("classify", "features", "detect")

@@ -23,6 +23,7 @@ from mobilevit_deploy.operations.suppression import suppress
 
 # How the second stage moves the boxes that were proposed: as the first moves anchors, in smaller steps.
 MOVED_AGAIN = BOXES.model_copy(update={"stds": (0.1, 0.1, 0.2, 0.2)})
+Maps = Sequence[Tensor]
 SMALLEST_SHARE = 1e-6  # of the finest scale, that a box without area counts as
 
 
@@ -96,21 +97,21 @@ class SecondStage(nn.Module):
         self.bbox_head, self.mask_head = bbox_head, mask_head
         self.strides, self.sizes, self.finest = tuple(strides), sizes, finest
 
-    def boxes(self, maps: Sequence[Tensor], boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    def boxes(self, maps: Maps, boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         """Returns boxes (1, K, classes, 4) in pixels and scores (1, K, classes) of those that were proposed, (K, 4)."""
         scores, deltas = self.bbox_head(self._parts(maps, boxes, self.sizes[0]))
         low, high = boxes[:, None, :2], boxes[:, None, 2:]
         moved = move_boxes(MOVED_AGAIN, deltas, (low + high) * 0.5, high - low)
         return clip_boxes(moved, height, width)[None], scores[None]
 
-    def masks(self, maps: Sequence[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+    def masks(self, maps: Maps, boxes: Tensor, labels: Tensor) -> Tensor:
         """Returns the masks (1, K, 2 size, 2 size) of boxes (K, 4) for their labels (K,), from 0 to 1; 0 for none."""
         logits = self.mask_head(self._parts(maps, boxes, self.sizes[1]))  # (K, classes, h, w)
         place = labels.clamp(min=0).long()[:, None, None, None].expand(-1, -1, *logits.shape[2:])
         own = logits.gather(1, place).sigmoid()
         return torch.where(labels[:, None, None, None] >= 0, own, torch.zeros_like(own)).transpose(0, 1)
 
-    def _parts(self, maps: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
+    def _parts(self, maps: Maps, boxes: Tensor, size: int) -> Tensor:
         """Returns what lies below each box, (K, C, size, size), each cut out of the map that fits its size.
 
         All boxes are cut out of every map, for which ones are a map's own depends on the image; those of others have no
@@ -171,32 +172,58 @@ class MaskRcnn(nn.Module):
         self.suppression = suppression
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        maps = self.neck(self.backbone(x))
+        maps, scores, deltas = self._first_stage(x)
         read = maps[: len(self.roi_head.strides)]
-        scores, deltas = zip(*(self.rpn_head(level) for level in maps), strict=True)
         if self.suppression is None:
             named = {f"feature{i}": level for i, level in enumerate(read)}
             named |= {f"rpn_cls_score{i}": score for i, score in enumerate(scores)}
             return named | {f"rpn_bbox_pred{i}": delta for i, delta in enumerate(deltas)}
         height, width = x.shape[2:]
-        proposed = self._propose(scores, deltas, height, width)
+        proposed = self._propose(*self._decode(scores, deltas, height, width), height, width)
         boxes, own_scores = self.roi_head.boxes(read, proposed[0], height, width)
         boxes, best, labels, count = suppress(boxes, own_scores, [boxes.shape[1]], *self.suppression.settings)
         masks = self.roi_head.masks(read, boxes[0], labels[0])
         return {"boxes": boxes, "scores": best, "labels": labels, "count": count, "masks": masks}
 
-    def _propose(self, scores: Sequence[Tensor], deltas: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """Returns boxes (1, K, 4) in pixels: of each level those that overlap little, and of all these the best."""
+    def before_decision(self) -> nn.Module:
+        """Returns a model of the numbers by which it decides first: ``boxes`` (1, N, 4) and ``scores`` (1, N, 1)."""
+        return BeforeProposals(self)
+
+    def _first_stage(self, x: Tensor) -> tuple[list[Tensor], Maps, Maps]:
+        """Returns the neck's maps, and scores and deltas of each."""
+        maps = self.neck(self.backbone(x))
+        scores, deltas = zip(*(self.rpn_head(level) for level in maps), strict=True)
+        return maps, scores, deltas
+
+    def _decode(self, scores: Maps, deltas: Maps, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Returns boxes (1, N, 4) in pixels and their scores (1, N, 1) from 0 to 1."""
         anchors = self.decoder.anchor_count
         boxes = self.decoder(by_box(deltas, "BCHW", anchors), height, width)
+        return boxes, by_box(scores, "BCHW", anchors).sigmoid()
+
+    def _propose(self, boxes: Tensor, scores: Tensor, height: int, width: int) -> Tensor:
+        """Returns boxes (1, K, 4) in pixels: of each level those that overlap little, and of all these the best."""
         sizes = self.proposals.level_sizes(boxes.shape[1], height, width)
         # Boxes of different levels do not suppress each other: each level counts as a class.
         level = np.eye(len(sizes), dtype=np.float32)[np.repeat(np.arange(len(sizes)), sizes)]
-        own = by_box(scores, "BCHW", anchors).sigmoid() * torch.from_numpy(level).to(boxes.dtype)
+        own = scores * torch.from_numpy(level).to(boxes.dtype)
         most = min(self.proposals.max_detections, sum(min(size, self.proposals.candidates) for size in sizes))
         rule = self.proposals.model_copy(update={"max_detections": most})
         proposed: Tensor = suppress(boxes, own, list(sizes), *rule.settings)[0]
         return proposed
+
+
+class BeforeProposals(nn.Module):
+    """Image (1, 3, H, W) to what such a model proposes boxes by, ``boxes`` (1, N, 4) and ``scores`` (1, N, 1)."""
+
+    def __init__(self, model: MaskRcnn) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        _, scores, deltas = self.model._first_stage(x)
+        boxes, scores_of_boxes = self.model._decode(scores, deltas, *x.shape[2:])
+        return {"boxes": boxes, "scores": scores_of_boxes}
 
 
 def build(

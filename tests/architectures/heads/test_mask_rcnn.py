@@ -1,11 +1,14 @@
 """Mask R-CNN beside MMDetection's rules, written out step by step; and wrong ones, which are told from it."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobilevit_deploy.architectures.heads import mask_rcnn
@@ -19,9 +22,14 @@ from mobilevit_deploy.operations import roi_align as operation
 from mobilevit_deploy.verification.detections import judge_detections
 from tests.support.two_stages import Rules, instances, pyramid
 
+ROOT = Path(__file__).parents[3]
 HEIGHT, WIDTH, CLASSES = 256, 320, 3
 WIDTHS = (4, 5, 6, 7)
 RULES = Rules(nms_pre=30, proposals=60, proposal_iou=0.7, score=0.2, iou=0.5, most=25, finest=28)
+RULE = SuppressionRule(
+    candidates=RULES.proposals, candidates_of="class", score_threshold=RULES.score, iou_threshold=RULES.iou,
+    max_detections=RULES.most,
+)  # fmt: skip
 EXACT = Tolerance(max_rel=1e-9, snr_db=0, top1_agreement=1, reason="float64 beside float64")
 
 Outputs = dict[str, Tensor]
@@ -43,12 +51,8 @@ def small(output: str = "nms") -> MaskRcnn:
     narrow = {"channels": 6, "box_channels": 16, "mask_convolutions": 2, "finest_scale": RULES.finest}
     proposals = {**card.architecture["proposals"], "candidates": RULES.nms_pre, "max_detections": RULES.proposals}
     given = {**card.architecture, **narrow, "proposals": proposals}
-    rule = SuppressionRule(
-        candidates=RULES.proposals, candidates_of="class", score_threshold=RULES.score, iou_threshold=RULES.iou,
-        max_detections=RULES.most,
-    )  # fmt: skip
     chosen = ChosenMaps((0, 1, 2, 3), WIDTHS, card.strides)
-    module = build(Maps(), chosen, CLASSES, output, rule, **given).eval().double()
+    module = build(Maps(), chosen, CLASSES, output, RULE, **given).eval().double()
     generator = torch.Generator().manual_seed(0)
     for name, value in module.state_dict().items():
         gain = 0.5 if name.split(".")[-2] in ("rpn_cls", "rpn_reg", "fc_cls", "fc_reg") else 1.5
@@ -56,6 +60,29 @@ def small(output: str = "nms") -> MaskRcnn:
         value.copy_(torch.randn(value.shape, generator=generator, dtype=torch.float64) * gain / fan**0.5)
     assert isinstance(module, MaskRcnn)
     return module
+
+
+def test_names_and_shapes_are_those_of_mmdetection() -> None:
+    with torch.device("meta"):
+        card = catalog.heads()["instances"]
+        module = build(Maps(), ChosenMaps((0, 1, 2, 3), WIDTHS, card.strides), 80, "raw", RULE, **card.architecture)
+    found = {name: list(value.shape) for name, value in module.state_dict().items() if name.endswith("weight")}
+    convolutions = {f"neck.lateral_convs.{i}.conv": [256, WIDTHS[i], 1, 1] for i in range(4)}
+    convolutions |= {f"neck.fpn_convs.{i}.conv": [256, 256, 3, 3] for i in range(4)}
+    convolutions |= {f"roi_head.mask_head.convs.{i}.conv": [256, 256, 3, 3] for i in range(4)}
+    expected = convolutions | {
+        "rpn_head.rpn_conv": [256, 256, 3, 3],
+        "rpn_head.rpn_cls": [3, 256, 1, 1],
+        "rpn_head.rpn_reg": [12, 256, 1, 1],
+        "roi_head.bbox_head.shared_fcs.0": [1024, 256 * 49],
+        "roi_head.bbox_head.shared_fcs.1": [1024, 1024],
+        "roi_head.bbox_head.fc_cls": [81, 1024],
+        "roi_head.bbox_head.fc_reg": [320, 1024],
+        "roi_head.mask_head.upsample": [256, 256, 2, 2],
+        "roi_head.mask_head.conv_logits": [80, 256, 1, 1],
+    }
+    assert found == {f"{name}.weight": shape for name, shape in expected.items()}
+    assert {name.removesuffix(".bias") for name in module.state_dict() if name.endswith("bias")} == set(expected)
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +214,23 @@ def _hidden(head: mask_rcnn.BoxHead, x: Tensor) -> Tensor:
 def test_a_wrong_one_is_noticed(wrong: str, expected: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     WRONG[wrong](monkeypatch)
     assert reasons(expected)
+
+
+def test_the_page_pastes_masks_as_mmdetection_does() -> None:
+    page = (ROOT / "docs" / "how-to" / "heads.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?def paste.*?)^```", page, re.MULTILINE | re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)  # noqa: S102 - of this repository
+    mask = torch.rand(28, 28, generator=torch.Generator().manual_seed(0))
+    for box in ([10.3, 5.7, 61.2, 33.9], [-4.0, -4.0, 90.0, 20.0], [3.0, 3.0, 9.5, 40.0]):
+        x1, y1, x2, y2 = box
+        x, y = (
+            (torch.arange(0, 80) + 0.5 - x1) / (x2 - x1) * 2 - 1,
+            (torch.arange(0, 50) + 0.5 - y1) / (y2 - y1) * 2 - 1,
+        )
+        grid = torch.stack((x.expand(50, 80), y[:, None].expand(50, 80)), dim=-1)
+        expected = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0]
+        found = known["paste"](mask.numpy(), box, 50, 80)
+        sure = (expected - 0.5).abs().numpy() > 1e-5
+        assert found[sure].any()
+        assert (found == (expected >= 0.5).numpy())[sure].all()

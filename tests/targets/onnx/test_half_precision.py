@@ -65,8 +65,6 @@ def test_two_readers_of_a_value_that_stay_in_float32() -> None:
     half = convert_to_half(onnx.shape_inference.infer_shapes(model))
     onnx.checker.check_model(half, full_check=True)
     given = {"x": np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)}
-    before, after = (
-        onnxruntime.InferenceSession(item.SerializeToString()).run(None, given) for item in (model, half)
-    )
+    before, after = (onnxruntime.InferenceSession(item.SerializeToString()).run(None, given) for item in (model, half))
     for expected, found in zip(before, after, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3)
