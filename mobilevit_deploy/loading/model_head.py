@@ -16,6 +16,7 @@ from mobilevit_deploy.loading.class_names import ClassNames
 
 HeadRule = HeadCard | DetectorDeclaration | SegmenterDeclaration
 OWN = "own"
+MOST_INSTANCES = 1000  # as many as are proposed; their maps alone are 0.8 GB, and a file's metadata may ask for them
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,18 @@ class HeadOptions:
         if head.suppression is None:
             return None
         try:
-            return SuppressionRule(**head.suppression.model_dump() | self._thresholds())
+            rule = SuppressionRule(**head.suppression.model_dump() | self._thresholds())
         except ValidationError as error:
             first = error.errors()[0]
             option = _option(str(first["loc"][0]))
             raise UsageError(
                 f"{option} {first['input']}: {first['msg'].lower()}", "leave it out for the default"
             ) from error
+        if isinstance(head, HeadCard) and head.two_stages and rule.max_detections > MOST_INSTANCES:
+            raise UsageError(
+                f"--max-detections {rule.max_detections}, each of which gets a mask", f"give at most {MOST_INSTANCES}"
+            )
+        return rule
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ def exported(own: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.slow
 def test_instances(exported: Any) -> None:
     assert exported.parity.status == "passed"
-    assert exported.accuracy.reference == pytest.approx(1)  # the best boxes are what there is
-    assert exported.accuracy.artifact == pytest.approx(1)
+    assert exported.accuracy.reference > 0.9  # the best boxes are what there is
+    assert exported.accuracy.artifact == pytest.approx(exported.accuracy.reference)
     assert {"rewritten graph", "artifact", BEFORE} == {leg.subject for leg in exported.parity.legs}
     document = json.loads((exported.artifact.path.parent / f"{exported.artifact.path.name}.json").read_text())
     check("export-report", json.dumps(document))

@@ -231,6 +231,11 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
         UsageError,
         "--iou-threshold 1.5: input should be less than or equal to 1",
     ),
+    "more masks than memory": (
+        ModelRequest("cas_vit_xs", "instances", head=HeadOptions("nms", max_detections=2**16)),
+        UsageError,
+        "--max-detections 65536, each of which gets a mask",
+    ),
     "labels of one class": (
         ModelRequest("cas_vit_xs", "segment", num_classes=1),
         UsageError,

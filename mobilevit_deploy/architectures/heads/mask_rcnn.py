@@ -58,7 +58,7 @@ class BoxHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Parts (K, C, size, size) to logits of masks, (K, classes, 2 size, 2 size)."""
+    """Parts (K, C, size, size) and a class for each, (K,), to logits of its mask, (K, 1, 2 size, 2 size)."""
 
     def __init__(self, channels: int, convolutions: int, num_classes: int) -> None:
         super().__init__()
@@ -66,11 +66,15 @@ class MaskHead(nn.Module):
         self.upsample = nn.ConvTranspose2d(channels, channels, 2, 2)
         self.conv_logits = nn.Conv2d(channels, num_classes, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         for conv in self.convs:
             x = conv(x)
-        logits: Tensor = self.conv_logits(self.upsample(x).relu())
-        return logits
+        x = self.upsample(x).relu()
+        # Of the last layer, 1 x 1, the own class's row alone: masks of all classes would be as many times as large.
+        rows, last = self.conv_logits.weight[labels].flatten(2), self.conv_logits.bias
+        assert last is not None  # for the type checker
+        logits: Tensor = rows.transpose(1, 2) @ x.flatten(2) + last[labels][:, None, None]
+        return logits.view(-1, 1, *x.shape[2:])
 
 
 class SecondStage(nn.Module):
@@ -106,9 +110,7 @@ class SecondStage(nn.Module):
 
     def masks(self, maps: Maps, boxes: Tensor, labels: Tensor) -> Tensor:
         """Returns the masks (1, K, 2 size, 2 size) of boxes (K, 4) for their labels (K,), from 0 to 1; 0 for none."""
-        logits = self.mask_head(self._parts(maps, boxes, self.sizes[1]))  # (K, classes, h, w)
-        place = labels.clamp(min=0).long()[:, None, None, None].expand(-1, -1, *logits.shape[2:])
-        own = logits.gather(1, place).sigmoid()
+        own = self.mask_head(self._parts(maps, boxes, self.sizes[1]), labels.clamp(min=0).long()).sigmoid()
         return torch.where(labels[:, None, None, None] >= 0, own, torch.zeros_like(own)).transpose(0, 1)
 
     def _parts(self, maps: Maps, boxes: Tensor, size: int) -> Tensor:
