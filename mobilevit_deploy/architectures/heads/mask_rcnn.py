@@ -71,9 +71,10 @@ class MaskHead(nn.Module):
             x = conv(x)
         x = self.upsample(x).relu()
         # Of the last layer, 1 x 1, the own class's row alone: masks of all classes would be as many times as large.
-        rows, last = self.conv_logits.weight[labels].flatten(2), self.conv_logits.bias
-        assert last is not None  # for the type checker
-        logits: Tensor = rows.transpose(1, 2) @ x.flatten(2) + last[labels][:, None, None]
+        last = self.conv_logits
+        assert last.bias is not None  # for the type checker
+        rows, bias = (values.index_select(0, labels) for values in (last.weight, last.bias))
+        logits = rows.flatten(1)[:, None] @ x.flatten(2) + bias[:, None, None]
         return logits.view(-1, 1, *x.shape[2:])
 
 
