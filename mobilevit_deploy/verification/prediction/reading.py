@@ -17,6 +17,7 @@ from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.verification.accuracy.detection import Detections, chosen_by, counted, in_picture
 from mobilevit_deploy.verification.accuracy.segmentation import labels_of
 
+WITH_BOXES = ("detect", "instances")  # of instances the boxes are read, and not the masks
 PICTURES_ARE_FOR = "mvd predict reads class scores (1xN), label maps, and boxes with scores"
 
 
@@ -46,12 +47,12 @@ def reading_of(file: FileDescription, noted: Provenance, top: int) -> Reading:
     if noted.head and noted.task == "segment":
         size = file.entries[0].shape[2:]
         return lambda outputs, fit: labels_of(outputs[0], fit, size)
-    if noted.head and noted.task == "detect" and noted.head.output in ("nms", "boxes"):
+    if noted.head and noted.task in WITH_BOXES and noted.head.output in ("nms", "boxes"):
         return _detections(file, noted.head)
     shapes = [output.shape for output in file.outputs]
     if noted.task != "classify" or len(shapes) != 1 or len(shapes[0]) != 2:
         shown = ", ".join("x".join(map(str, shape)) for shape in shapes[:8])
-        advice = "export it with --output nms or --output boxes" if noted.task == "detect" else PICTURES_ARE_FOR
+        advice = "export it with --output nms" if noted.task in WITH_BOXES else PICTURES_ARE_FOR
         raise ArtifactError(f"{file.path.name} returns {shown}, which is no answer that can be shown", advice)
     return lambda outputs, _fit: rank(outputs[0], top, probabilities=file.probabilities)
 
