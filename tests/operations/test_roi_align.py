@@ -27,7 +27,7 @@ def largest_difference(boxes: list[list[float]], size: int) -> float:
     return float(np.abs(found - expected).max())
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.lists(st.lists(corner, min_size=4, max_size=4), min_size=1, max_size=2), st.integers(1, 3))
 def test_as_defined_of_any_boxes(boxes: list[list[float]], size: int) -> None:
     assert largest_difference(boxes, size) < 1e-12

@@ -23,9 +23,9 @@ from mobilevit_deploy.verification.detections import judge_detections
 from tests.support.two_stages import Rules, instances, pyramid
 
 ROOT = Path(__file__).parents[3]
-HEIGHT, WIDTH, CLASSES = 256, 320, 3
+HEIGHT, WIDTH, CLASSES = 128, 160, 3
 WIDTHS = (4, 5, 6, 7)
-RULES = Rules(nms_pre=30, proposals=60, proposal_iou=0.7, score=0.2, iou=0.5, most=25, finest=28)
+RULES = Rules(nms_pre=30, proposals=50, proposal_iou=0.7, score=0.2, iou=0.5, most=20, finest=14)
 RULE = SuppressionRule(
     candidates=RULES.proposals, candidates_of="class", score_threshold=RULES.score, iou_threshold=RULES.iou,
     max_detections=RULES.most,
@@ -129,8 +129,8 @@ def test_maps() -> None:
     levels = pyramid(module.state_dict(), Maps()(torch.zeros(1, 3, HEIGHT, WIDTH, dtype=torch.float64)))
     for i, level in enumerate(levels[:4]):
         np.testing.assert_allclose(found[f"feature{i}"], level, atol=1e-12)
-    assert found["rpn_cls_score4"].shape == (1, 3, 4, 5)
-    assert found["rpn_bbox_pred4"].shape == (1, 12, 4, 5)
+    assert found["rpn_cls_score4"].shape == (1, 3, 2, 3)
+    assert found["rpn_bbox_pred4"].shape == (1, 12, 2, 3)
 
 
 def test_fewer_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
