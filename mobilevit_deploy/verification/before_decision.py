@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ def compare_before(
     None is added for an artifact that decides nothing, and for int8, whose ranges hold images of its own kind.
 
     Args:
-        model: perhaps with a head; of one that decides inside, its first decision is meant.
+        model: perhaps with a head; one that decides inside shows its numbers nowhere.
         target: of the artifact.
         path: of the artifact.
         function: of it, if it has more than one.
@@ -52,18 +52,17 @@ def compare_before(
         prune: share of its weights that was set to zero.
         comparison: takes the leg.
     """
-    if borders.decision is None or precision == "int8":
+    if borders.decision is None or not borders.decision.behind_model or precision == "int8":
         return
-    module = model.module if borders.decision.behind_model else cast(Any, model.module).before_decision()
     with torch.no_grad():
-        outputs: dict[str, Tensor] = module(torch.zeros(model.input_shape))
+        outputs: dict[str, Tensor] = model.module(torch.zeros(model.input_shape))
     opener = open_before(target, path, function, [tuple(value.shape) for value in outputs.values()])
     if opener is None:
         comparison.leave_out(BEFORE, "no runner here shows the numbers that such a file decides by")
         return
     numbers = replace(borders, decision=None)
     images = structured_images(model)[: BATCHES * model.input_shape[0]]
-    expected = expect(Thinned(module), images, model.input_shape[0], list(outputs), numbers)
+    expected = expect(Thinned(model.module), images, model.input_shape[0], list(outputs), numbers)
     (fed,) = numbers.openers([partial(_open_thinned, opener)])
     assert not isinstance(fed, NotMeasured)  # what was given here opens a file on this machine
     comparison.add(Candidate(BEFORE, precision, choose_tolerance(recipe, precision, prune), [fed]), expected)

@@ -20,7 +20,6 @@ from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD, mak
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.request import ExportRequest
-from mobilevit_deploy.verification.before_decision import BEFORE
 from mobilevit_deploy.verification.report import VerifyFailedError
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import small_pyramid
@@ -88,7 +87,7 @@ def test_instances(exported: Any) -> None:
     assert exported.parity.status == "passed"
     assert exported.accuracy.reference > 0.9  # the best boxes are what there is
     assert exported.accuracy.artifact == pytest.approx(exported.accuracy.reference)
-    assert {"rewritten graph", "artifact", BEFORE} == {leg.subject for leg in exported.parity.legs}
+    assert {"rewritten graph", "artifact"} == {leg.subject for leg in exported.parity.legs}
     document = json.loads((exported.artifact.path.parent / f"{exported.artifact.path.name}.json").read_text())
     check("export-report", json.dumps(document))
     rule = {"candidates": 1000, "candidates_of": "class", "score_threshold": 0.3, "iou_threshold": 0.4}
@@ -153,7 +152,6 @@ WRONG: dict[str, Callable[[onnx.ModelProto], None]] = {
     "the largest sample": _of_regions("mode", "max"),
     "the mask of the next class": _of_next_class,
     "not clipped": _without_clipping,
-    "a weight of the first stage by a thousandth": _of_weight("rpn_head.rpn_reg.weight", lambda weight: weight * 1.001),
 }
 
 

@@ -188,10 +188,6 @@ class MaskRcnn(nn.Module):
         masks = self.roi_head.masks(read, boxes[0], labels[0])
         return {"boxes": boxes, "scores": best, "labels": labels, "count": count, "masks": masks}
 
-    def before_decision(self) -> nn.Module:
-        """Returns a model of the numbers by which it decides first: ``boxes`` (1, N, 4) and ``scores`` (1, N, 1)."""
-        return BeforeProposals(self)
-
     def _first_stage(self, x: Tensor) -> tuple[list[Tensor], Maps, Maps]:
         """Returns the neck's maps, and scores and deltas of each."""
         maps = self.neck(self.backbone(x))
@@ -214,19 +210,6 @@ class MaskRcnn(nn.Module):
         rule = self.proposals.model_copy(update={"max_detections": most})
         proposed: Tensor = suppress(boxes, own, list(sizes), *rule.settings)[0]
         return proposed
-
-
-class BeforeProposals(nn.Module):
-    """Image (1, 3, H, W) to what such a model proposes boxes by, ``boxes`` (1, N, 4) and ``scores`` (1, N, 1)."""
-
-    def __init__(self, model: MaskRcnn) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        _, scores, deltas = self.model._first_stage(x)
-        boxes, scores_of_boxes = self.model._decode(scores, deltas, *x.shape[2:])
-        return {"boxes": boxes, "scores": scores_of_boxes}
 
 
 def build(
