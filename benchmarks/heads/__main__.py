@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from mobilevit_deploy.architectures.operations.suppression import overlaps
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.images.test_images import make_samples
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.operations.suppression import overlaps
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.verification.detections import judge_detections
 

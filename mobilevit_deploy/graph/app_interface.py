@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch.fx import Node
 
+from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression
 from mobilevit_deploy.graph.graph import Graph, arguments, is_call, shape
-from mobilevit_deploy.operations.suppression import SUPPRESS
 
 ATEN = torch.ops.aten
 TO_CHANNELS_LAST, TO_CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]

@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.graph import Graph, op_name
 from mobilevit_deploy.graph.replay import Replay
 from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.graph.untraceable import reason_of
-from mobilevit_deploy.operations.suppression import SUPPRESS
 
 # float64 keeps 53 bits, 1.1e-16; folding reorders sums of some thousand terms over some hundred layers, which costs
 # 1e-15 to 1e-13 of the largest output (measured), and a wrong constant in any layer costs 1e-8 and more.

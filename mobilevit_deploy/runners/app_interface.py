@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog.decision import Decision, LabelMap
-from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner, Values
 
 

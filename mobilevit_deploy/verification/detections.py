@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mobilevit_deploy.architectures.operations.suppression import overlaps
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.operations.suppression import overlaps
 from mobilevit_deploy.runners.base import Values
 from mobilevit_deploy.verification.differences import HALF_TIE, Agreement, not_finite, other_shape
 from mobilevit_deploy.verification.noise import FACTOR, Mask

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from PIL import Image
 from typer.testing import Result
 
+from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.model_card import Task
@@ -25,7 +26,6 @@ from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD, make_samples
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.runners.app_interface import Borders

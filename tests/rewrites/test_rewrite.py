@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.fx import Node
 
+from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.graph.graph import Graph, is_call, module_path, op_name
-from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.rewrites import rewrite as rewrite_module
 from mobilevit_deploy.rewrites.normalization.fold_batch_norm import FoldBatchNorm
 from mobilevit_deploy.rewrites.order import REWRITES

@@ -16,10 +16,10 @@ from mobilevit_deploy.architectures.heads.anchors import BoxDecoder, anchor_shap
 from mobilevit_deploy.architectures.heads.convolution import NamedConvolution
 from mobilevit_deploy.architectures.heads.fpn import ChosenMaps, FeaturePyramid
 from mobilevit_deploy.architectures.heads.retinanet import BOXES
+from mobilevit_deploy.architectures.operations.roi_align import roi_align
+from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_declaration import Levels
-from mobilevit_deploy.operations.roi_align import roi_align
-from mobilevit_deploy.operations.suppression import suppress
 
 # How the second stage moves the boxes that were proposed: as the first moves anchors, in smaller steps.
 MOVED_AGAIN = BOXES.model_copy(update={"stds": (0.1, 0.1, 0.2, 0.2)})

@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
+from mobilevit_deploy.architectures.operations.suppression import NO_CLASS
 from mobilevit_deploy.catalog.tensor_input import AXES_OF_IMAGE
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
-from mobilevit_deploy.operations.suppression import NO_CLASS
 from mobilevit_deploy.runners.base import Array, Runner
 from mobilevit_deploy.targets.artifact import image_of
 from mobilevit_deploy.targets.coreml.detector import CONFIDENCE_OUTPUT, COORDINATES_OUTPUT

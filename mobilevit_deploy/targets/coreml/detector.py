@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.graph.candidates import CONFIDENCE, COORDINATES, append_candidates
 from mobilevit_deploy.graph.capture import TensorSpec, graph_of, recapture
 from mobilevit_deploy.graph.graph import Graph, arguments, shape
-from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml.mil.package import Package, make_reproducible
 

@@ -12,9 +12,9 @@ from torch.onnx._internal.exporter._decomp import (
 )
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
+from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.graph import arguments, is_call, shape
-from mobilevit_deploy.operations.roi_align import ROI_ALIGN
-from mobilevit_deploy.operations.suppression import SUPPRESS
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 

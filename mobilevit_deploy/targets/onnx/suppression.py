@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnxscript import ir, opset18
 
-from mobilevit_deploy.operations.suppression import NO_CLASS
+from mobilevit_deploy.architectures.operations.suppression import NO_CLASS
 
 op: Any = opset18  # whose types are those of arrays, where the exporter hands in values of its graph
 INT32, BOOL = onnx.TensorProto.INT32, onnx.TensorProto.BOOL

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mobilevit_deploy.architectures.operations.suppression import choose
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.images.boxes import BoxedImages
 from mobilevit_deploy.images.preparation import Fit
-from mobilevit_deploy.operations.suppression import choose
 from mobilevit_deploy.runners.base import Array, Runner, Values
 from mobilevit_deploy.verification.accuracy.evaluation import Evaluation, Progress, run_all
 

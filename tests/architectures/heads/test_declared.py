@@ -18,11 +18,11 @@ from torch import Tensor
 
 from mobilevit_deploy.architectures.heads.anchors import BoxDecoder
 from mobilevit_deploy.architectures.heads.declared import build
+from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_declaration import Boxes, DetectorDeclaration
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.images.test_images import make_samples
-from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.verification.detections import judge_detections
 from tests.conftest import RESEARCH
 from tests.research import own_heads

@@ -15,10 +15,10 @@ from mobilevit_deploy.architectures.heads import mask_rcnn
 from mobilevit_deploy.architectures.heads.fpn import ChosenMaps
 from mobilevit_deploy.architectures.heads.mask_rcnn import MaskRcnn, SecondStage, build
 from mobilevit_deploy.architectures.heads.retinanet import BOXES
+from mobilevit_deploy.architectures.operations import roi_align as operation
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import SuppressionRule
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.operations import roi_align as operation
 from mobilevit_deploy.verification.detections import judge_detections
 from tests.support.two_stages import Rules, instances, pyramid
 

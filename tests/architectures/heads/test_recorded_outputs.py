@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from mobilevit_deploy.architectures.heads import semantic_fpn
 from mobilevit_deploy.architectures.heads.anchors import BoxDecoder, anchor_shapes, by_box, clip_boxes
 from mobilevit_deploy.architectures.heads.retinanet import BOXES
+from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_declaration import Anchors, Boxes, Levels
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.loading.catalog_model import _build
 from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.operations.suppression import suppress
 from mobilevit_deploy.verification.detections import judge_detections
 from tests.conftest import Recorded, recorded_head, sample
 

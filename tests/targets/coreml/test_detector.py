@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from mobilevit_deploy.architectures.operations.suppression import NO_CLASS
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph import candidates
@@ -21,7 +22,6 @@ from mobilevit_deploy.graph.app_interface import append_decision, normalize_pixe
 from mobilevit_deploy.graph.capture import TensorSpec, capture, recapture
 from mobilevit_deploy.graph.module_notes import KEY, module_paths
 from mobilevit_deploy.loading.class_names import ClassNames
-from mobilevit_deploy.operations.suppression import NO_CLASS
 from mobilevit_deploy.runners.base import NotMeasured
 from mobilevit_deploy.targets.app_options import AppInterface, ImageInput
 from mobilevit_deploy.targets.artifact import ConversionRequest

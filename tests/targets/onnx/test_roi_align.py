@@ -11,8 +11,8 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.graph.capture import quiet_torch
-from mobilevit_deploy.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.targets.onnx.roi_align import write_roi_align
 
 TOLERANCE = (

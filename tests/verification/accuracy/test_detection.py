@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilevit_deploy.architectures.operations.suppression import overlaps
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.images.boxes import BoxedImages, Boxes, read_boxed
 from mobilevit_deploy.images.preparation import Fit
-from mobilevit_deploy.operations.suppression import overlaps
 from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.accuracy.detection import (
     DetectAccuracy,

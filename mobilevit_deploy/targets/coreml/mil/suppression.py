@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilevit_deploy.architectures.operations.suppression import overlaps
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.operations.suppression import overlaps
 
 LARGEST_COUNT = 2**18  # boxes; a detector of 1024 px has some 200,000 before it chooses among them
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mobilevit_deploy.operations.suppression import NO_CLASS, SUPPRESS, choose, overlaps, suppress
+from mobilevit_deploy.architectures.operations.suppression import NO_CLASS, SUPPRESS, choose, overlaps, suppress
 
 HALF = [0.0, 0.0, 10.0, 5.0]  # of WHOLE
 WHOLE = [0.0, 0.0, 10.0, 10.0]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mobilevit_deploy.operations import roi_align as module
-from mobilevit_deploy.operations.roi_align import ROI_ALIGN, roi_align
+from mobilevit_deploy.architectures.operations import roi_align as module
+from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN, roi_align
 from tests.support.two_stages import align
 
 SIDES = (6, 9)  # of the map, of stride 4
