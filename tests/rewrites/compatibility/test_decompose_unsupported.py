@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.graph import Graph, arguments, module_path, op_name
 from mobilevit_deploy.rewrites import decomposition
 from mobilevit_deploy.rewrites.compatibility import decompose_unsupported
 from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes
@@ -185,6 +185,28 @@ def test_windows_over_volumes(apply: Apply, kernel: Any, stride: Any, padding: i
     check(apply, lambda m, x: F.avg_pool3d(x, kernel, None), "avg_pool3d", 4, 5, 6, 7)
 
 
+@given(data=st.data())
+@PROPERTY
+def test_borders_cut_off_a_transposed_convolution(apply: Apply, data: st.DataObject) -> None:
+    kernel, padding = data.draw(st.tuples(*2 * [st.integers(2, 4)])), data.draw(st.tuples(*2 * [st.integers(1, 2)]))
+    stride, groups = data.draw(st.tuples(*2 * [st.integers(2, 3)])), data.draw(st.sampled_from([1, 2]))
+    layer = nn.ConvTranspose2d(4, 6, kernel, stride, padding, data.draw(st.sampled_from([0, 1])), groups)
+    lacks = DecomposeUnsupported(
+        lambda node: op_name(node) != "conv_transpose2d" or not any(arguments(node)["padding"])
+    )
+    result, rewritten = apply(Of(lambda m, x: m.layer(x), layer=layer), lacks, 1, 4, 5, 6)
+    assert result.applied, result.refused
+    (call,) = rewritten.graph.calls(aten.conv_transpose2d)
+    assert arguments(call)["padding"] == [0, 0]
+
+
+def test_the_smallest_values_by_the_largest(apply: Apply) -> None:
+    lacks = DecomposeUnsupported(lambda node: op_name(node) != "topk" or arguments(node)["largest"])
+    model = Of(lambda m, x: torch.cat(x.topk(2, 1, largest=False)[:1], 0))
+    result, _ = apply(model, lacks, 1, 4, 5, 6)
+    assert result.applied, result.refused
+
+
 RECURRENT = {
     "lstm": nn.LSTM(4, 3, 2, batch_first=True, bidirectional=True),
     "gru": nn.GRU(4, 3, 2, bidirectional=True),
@@ -346,6 +368,12 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "group_norm": (lambda m, x: F.group_norm(x, 3, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
     "conv3d": (lambda m, x: F.conv3d(x[:, None], torch.arange(4.0).view(2, 1, 2, 1, 1)), aten.cat.default, _backwards),
     "avg_pool3d": (lambda m, x: F.avg_pool3d(x, 2, 1), aten.add.Tensor, aten.maximum.default),
+    "conv_transpose2d": (
+        lambda m, x: F.conv_transpose2d(x, torch.arange(54.0).view(3, 2, 3, 3), None, 2, 1),
+        aten.narrow.default,
+        lambda x, axis, start, length: x.narrow(axis, 0, length),
+    ),
+    "topk": (lambda m, x: x.topk(2, largest=False).values, aten.topk.default, _from_the_other_end),
 }
 
 

@@ -2,6 +2,7 @@
 
 from mobilevit_deploy.rewrites.compatibility.definitions import (
     attention,
+    convolution,
     elementwise,
     folding,
     normalization,
@@ -14,6 +15,7 @@ from mobilevit_deploy.rewrites.compatibility.definitions import (
 
 __all__ = [
     "attention",
+    "convolution",
     "elementwise",
     "folding",
     "normalization",

@@ -17,6 +17,15 @@ def sort(x: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | N
     return values, places
 
 
+@definition(aten.topk.default)
+def topk(x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    """Returns the smallest values along an axis, and their places, as the largest of the negative ones."""
+    if largest:
+        raise NotImplementedError("the largest values")
+    values, places = torch.topk(-x, k, dim, True, sorted)
+    return -values, places
+
+
 @definition(aten.kthvalue.default)
 def kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Returns the k-th smallest value along an axis, and its place."""
