@@ -30,6 +30,7 @@ class TargetFormat(Card):
         pools_regions: whether its files can hold RoIAlign: boxes cut out of a map, sampled by their size.
         takes_app_options: whether image input, labels, float32 modules and compression are written.
         backend: that runs its artifacts, for ``mvd latency``.
+        runtime: the package whose version is the backend's; None for the one that has the backend's name.
         worker: module in the target's package that times them on this machine; None where nothing does.
         no_latency: why nothing does.
         settings: of that worker's runtime which a user may set.
@@ -47,6 +48,7 @@ class TargetFormat(Card):
     suppresses_boxes: bool = False
     pools_regions: bool = False
     backend: str
+    runtime: str | None = None
     worker: str | None = None
     no_latency: str | None = None
     settings: tuple[Literal["provider", "option"], ...] = ()

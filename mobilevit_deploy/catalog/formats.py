@@ -74,6 +74,12 @@ def target_run_by(backend: str) -> str:
     return found[backend]
 
 
+def runtime_of(backend: str) -> str:
+    """Returns the package that a backend is, whose version ``tool_versions`` has."""
+    known = next((known for known in formats().values() if known.backend == backend), None)
+    return (known and known.runtime) or backend
+
+
 def tool_versions() -> dict[str, str | None]:
     """Returns the versions of Python and of every package that takes part in an export; None where absent."""
     names = [*PACKAGES, *(package for known in formats().values() for package in known.packages)]

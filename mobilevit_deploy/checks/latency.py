@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.catalog.formats import format_of, target_of
+from mobilevit_deploy.catalog.formats import format_of, runtime_of, target_of
 from mobilevit_deploy.checks.plan import LatencyLimit
 from mobilevit_deploy.checks.verdict import Verdict
 from mobilevit_deploy.errors import MvdError
@@ -126,7 +126,7 @@ def _over(report: LatencyReport, baseline: _Baseline) -> Interval:
 def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
     """Returns why the baseline's figures do not hold here; empty if they do."""
     versions = report.environment["versions"]
-    here = (report.environment["cpu"], report.threads, report.backend, str(versions[report.backend]))
+    here = (report.environment["cpu"], report.threads, report.backend, str(versions[runtime_of(report.backend)]))
     there = (baseline.cpu, baseline.threads, baseline.backend, baseline.runtime)
     if here != there:
         return f"the baseline is from {_show(there)}, this is {_show(here)}: --update-baselines, or an .onnx baseline"
@@ -151,7 +151,7 @@ def _read(path: Path) -> _Baseline:
             str(environment["cpu"]),
             int(content["threads"]),
             str(content["backend"]),
-            str(environment["versions"][content["backend"]]),
+            str(environment["versions"][runtime_of(str(content["backend"]))]),
         )
         if not all(math.isfinite(value) and value > 0 for value in (baseline.p50_ms, *baseline.ci95_ms)):
             raise ValueError("a time is not positive")

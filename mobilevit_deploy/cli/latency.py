@@ -24,7 +24,10 @@ def latency(
         ),
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="What runs the artifacts: onnxruntime, executorch, coreml or android.")
+        str,
+        typer.Option(
+            metavar="NAME", help="What runs the artifacts: onnxruntime, executorch, litert, coreml or android."
+        ),
     ] = "onnxruntime",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Default: as many as there are cores, on an Android phone 4.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.catalog.formats import format_of, runtime_of
 from mobilevit_deploy.report.table import NamedRows, milliseconds, show_bytes
 from mobilevit_deploy.system.environment import count_threads
 
@@ -39,7 +39,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     if timed:
         note = f"{timed.pairs} rounds in {timed.groups} groups of processes, {count_threads(comparison.threads)}; "
         backends = dict.fromkeys(format_of(item.target).backend for item in comparison.results if item.p50_ms)
-        note += "; ".join([machine["cpu"], *(f"{name} {machine['versions'][name]}" for name in backends)])
+        note += "; ".join([machine["cpu"], *(f"{name} {machine['versions'][runtime_of(name)]}" for name in backends)])
         notes.append(Text(note, style="dim"))
     return Group(table, *notes)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.catalog.formats import runtime_of
 from mobilevit_deploy.report.coreml import published_notes
 from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
 from mobilevit_deploy.system.environment import count_threads
@@ -36,9 +37,10 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
         )
     first, machine = reports[0], reports[0].environment
     settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
+    version = machine["versions"][runtime_of(first.backend)]
     note = (
         f"{first.provider or first.backend}, {count_threads(first.threads)}, batch {first.batch}; {machine['cpu']}, "
-        f"{machine['cores_available']} cores available; {first.backend} {machine['versions'][first.backend]}"
+        f"{machine['cores_available']} cores available; {first.backend} {version}"
         + "".join(f"; {key}={value}" for key, value in settings.items())
     )
     published = published_notes((report.artifact.name, report.input_shape) for report in reports)

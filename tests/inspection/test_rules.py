@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import Result
 
-from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.catalog.formats import formats, installed_targets
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.inspection import inspect_artifact
 from mobilevit_deploy.targets.operations import Operation, Shape, Tensor
@@ -47,6 +47,7 @@ FIRES = {
         "not_in_core_ai": operation("max_pool3d", (1, 8, 8, 4), (1, 4, 4, 4)),
         "narrowed": operation("add", (4, 4), (4, 4), after="int64"),
     },
+    "litert": {},
 }
 
 
@@ -148,7 +149,7 @@ def test_a_model_and_its_artifacts(mvd: Mvd, targets: tuple[str, ...]) -> None:
     result = mvd("inspect", net, "--input-size", 32, *to, "--strict", "--json")
     assert result.exit_code == 0, result.stderr
     views = {view["target"]: view for view in json.loads(result.stdout)["inspections"]}
-    assert set(views) == set(targets or formats())
+    assert set(views) == set(targets or installed_targets())
     onnx_view, coreml_view = views["onnx"], views["coreml"]
     assert onnx_view["ops_before"]["batch_norm"] == 6
     assert "batch_norm" not in onnx_view["ops_after"]

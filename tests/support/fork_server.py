@@ -40,6 +40,8 @@ BROKEN = 70  # exit code of a fork in which this program failed, and not the one
 EXECUTING = {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "socket.connect", "os.startfile"}
 # What nothing that reads a file needs, once it has read a good one: then what it takes is imported.
 LOOKING_UP = {"import", "exec", "pickle.find_class", "marshal.loads", "ctypes.dlopen", "cpython.run_file"}
+# Imported by LiteRT's worker alone, which imports Google's packages; they need not be installed.
+IN_WORKERS = ("litert.lower", "litert.requantize", "litert.exact", "litert.session")
 ASKED_BY_PYTHON = ["uname", "-p"]  # its platform module, for the name of the processor
 OWN_WORKERS = [sys.executable, "-P", "-m"]  # what mobilevit_deploy.system.child_process.CHILD begins with
 
@@ -179,7 +181,7 @@ def _import_everything() -> None:
     with quiet_coreml():  # before what else asks for it: by itself it imports ExecuTorch
         importlib.import_module("coremltools")
     for module in pkgutil.walk_packages(mobilevit_deploy.__path__, "mobilevit_deploy."):
-        if not module.name.endswith(("__main__", "worker")):
+        if not module.name.endswith(("__main__", "worker", *IN_WORKERS)):
             importlib.import_module(module.name)
     from mobilevit_deploy.targets.coreml.mil.specification import parse_model
 

@@ -71,7 +71,16 @@ def executorch() -> Main:
     return run_worker.main
 
 
-WORKERS = {item.__name__: item for item in (coreai, onnxsim, executorch)}
+def litert() -> Main:
+    from mobilevit_deploy.targets.litert import worker
+
+    os.environ.update(worker.ENVIRONMENT)  # before its libraries are imported
+    from mobilevit_deploy.targets.litert import lower, requantize, session  # noqa: F401 - what takes long
+
+    return worker.main
+
+
+WORKERS = {item.__name__: item for item in (coreai, onnxsim, executorch, litert)}
 
 
 @contextmanager

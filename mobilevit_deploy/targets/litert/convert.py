@@ -1,0 +1,139 @@
+"""LiteRT: Google's converter on the exported program, in a child process; nothing model-specific."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.graph.module_notes import KEY as MODULES
+from mobilevit_deploy.graph.module_notes import read_notes, write_notes
+from mobilevit_deploy.system.hashing import measure_files
+from mobilevit_deploy.targets.artifact import (
+    Artifact,
+    ConversionRequest,
+    Entry,
+    FileDescription,
+    Intermediate,
+    check_input,
+)
+from mobilevit_deploy.targets.litert.child import Child, ChildError
+from mobilevit_deploy.targets.litert.contents import metadata_of, note_contents
+from mobilevit_deploy.targets.litert.contents import read_contents as read_contents
+from mobilevit_deploy.targets.litert.nodes import KEY as NODES
+from mobilevit_deploy.targets.litert.nodes import owners, write_nodes
+from mobilevit_deploy.targets.litert.precision import change_precision
+from mobilevit_deploy.targets.litert.tflite.operations import operations_of
+from mobilevit_deploy.targets.litert.tflite.program import Program, parse_program, read_program
+from mobilevit_deploy.targets.operations import Operation
+from mobilevit_deploy.targets.quantization import QuantizationResult
+from mobilevit_deploy.targets.refusal import refused
+
+SUFFIX = ".tflite"
+
+
+def convert(request: ConversionRequest) -> Artifact:
+    """Writes the graph as a ``.tflite`` file with its weights inside.
+
+    Raises:
+        ConversionError: the converter refused the graph, or its process ended.
+    """
+    child = Child()
+    try:
+        steps, quantization = _convert(child, request)
+    except ChildError as error:
+        said = "ended its process on" if error.died else "refused"
+        raise refused("litert", f"LiteRT's converter {said} the graph", str(error), request) from error
+    finally:
+        child.close()
+    sha256, size = measure_files(request.path)
+    return Artifact(
+        path=request.path,
+        target="litert",
+        ops=dict(Counter(item.kind for item in read_operations(request.path)).most_common()),
+        sha256=sha256,
+        bytes=size,
+        outputs=request.outputs,
+        quantization=quantization,
+        intermediates=steps,
+    )
+
+
+def _convert(child: Child, request: ConversionRequest) -> tuple[tuple[Intermediate, ...], QuantizationResult | None]:
+    """Writes the file; returns its float32 conversion where that is to be compared, and what became int8."""
+    if request.precision == "fp32":
+        _write(child, request, request.path)
+        return (), None
+    float32 = (request.intermediates or child.folder) / f"float32{SUFFIX}"
+    metadata = _write(child, request, float32)
+    result = change_precision(child, request, float32)
+    _note(request.path, metadata)
+    return (Intermediate("float32 conversion", "fp32", float32),) if request.intermediates else (), result
+
+
+def describe(path: Path) -> FileDescription:
+    """Reads a file's names, shapes and metadata; raises ArtifactError when it is damaged."""
+    program = read_program(path)
+    graph = program.subgraphs[0]
+    inputs = [graph.values[number] for number in graph.inputs]
+    if len(inputs) != 1 or inputs[0].dtype != "float32":
+        found = ", ".join(value.dtype for value in inputs) or "none"
+        raise ArtifactError(f"{path.name} has the inputs {found}, where mvd compares models of one float32 image")
+    shape = inputs[0].shape
+    if len(shape) != 4 or inputs[0].free:
+        raise ArtifactError(
+            f"{path.name} takes an input of shape {list(shape[:8])}, where mvd compares models of one image of one size"
+        )
+    check_input(shape, path.name)
+    return FileDescription(
+        path=path,
+        target="litert",
+        metadata=metadata_of(program, path.name),
+        entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
+        outputs=_outputs(program),
+    )
+
+
+def _outputs(program: Program) -> tuple[TensorSpec, ...]:
+    """Returns name and shape of each output, in the order in which the runtime gives them."""
+    graph = program.subgraphs[0]
+    names = {
+        number: name
+        for signature in program.signatures
+        if signature.subgraph == 0
+        for name, number in signature.outputs.items()
+    }
+    return tuple(
+        TensorSpec(names.get(number, graph.values[number].name), graph.values[number].shape) for number in graph.outputs
+    )
+
+
+def read_operations(path: Path) -> list[Operation]:
+    """Returns the operations of a file; raises ArtifactError for a damaged one."""
+    program = read_program(path)
+    modules = read_notes(metadata_of(program, path.name))
+    return [replace(item, at=modules.get(item.at, item.at)) for item in operations_of(program)]
+
+
+def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, str]:
+    """Writes the float32 file, and notes in it what is known of it; returns the notes. Raises ChildError."""
+    with quiet_torch():
+        parts = request.program.run_decompositions({})
+        saved = child.folder / "program.pt2"
+        torch.export.save(parts, saved)
+    names = {"inputs": [request.input.name], "outputs": [output.name for output in request.outputs]}
+    child.ask("convert", program=str(saved), path=str(path.resolve()), **names)
+    calls = [node for node in parts.graph.nodes if op_name(node)]
+    program = parse_program(path.read_bytes(), path.name)
+    modules = write_notes(owners(program, calls, parts.graph.output_node().args[0]))
+    metadata = {**request.metadata, MODULES: modules, NODES: write_nodes(program, calls)}
+    _note(path, metadata)
+    return metadata
+
+
+def _note(path: Path, metadata: Mapping[str, str]) -> None:
+    path.write_bytes(note_contents(path.read_bytes(), metadata, path.name))

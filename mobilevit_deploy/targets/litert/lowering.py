@@ -1,0 +1,79 @@
+"""Which ATen calls LiteRT's converter takes: those of its own table, and what it takes apart to them before.
+
+The table is asked of the process that the converter runs in, once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch.fx import Node
+
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
+from mobilevit_deploy.rewrites.decomposition import Table
+from mobilevit_deploy.targets.litert.child import Child
+from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+
+aten = torch.ops.aten
+
+
+def takes(node: Node) -> bool:
+    """Tells whether the converter takes a call of ATen."""
+    if has_complex(node) or any(is_call(node, packet) and is_refused(node) for packet, is_refused in REFUSED.items()):
+        return False
+    return _registered(node) or takes_parts(node, _registered, _known().decompositions)
+
+
+def _registered(node: Node) -> bool:
+    return str(node.target) in _known().calls
+
+
+def _cuts_its_borders(node: Node) -> bool:
+    """Tells whether a transposed convolution is padded otherwise than TFLite's SAME does it; VALID is no padding."""
+    given = arguments(node)
+    kernel, stride, padding, more = (given[name] for name in ("weight", "stride", "padding", "output_padding"))
+    sizes = shape(kernel)[2:]
+    axes = [(size, *(_of(option, i) for option in (stride, padding, more))) for i, size in enumerate(sizes)]
+    return any(step > 1 and (pad or extra) and (extra or size - step != 2 * pad) for size, step, pad, extra in axes)
+
+
+def _of(option: int | Sequence[int], axis: int) -> int:
+    """Returns an option of one axis; one number is for all."""
+    return option if isinstance(option, int) else option[axis % len(option)]
+
+
+def _leaves_out_pixels(node: Node) -> bool:
+    """Tells whether nearest neighbours are others than each pixel, a whole number of times."""
+    (before, after) = (shape(item)[2:] for item in (arguments(node)["input"], node))
+    return any(now % size for size, now in zip(before, after, strict=True))
+
+
+# Calls that litert-torch 0.10 has a form for, and not in this way; tests/targets/litert/test_lowering.py has them.
+REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.conv_transpose2d: _cuts_its_borders,  # "failed to legalize operation 'mhlo.convolution'"
+    aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _cuts_its_borders(node),
+    aten.sort: lambda _: True,  # becomes an operator that LiteRT 2.3 has no kernel for
+    aten.topk: lambda node: not arguments(node)["largest"],
+    aten.upsample_nearest2d: _leaves_out_pixels,  # takes the pixel nearest to the centre, as "nearest-exact" does
+}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the converter has a form for, such as ``aten.add.Tensor``, and what it takes apart before that."""
+
+    calls: frozenset[str]
+    decompositions: Table
+
+
+@cache
+def _known() -> _Known:
+    child = Child()
+    try:
+        answer = child.ask("lowerings")
+    finally:
+        child.close()
+    apart = frozenset(answer["apart"])
+    known: Table = {**torch._decomp.core_aten_decompositions(), **torch.export.default_decompositions()}
+    return _Known(frozenset(answer["calls"]), {op: function for op, function in known.items() if str(op) in apart})

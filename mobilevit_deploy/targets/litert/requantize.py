@@ -1,0 +1,90 @@
+"""In the child: a float32 file in another precision, by Google's quantizer, operator by operator.
+
+Weights are symmetric, with a scale per output channel; activations int8, with a scale and a zero point per tensor.
+Source: ai-edge-quantizer 0.10.0, recipe.py and quantizer.py
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer.algorithm_manager import AlgorithmName
+from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
+from ai_edge_quantizer.qtyping import (
+    ComputePrecision,
+    OpQuantizationConfig,
+    TensorDataType,
+    TensorQuantizationConfig,
+    TFLOperationName,
+)
+from ai_edge_quantizer.quantizer import Quantizer
+from ai_edge_quantizer.recipe_manager import RecipeManager
+
+EVERYWHERE = ".*"
+
+
+def store_weights(path: str, destination: str, bits: int) -> None:
+    """Writes a file whose weights are half precision (16) or int8 (8), and are computed with as float32.
+
+    Args:
+        path: of the float32 file.
+        destination: of the other.
+        bits: of a weight.
+    """
+    recipes = RecipeManager()
+    if bits == 16:
+        config = OpQuantizationConfig(
+            weight_tensor_config=TensorQuantizationConfig(num_bits=bits, dtype=TensorDataType.FLOAT),
+            compute_precision=ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        )
+        recipes.add_quantization_config(EVERYWHERE, TFLOperationName.ALL_SUPPORTED, config, AlgorithmName.FLOAT_CASTING)
+    else:
+        recipes.add_weight_only_config(EVERYWHERE, TFLOperationName.ALL_SUPPORTED, bits)
+    quantizer = Quantizer(path, recipes.get_quantization_recipe())
+    _write(quantizer, None, destination)
+
+
+def quantize(path: str, destination: str, chosen: Mapping[str, Sequence[str]], images: str) -> None:
+    """Writes a file in which some operators compute in int8; its inputs and outputs stay float32.
+
+    Args:
+        path: of the float32 file.
+        destination: of the other.
+        chosen: by the kind of an operator, the names of the tensors that those of this kind write.
+        images: file with an array of batches, (N, B, C, H, W), by which ranges are chosen.
+    """
+    recipes = RecipeManager()
+    for kind, names in chosen.items():
+        # An operator's scope is the names of what it writes, each with a semicolon behind it.
+        scope = f"^(?:{'|'.join(map(re.escape, names))});*$"
+        recipes.add_static_config(scope, TFLOperationName(kind), 8, 8)
+    quantizer = Quantizer(path, recipes.get_quantization_recipe())
+    calibrator = Calibrator(
+        path, num_threads=1, mode=CalibrationMode.CALIBRATION_PRESERVE_ALL_TENSORS, qsv_update_func=_widen
+    )
+    calibrator.calibrate(_feeds(path, np.load(images)), recipes)
+    _write(quantizer, calibrator.get_model_qsvs(), destination)
+
+
+def _feeds(path: str, batches: Any) -> dict[str, list[dict[str, Any]]]:
+    """Returns the inputs of every run by the name of the signature."""
+    ((signature, names),) = Interpreter(path).get_signature_list().items()
+    (name,) = names["inputs"]
+    return {signature: [{name: batch} for batch in batches]}
+
+
+def _widen(before: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a range that holds all that was seen; the quantizer's own is a moving average of the images' ranges."""
+    if not before:
+        return now
+    return {"min": np.minimum(before["min"], now["min"]), "max": np.maximum(before["max"], now["max"])}
+
+
+def _write(quantizer: Quantizer, ranges: Any, destination: str) -> None:
+    result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    assert result.quantized_model is not None  # of a recipe that is not empty
+    Path(destination).write_bytes(result.quantized_model)
