@@ -1,4 +1,4 @@
-"""Which nodes of an ONNX graph become int8, as a family or a recipe says it."""
+"""Which operations become int8, as a family or a recipe says it."""
 
 import fnmatch
 
@@ -8,10 +8,10 @@ from mobilevit_deploy.catalog.cards import Card
 
 
 class QuantizationRule(Card):
-    """Which nodes of an ONNX graph become int8.
+    """Which operations of a graph become int8.
 
     Attributes:
-        op_types: the operations.
+        op_types: the operations, by ONNX's names, or by the target's own in its recipe.
         smallest_weight: the least number of values of a constant operand, of the operations that take one.
         keep_float: patterns of module paths whose nodes, and those of modules inside, stay in float32.
         float_results: operations of ``op_types`` whose results are not rounded, for what reads them is in float32.

@@ -119,6 +119,7 @@ class Recipe(Card):
         compression: by compressed precision (w8, w6, w4), how its weights are stored.
         pruning: none where weights cannot be pruned.
         quantization: what becomes int8 in models whose family has no rule.
+        family_quantization: rules by family in place of the card's, for a target whose kernels are fast elsewhere.
         functions_minimum: the version from which on an artifact may have several functions.
     """
 
@@ -133,6 +134,7 @@ class Recipe(Card):
     compression: Mapping[Precision, tuple[CompressionScheme, ...]] = {}
     pruning: PruningRule | None = None
     quantization: QuantizationRule | None = None
+    family_quantization: Mapping[str, QuantizationRule] = {}
     functions_minimum: int | None = None
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
@@ -139,8 +140,10 @@ def with_channels_first(file: FileDescription, noted: Provenance | None) -> File
 
 
 def takes_channels_last(file: FileDescription, noted: Provenance | None) -> bool:
-    """Tells whether an artifact's array is (B, H, W, C)."""
-    return noted is not None and noted.layout == "nhwc" and not file.image
+    """Tells whether an artifact's array is (B, H, W, C); not every target's image has axes that an app sees."""
+    if file.image:
+        return format_of(file.target).image_arrays
+    return noted is not None and noted.layout == "nhwc"
 
 
 def check_library_weights(file: FileDescription, noted: Provenance | None, model: LoadedModel) -> list[str]:

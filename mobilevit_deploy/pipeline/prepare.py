@@ -7,6 +7,7 @@ import torch
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import append_decision, append_softmax, normalize_pixels, take_channels_last
@@ -138,7 +139,8 @@ def _read_calibration(
 def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> Quantization | None:
     """Returns how the graph becomes int8, by the family's rule or the recipe's; None for another precision."""
     family = prepared.model.card.family if prepared.model.card else None
-    rule = (family and family.quantization) or plan.recipe.quantization
+    own = plan.recipe.family_quantization.get(family.family) if family else None
+    rule = own or (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
     rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
@@ -185,7 +187,8 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:
         bordered = normalize_pixels(bordered, app.image.mean, app.image.std)
-    channels_last = takes_channels_last(prepared.model, image=app.image is not None)
+    arrays = format_of(plan.recipe.target).image_arrays
+    channels_last = arrays if app.image else takes_channels_last(prepared.model)
     if channels_last:
         bordered = take_channels_last(bordered)
     if app.labels:
@@ -197,9 +200,9 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     return ReadyForTarget(graph, bordered, app, outputs, results, warnings, channels_last)
 
 
-def takes_channels_last(model: LoadedModel, *, image: bool) -> bool:
-    """Tells whether an artifact's array is (B, H, W, C); an image has no order of axes that an app sees."""
-    return model.layout == "nhwc" and not image
+def takes_channels_last(model: LoadedModel) -> bool:
+    """Tells whether an artifact's array is (B, H, W, C)."""
+    return model.layout == "nhwc"
 
 
 def check_app(plan: Plan, prepared: Prepared) -> None:

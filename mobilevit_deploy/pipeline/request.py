@@ -1,8 +1,10 @@
 """What to export, and what it asks of each target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy.catalog.cards import TargetFormat
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.errors import UsageError
@@ -54,7 +56,6 @@ class ExportRequest:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         if self.model.inputs:
             self._check_inputs()
-        takers = [name for name in self.targets if format_of(name).takes_app_options]
         if self.calibrate and self.precision != "int8":
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
         if self.sensitivity and self.precision != "int8":
@@ -63,9 +64,11 @@ class ExportRequest:
         taken = ["--mean", "--std"] if self.images or self.calibrate else []
         taken += ["--keep-fp32"] if self.precision == "int8" else []
         given = [option for option in self.app.given() if option not in taken]
+        takers = [name for name in self.targets if _takes(format_of(name), given)]
         if given and not takers:
             options = " and ".join(given)
-            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", "add --to coreml")
+            able = [f"--to {name}" for name, known in formats().items() if _takes(known, given)]
+            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", f"add {' or '.join(able)}")
         return [
             TargetRequest(
                 target=name,
@@ -149,3 +152,8 @@ class ExportRequest:
     def _app_of_others(self) -> AppOptions:
         """Returns what of an app's options concerns a target that takes none."""
         return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())
+
+
+def _takes(known: TargetFormat, options: Sequence[str]) -> bool:
+    """Tells whether options for apps can be written to a target's files."""
+    return known.takes_app_options or (bool(known.app_options) and set(options) <= set(known.app_options))

@@ -108,7 +108,7 @@ FAMILY: dict[str, Change] = {
 
 DEVICE: dict[str, Change] = {
     "another kind": ('kind = "host"', 'kind = "planted"'),
-    "a backend that does not exist": ('backends = ["onnxruntime", "executorch", "litert", "coreml"]', 'backends = ["planted"]'),
+    "a backend that does not exist": ('backends = ["onnxruntime", ', 'backends = ["planted", '),
     "no name": ('name = "host"', ""),
     "targets that are no list": ('targets = ["onnx"]', 'targets = "onnx"'),
 }

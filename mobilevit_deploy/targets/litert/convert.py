@@ -1,5 +1,6 @@
 """LiteRT: Google's converter on the exported program, in a child process; nothing model-specific."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from mobilevit_deploy.targets.artifact import (
     Intermediate,
     check_input,
 )
+from mobilevit_deploy.targets.litert.bytes_input import take_bytes
 from mobilevit_deploy.targets.litert.child import Child, ChildError
 from mobilevit_deploy.targets.litert.contents import metadata_of, note_contents
 from mobilevit_deploy.targets.litert.contents import read_contents as read_contents
@@ -34,6 +36,8 @@ from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused
 
 SUFFIX = ".tflite"
+LABELS = "mvd.labels"
+BYTES = "uint8"
 
 
 def convert(request: ConversionRequest) -> Artifact:
@@ -80,22 +84,38 @@ def describe(path: Path) -> FileDescription:
     program = read_program(path)
     graph = program.subgraphs[0]
     inputs = [graph.values[number] for number in graph.inputs]
-    if len(inputs) != 1 or inputs[0].dtype != "float32":
+    if len(inputs) != 1 or inputs[0].dtype not in ("float32", BYTES):
         found = ", ".join(value.dtype for value in inputs) or "none"
-        raise ArtifactError(f"{path.name} has the inputs {found}, where mvd compares models of one float32 image")
+        raise ArtifactError(
+            f"{path.name} has the inputs {found}, where mvd compares models of one image, of float32 or of bytes"
+        )
     shape = inputs[0].shape
     if len(shape) != 4 or inputs[0].free:
         raise ArtifactError(
             f"{path.name} takes an input of shape {list(shape[:8])}, where mvd compares models of one image of one size"
         )
     check_input(shape, path.name)
+    metadata = metadata_of(program, path.name)
+    labels = _labels(metadata)
     return FileDescription(
         path=path,
         target="litert",
-        metadata=metadata_of(program, path.name),
+        metadata=metadata,
         entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
         outputs=_outputs(program),
+        image=inputs[0].dtype == BYTES,
+        probabilities=bool(labels),
+        labels=labels,
     )
+
+
+def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the names of the classes; nothing where there are none, or the text is damaged."""
+    try:
+        names = json.loads(metadata.get(LABELS, "[]"))
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _outputs(program: Program) -> tuple[TensorSpec, ...]:
@@ -123,6 +143,8 @@ def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, st
     """Writes the float32 file, and notes in it what is known of it; returns the notes. Raises ChildError."""
     with quiet_torch():
         parts = request.program.run_decompositions({})
+        if request.app.image:
+            take_bytes(parts)
         saved = child.folder / "program.pt2"
         torch.export.save(parts, saved)
     names = {"inputs": [request.input.name], "outputs": [output.name for output in request.outputs]}
@@ -131,6 +153,8 @@ def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, st
     program = parse_program(path.read_bytes(), path.name)
     modules = write_notes(owners(program, calls, parts.graph.output_node().args[0]))
     metadata = {**request.metadata, MODULES: modules, NODES: write_nodes(program, calls)}
+    if request.app.labels:
+        metadata[LABELS] = json.dumps(request.app.labels)
     _note(path, metadata)
     return metadata
 

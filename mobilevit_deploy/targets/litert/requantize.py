@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools.flatbuffer_utils import read_model_from_bytearray
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
 from ai_edge_quantizer.qtyping import (
@@ -23,7 +25,10 @@ from ai_edge_quantizer.qtyping import (
 from ai_edge_quantizer.quantizer import Quantizer
 from ai_edge_quantizer.recipe_manager import RecipeManager
 
+from mobilevit_deploy.targets.litert.tflite.program import IDENTIFIER
+
 EVERYWHERE = ".*"
+ALIGNMENT = 16  # bytes, of what a buffer holds
 
 
 def store_weights(path: str, destination: str, bits: int) -> None:
@@ -72,9 +77,10 @@ def quantize(path: str, destination: str, chosen: Mapping[str, Sequence[str]], i
 
 def _feeds(path: str, batches: Any) -> dict[str, list[dict[str, Any]]]:
     """Returns the inputs of every run by the name of the signature."""
-    ((signature, names),) = Interpreter(path).get_signature_list().items()
-    (name,) = names["inputs"]
-    return {signature: [{name: batch} for batch in batches]}
+    model = Interpreter(path)
+    ((signature, names),) = model.get_signature_list().items()
+    (name,), (details,) = names["inputs"], model.get_input_details()
+    return {signature: [{name: batch.astype(details["dtype"])} for batch in batches]}
 
 
 def _widen(before: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -87,4 +93,18 @@ def _widen(before: Mapping[str, Any], now: Mapping[str, Any]) -> Mapping[str, An
 def _write(quantizer: Quantizer, ranges: Any, destination: str) -> None:
     result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     assert result.quantized_model is not None  # of a recipe that is not empty
-    Path(destination).write_bytes(result.quantized_model)
+    Path(destination).write_bytes(_pack(result.quantized_model))
+
+
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Puts bytes where the schema wants a weight: its classes for Python do not keep ``force_align``."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803 - the names are its own
+        return int(super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment))
+
+
+def _pack(content: bytes | bytearray) -> bytes:
+    """Returns a file with its weights inside of the FlatBuffer; the quantizer puts more than 256 kB behind it."""
+    builder = _Builder(len(content))
+    builder.Finish(read_model_from_bytearray(content).Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())

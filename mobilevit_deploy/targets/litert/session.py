@@ -53,7 +53,7 @@ class Session:
 
     def _invoke(self, path: str) -> None:
         (details,) = self._model.get_input_details()
-        self._model.set_tensor(details["index"], np.load(path, allow_pickle=False))
+        self._model.set_tensor(details["index"], np.load(path, allow_pickle=False).astype(details["dtype"]))
         self._model.invoke()
 
     def _store(self, numbers: Sequence[int], folder: Path, name: str) -> list[str]:

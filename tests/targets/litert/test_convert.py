@@ -150,3 +150,35 @@ def test_a_wrong_program_is_found_by_an_export(mvd: Mvd, monkeypatch: pytest.Mon
     result = mvd("export", NET, "--input-size", 32, "--to", "litert")
     assert result.exit_code == 3
     assert not list(Path().glob("artifacts/*.tflite"))
+
+
+def test_an_image_of_bytes(mvd: Mvd, tmp_path: Path) -> None:
+    """As cameras and bitmaps give it, (1, H, W, 3): its normalisation is inside, and classes have names."""
+    (tmp_path / "labels.txt").write_text("\n".join(f"class {i}" for i in range(12)))
+    options = ("--image-input", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.3,0.25", "--labels", tmp_path / "labels.txt")
+    for precision, more in (("fp32", ()), ("int8", ("--calibrate", "structured"))):
+        result = mvd(
+            "export", NET, "--input-size", 32, "--to", "litert", "--precision", precision, *options, *more, "--json"
+        )
+        assert result.exit_code == 0, result.stderr
+        (path,) = Path("artifacts").glob(f"*{precision}*.tflite")
+        file = describe_file(path)
+        assert (file.image, file.probabilities, file.labels[11]) == (True, True, "class 11")
+        assert file.entries[0].shape == (1, 32, 32, 3)
+        assert [output.name for output in file.outputs] == ["probabilities"]
+        program = read_program(path)
+        assert program.subgraphs[0].values[program.subgraphs[0].inputs[0]].dtype == "uint8"
+        kinds = [item.kind for item in litert.read_operations(path)]
+        assert kinds[0] == "CAST"
+        assert mvd("verify", path, "--model", NET).exit_code == 0
+    colors = ("--image-input", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
+    refused = mvd("export", NET, "--to", "litert", *colors, "--sizes", "64")
+    assert refused.exit_code == 2
+    assert "--sizes cannot be written to litert" in refused.stderr
+
+
+def test_what_names_of_classes_may_be(tflite: Path) -> None:
+    assert [litert._labels({"mvd.labels": text}) for text in ("{", "3", "[" * 10**5, '["a", 1]')] == [
+        *3 * [()], ("a", "1"),
+    ]  # fmt: skip
+    assert describe_file(tflite).labels == ()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 from typer.testing import Result
 
 from mobilevit_deploy.catalog.recipe import Precision
@@ -57,6 +58,16 @@ def test_weights_are_stored_in_fewer_bits(
     assert {value.dtype for value in weights_of(program)} == {dtype}
     assert artifact.bytes < share * artifact.intermediates[0].path.stat().st_size
     assert 1e-5 < error_of(artifact.path) < error  # 11 bits of a weight, and 8
+
+
+def test_large_weights_lie_inside_the_file_where_kernels_want_them(litert: None, tmp_path: Path) -> None:  # noqa: ARG001
+    """Google's quantizer puts more than 256 kB behind the FlatBuffer, where older runtimes do not look."""
+    wide = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 640, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    artifact = litert_convert(request_of(tmp_path / "a.tflite", wide, "int8"))
+    program = read_program(artifact.path)
+    places = [program.buffers[value.buffer] for value in weights_of(program)]
+    assert sum(end - start for start, end in places) > 2**18
+    assert all(start % 16 == 0 for start, _ in places)
 
 
 def test_layers_become_int8_and_the_borders_stay_float32(converted: Converted) -> None:
