@@ -47,7 +47,11 @@ FIRES = {
         "not_in_core_ai": operation("max_pool3d", (1, 8, 8, 4), (1, 4, 4, 4)),
         "narrowed": operation("add", (4, 4), (4, 4), after="int64"),
     },
-    "litert": {},
+    "litert": {
+        "outside_xnnpack": operation("CAST", (1, 8, 8, 4), (1, 8, 8, 4), "float32", "float32"),
+        "outside_gpu": operation("TRANSPOSE", (1, 2, 2, 2, 2), (1, 2, 2, 2, 2), "float32", "float32"),
+        "outside_npu": operation("FLOOR", (1, 8, 8, 4), (1, 8, 8, 4), "float32", "float32"),
+    },
 }
 
 
