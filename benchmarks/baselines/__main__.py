@@ -2,7 +2,8 @@
 
 Run: ``python -m benchmarks.baselines --models cas_vit_xs lightvit_tiny --results results.json --markdown table.md
 --plot plot.svg``; all twelve models take an hour or two. What is not installed is left out: ``pip install onnxslim
-openvino executorch ncnn pnnx MNN``. A run adds its models to the results file, so that it can be taken up again.
+openvino executorch ncnn pnnx MNN litert-torch``. A run adds its models to the results file, so that it can be taken up
+again.
 ``--task segment`` and ``--task detect`` take whole models, up to their logits, or boxes and scores, for the ways whose
 files ONNX Runtime runs.
 """
