@@ -6,6 +6,7 @@ steps, does not enter the outputs, and older checkpoints lack it; and a tensor t
 that one.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -131,12 +132,19 @@ def fit_weights(
     _check_values(checkpoint, tensors, expected)
     for name in counters:
         tensors[name] = expected[name]
-    model.load_state_dict(tensors)
+    model.load_state_dict(_with_versions(tensors, expected))
     if counters:
         not_loaded.append(f"{len(counters)} x {COUNTER} (absent, and not used in inference)")
     if tied:
         notes = (*notes, f"tied to another tensor: {', '.join(tied)}")
     return Fitted(tuple(not_loaded), notes)
+
+
+def _with_versions(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a state dict with the versions of its modules' forms: torchvision's MNASNet refuses one without."""
+    state = OrderedDict(tensors)
+    state._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]  # as PyTorch itself keeps it
+    return state
 
 
 def differs(model: nn.Module, checkpoint: Checkpoint) -> bool:

@@ -95,6 +95,25 @@ def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
     assert "mvd export MODEL --checkpoint" in str(caught.value.hint)
 
 
+def test_a_module_that_asks_for_the_version_of_its_form(tmp_path: Path) -> None:
+    """As torchvision's MNASNet does."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Conv2d):\n"
+        "    _version = 2\n"
+        "    def _load_from_state_dict(self, state, prefix, own, *more):\n"
+        "        if own.get('version') != 2:\n"
+        "            raise ValueError('version should be set')\n"
+        "        super()._load_from_state_dict(state, prefix, own, *more)\n"
+        "def build():\n"
+        "    return Net(3, 2, 1)\n"
+    )
+    weights = {"weight": torch.ones(2, 3, 1, 1), "bias": torch.ones(2)}
+    torch.save(weights, tmp_path / "a.pth")
+    request = ModelRequest(f"{tmp_path / 'net.py'}:build", size=(8, 8), checkpoint=tmp_path / "a.pth")
+    assert load_model(request).module.state_dict()["bias"].tolist() == [1, 1]
+
+
 def test_another_family(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"0 of 522 names fit\n  missing: patch_embed\.0\.weight"):
         load(tmp_path, nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 10)).state_dict())
