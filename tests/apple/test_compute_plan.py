@@ -68,6 +68,8 @@ def test_the_gate(mac: StandIn, package: Path) -> None:
 
 def test_the_gate_is_for_packages(mac: StandIn) -> None:
     mac.set()
+    for name in ("net.onnx", "net.mlpackage"):
+        (mac.folder / "work" / name).touch()
     for option in (("--require-ne", 0.9), ("--compute-units", "all"), ("--team", "A1B2C3D4E5"), ("--device", NAME)):
         done = mac.run("profile", "net.onnx", *option)
         assert done.code == 2

@@ -58,7 +58,7 @@ def test_elsewhere_than_on_a_mac(mvd: Mvd, package: Path) -> None:
 def test_what_is_wrong_anywhere_is_told_anywhere(mvd: Mvd, package: Path, command: tuple[str, ...]) -> None:
     """Not hidden behind the Mac that is missing."""
     for arguments, code, message in (
-        (("none.mlpackage",), 1, "there is no file none.mlpackage"),
+        (("none.mlpackage",), 1, "none.mlpackage\n"),
         ((package, "--device", NAME, "--team", "x"), 2, "--team has 'x'"),
         ((package, "--device", " "), 2, "--device names no device"),
         ((package, "--device", NAME, "--device", "Ben"), 2, "takes one device"),

@@ -158,9 +158,9 @@ def test_what_is_no_artifact(tmp_path: Path) -> None:
         open_subject(tmp_path / "text.onnx", None)
     with pytest.raises(ArtifactError, match="there is no artifact"):
         open_subject(tmp_path / "none.onnx", None)
-    (tmp_path / "net.tflite").touch()
+    (tmp_path / "net.txt").touch()
     with pytest.raises(ArtifactError, match="is no artifact"):
-        open_subject(tmp_path / "net.tflite", None)
+        open_subject(tmp_path / "net.txt", None)
 
 
 def test_free_sizes_are_given_by_the_user(base: Path, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
+    import psutil  # noqa: F401 - before this becomes a Mac, for which its own native part is missing here
+
     become_mac()
     import mobilevit_deploy.apple.app
     import mobilevit_deploy.apple.compute_plan
