@@ -31,6 +31,10 @@ MISSED = 0.02  # so of the places that are seen to be unsure, this share may hav
 # normal numbers the largest is 8 times the median.
 JUMP = 16.0
 
+# dB that are allowed more where the noise is larger than what the images change: of seven runs its power is known to
+# half and twice. An output of RT-DETR with random weights came to -8.1 dB in XNNPACK, where those runs had -8.0.
+DROWNED = 6.0
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -111,7 +115,8 @@ def widen(tolerance: Tolerance, expected: Values, noise: Noise) -> Tolerance:
     snr = tolerance.snr_db
     if noise.power:
         with np.errstate(divide="ignore"):
-            snr = min(snr, float(10 * np.log10((centred**2).sum() / noise.power)))
+            ratio = float(10 * np.log10((centred**2).sum() / noise.power))
+        snr = min(snr, ratio if ratio > 0 else ratio - DROWNED)
     if (relative, snr) == (tolerance.max_rel, tolerance.snr_db):
         return tolerance
     reason = f"{FACTOR:.0f} times what PyTorch's own float32 differs from its float64; {tolerance.reason}"

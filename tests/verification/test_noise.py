@@ -15,7 +15,16 @@ from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Values
 from mobilevit_deploy.runners.reference import FLOAT32_UNIT, PerturbedRunner, TorchRunner
 from mobilevit_deploy.verification.legs import expect
-from mobilevit_deploy.verification.noise import FACTOR, JUMP, farthest, of_decisions, of_numbers, widen
+from mobilevit_deploy.verification.noise import (
+    DROWNED,
+    FACTOR,
+    JUMP,
+    Noise,
+    farthest,
+    of_decisions,
+    of_numbers,
+    widen,
+)
 
 IMAGES = make_samples(2, 3, 16, 16)
 TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
@@ -150,3 +159,12 @@ def test_long_sums_are_moved_as_far_as_one_number_after_the_other_loses(monkeypa
     monkeypatch.setattr("mobilevit_deploy.runners.reference.LONG", 10**9)
     assert moved(module).max() < lost / 2, "PyTorch's own sum loses less"
     assert lost < with_sums < 4 * lost  # the largest of 64 sums is some 3 deviations, and moved by up to 7
+
+
+def test_an_output_that_drowns_in_its_noise_is_held_to_half_of_what_is_left() -> None:
+    """Its noise is known to a factor of two only; one that stands out of its noise has no such margin."""
+    expected = np.array([[1.0], [1.2]])
+    sure = np.ones((2, 1), np.bool_)
+    for power, margin in ((0.2, DROWNED), (0.002, 0.0)):  # the images change the output by 0.02
+        allowed = widen(TOLERANCE, expected, Noise(sure, floor=0.1, power=power)).snr_db
+        assert allowed == pytest.approx(10 * np.log10(0.02 / power) - margin)
