@@ -30,7 +30,7 @@ from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
 from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
 from mobilevit_deploy.verification.tight import why_left_out
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
-from tests.conftest import RESEARCH, Digits
+from tests.conftest import RESEARCH, Digits, shallow_models
 from tests.golden.digits import digit_images
 from tests.support.schemas import check as check_document
 from tests.targets.coreml.mil.conftest import body_of, edit_model
@@ -358,7 +358,8 @@ def test_a_package_from_another_model(tmp_path: Path, mvd: Mvd) -> None:
     report = caught(path, model=other)
     assert "100" in str(report.parity.reason)
     assert "made from small_net_build, and is compared with" in report.warnings[0]
-    result = mvd("verify", path, "--model", "cloformer_xxs")
+    with shallow_models():  # a whole one takes ten seconds, and is another model all the same
+        result = mvd("verify", path, "--model", "cloformer_xxs")
     assert result.exit_code == 3
     assert "made from small_net_build" in result.stderr
 
