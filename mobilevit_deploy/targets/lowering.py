@@ -1,6 +1,7 @@
 """What ``lowering.py`` of a target's package needs: whether a converter takes what it takes a call apart to."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import op_name
 from mobilevit_deploy.rewrites.decomposition import Indecomposable, Table, take_apart
+from mobilevit_deploy.targets.native_child import NativeChild
 
 Registered = Callable[[Node], bool]
 # By converter and form of a call: blocks repeat, several passes ask, and taking a call apart means tracing it
@@ -44,6 +46,30 @@ def _form(node: Node) -> Any:
     return pytree.tree_map_only(
         Node, lambda item: pytree.tree_map(describe, item.meta.get("val")), (node.args, node.kwargs)
     )
+
+
+@dataclass(frozen=True)
+class KnownCalls:
+    """What a converter has a form for, such as ``aten.add.Tensor``, and what it takes apart before that."""
+
+    calls: frozenset[str]
+    decompositions: Table
+
+
+def ask_known_calls(child: NativeChild, known: Table) -> KnownCalls:
+    """Asks the process that a converter runs in for its own tables, and ends it.
+
+    Args:
+        child: that answers ``lowerings``.
+        known: PyTorch's decompositions, of which those count that the converter uses.
+    """
+    try:
+        answer = child.ask("lowerings")
+    finally:
+        child.close()
+    apart = frozenset(answer["apart"])
+    table = {op: function for op, function in known.items() if str(op) in apart}
+    return KnownCalls(frozenset(answer["calls"]), table)
 
 
 def has_complex(node: Node) -> bool:

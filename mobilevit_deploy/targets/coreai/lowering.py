@@ -3,16 +3,14 @@
 The table is asked of the process that Apple's code runs in, once.
 """
 
-from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import arguments, is_call
-from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.coreai.child import Child
-from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_complex, takes_parts
 
 
 def takes(node: Node) -> bool:
@@ -26,22 +24,6 @@ def _registered(node: Node) -> bool:
     return str(node.target) in _known().calls
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the converter has a form for, such as ``aten.add.Tensor``, and what it takes apart before that."""
-
-    calls: frozenset[str]
-    decompositions: Table
-
-
 @cache
-def _known() -> _Known:
-    child = Child()
-    try:
-        answer = child.ask("lowerings")
-    finally:
-        child.close()
-    apart = frozenset(answer["apart"])
-    known: Table = torch.export.default_decompositions()
-    table = {op: function for op, function in known.items() if str(op) in apart}
-    return _Known(frozenset(answer["calls"]), table)
+def _known() -> KnownCalls:
+    return ask_known_calls(Child(), torch.export.default_decompositions())

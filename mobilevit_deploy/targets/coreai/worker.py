@@ -6,7 +6,6 @@ that is ``abort()``, which no Python code survives. The current folder of tempor
 
 import asyncio
 import ctypes
-import json
 import os
 import sys
 import tempfile
@@ -15,8 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.system.parent_watch import end_with_parent
-from mobilevit_deploy.system.timing_loop import take_stdout
+from mobilevit_deploy.system.request_loop import answer_requests
 
 ENTRY = "main"
 _ASK, _NO_RANDOM_ADDRESSES = 0xFFFFFFFF, 0x0040000  # of Linux's personality(2)
@@ -105,17 +103,9 @@ async def _call(function: Any, feed: dict[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Serves; what a command raises is its answer."""
+    """Serves."""
     _fix_addresses()
-    end_with_parent()
-    answers, server = take_stdout(), Server()
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = getattr(server, request.pop("command"))(**request)
-        except Exception as error:  # Apple's packages raise many kinds
-            answer = {"error": _describe(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+    answer_requests(Server())
     return 0
 
 
@@ -133,14 +123,6 @@ def _fix_addresses() -> None:
         personality(now | _NO_RANDOM_ADDRESSES)
         if personality(_ASK) & _NO_RANDOM_ADDRESSES:  # a container may refuse it
             os.execv(sys.executable, sys.orig_argv)
-
-
-def _describe(error: BaseException) -> str:
-    """Returns the innermost reason, a line."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ The table is asked of the process that the converter runs in, once.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -13,7 +12,7 @@ from torch.fx import Node
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.litert.child import Child
-from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_complex, takes_parts
 
 aten = torch.ops.aten
 
@@ -59,21 +58,7 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the converter has a form for, such as ``aten.add.Tensor``, and what it takes apart before that."""
-
-    calls: frozenset[str]
-    decompositions: Table
-
-
 @cache
-def _known() -> _Known:
-    child = Child()
-    try:
-        answer = child.ask("lowerings")
-    finally:
-        child.close()
-    apart = frozenset(answer["apart"])
+def _known() -> KnownCalls:
     known: Table = {**torch._decomp.core_aten_decompositions(), **torch.export.default_decompositions()}
-    return _Known(frozenset(answer["calls"]), {op: function for op, function in known.items() if str(op) in apart})
+    return ask_known_calls(Child(), known)

@@ -4,7 +4,6 @@ A process of its own, because the converter, the quantizer and the runtime log o
 where a graph or a file is none that they know. The current folder of temporary files is the parent's.
 """
 
-import json
 import os
 import sys
 import tempfile
@@ -12,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mobilevit_deploy.system.parent_watch import end_with_parent
-from mobilevit_deploy.system.timing_loop import take_stdout
+from mobilevit_deploy.system.request_loop import answer_requests
 
 # Conversions are the same in every process then; and what TensorFlow's libraries log before they are set up is less.
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3", "JAX_PLATFORMS": "cpu"}
@@ -70,26 +68,10 @@ class Server:
 
 
 def main() -> int:
-    """Serves; what a command raises is its answer."""
-    end_with_parent()
+    """Serves."""
     os.environ.update(ENVIRONMENT)
-    answers, server = take_stdout(), Server()
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = getattr(server, request.pop("command"))(**request)
-        except Exception as error:  # LiteRT's packages raise many kinds
-            answer = {"error": _describe(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+    answer_requests(Server())
     return 0
-
-
-def _describe(error: BaseException) -> str:
-    """Returns the innermost reason, a line."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 if __name__ == "__main__":
