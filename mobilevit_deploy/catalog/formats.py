@@ -57,6 +57,14 @@ def check_packages(known: TargetFormat) -> None:
         raise MvdError(what, pip_command(missing, known.extra))
 
 
+def target_of_file(path: Path) -> str:
+    """Returns the target of an artifact that is there; raises ArtifactError for another suffix, or where nothing is."""
+    target = target_of(path)
+    if not path.exists():
+        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    return target
+
+
 def target_of(path: Path) -> str:
     """Returns the target that an artifact's name tells; raises ArtifactError for no artifact's name."""
     for name, known in formats().items():

@@ -13,7 +13,6 @@ import typer
 from mobilevit_deploy.catalog.image_size import parse_image_size
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
-from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.loading.checkpoint_files import SUFFIXES, find_files, refuse_what_is_none
 
 
@@ -137,9 +136,10 @@ def checkpoint_as_model(model: str, checkpoint: Path | None) -> Path | None:
 
 
 def check_artifact(path: Path) -> Path:
-    """Returns the path of an artifact; raises ArtifactError, before anything is imported, where there is nothing."""
-    if not path.exists():
-        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    """Returns the path of an artifact; raises ArtifactError, before PyTorch is imported, for what is none."""
+    from mobilevit_deploy.catalog.formats import target_of_file
+
+    target_of_file(path)
     return path
 
 

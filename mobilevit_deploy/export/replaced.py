@@ -1,6 +1,5 @@
 """What an export puts another file in the place of: its name does not tell checkpoints, tasks and batches apart."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,7 @@ from typing import Any
 from mobilevit_deploy.errors import printable
 from mobilevit_deploy.export.document import export_document
 from mobilevit_deploy.export.report import ExportReport
-from mobilevit_deploy.targets.artifact import report_name
-
-LARGEST_REPORT = 16 * 2**20  # bytes
+from mobilevit_deploy.pipeline.origin import read_report
 
 
 def warn_of_replaced(report: ExportReport, folder: Path) -> str | None:
@@ -22,13 +19,10 @@ def warn_of_replaced(report: ExportReport, folder: Path) -> str | None:
         report: of the new export, which is not there yet.
         folder: that it is put into.
     """
-    path = folder / report_name(report.artifact.path, report.artifact.target)
+    there = read_report(folder / report.artifact.path.name, report.artifact.target)
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_REPORT:
-            return None
-        there = json.loads(path.read_text(encoding="utf-8"))
         before, after = _identity(there), _identity(export_document(report))
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):  # anybody's file
+    except (KeyError, TypeError, AttributeError):  # nothing there, or anybody's file
         return None
     different = [what for what, value in after.items() if before[what] != value]
     if not different:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mobilevit_deploy.catalog.formats import target_of
-from mobilevit_deploy.errors import ArtifactError, ConversionError
+from mobilevit_deploy.catalog.formats import target_of_file
+from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.plan import plan_target
@@ -59,9 +59,7 @@ class Inspection:
 
 def inspect_artifact(path: Path) -> Inspection:
     """Inspects a file on disk; raises MvdError when it is missing, damaged or of another kind."""
-    target = target_of(path)
-    if not path.exists():
-        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    target = target_of_file(path)
     operations = find_target(target).read_operations(path)
     contents = read_contents(path)
     return Inspection(

@@ -223,21 +223,21 @@ def _find_checkpoint(file: FileDescription, noted: Provenance) -> Path:
 
 def export_seconds(file: FileDescription) -> float | None:
     """Returns how long an export took once its model was loaded, in seconds; None where no report says so."""
-    seconds = _read_report(file).get("seconds")
+    seconds = read_report(file.path, file.target).get("seconds")
     if not isinstance(seconds, dict) or not all(isinstance(value, int | float) for value in seconds.values()):
         return None
     return float(sum(value for stage, value in seconds.items() if stage != "load"))
 
 
 def _reported_path(file: FileDescription) -> Path | None:
-    weights = _read_report(file).get("weights")
+    weights = read_report(file.path, file.target).get("weights")
     path = weights.get("path") if isinstance(weights, dict) else None
     return Path(path) if isinstance(path, str) else None
 
 
-def _read_report(file: FileDescription) -> dict[str, Any]:
+def read_report(artifact: Path, target: str) -> dict[str, Any]:
     """Returns the report beside an artifact; it is a convenience, so nothing where there is none, or no such thing."""
-    report = file.path.parent / report_name(file.path, file.target)
+    report = artifact.parent / report_name(artifact, target)
     try:
         if not report.is_file() or report.stat().st_size > LARGEST_REPORT:
             return {}

@@ -16,6 +16,7 @@ from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 from mobilevit_deploy.errors import ArtifactError, printable
+from mobilevit_deploy.loading.class_names import LONGEST_NAME
 from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
@@ -25,7 +26,6 @@ from mobilevit_deploy.targets.quantization import Quantization
 
 # Of a file that asks for a model to compare with; a detector of so many has 0.7 GB of weights in its last layer.
 LARGEST_CLASS_COUNT = 2**13
-LONGEST_NAME = 200  # letters of a class's name that are read; ImageNet-21K's, with all synonyms, have 130
 LAYOUT = "layout"  # what the preprocessing's note says of the array beside the card's own keys
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mobilevit_deploy.catalog.formats import check_packages, format_of, target_of
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.catalog.formats import check_packages, format_of, target_of, target_of_file
 from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import Takes, takes_all
 from mobilevit_deploy.runners.base import Array, NotMeasured, Observed, Opener, Reading
 from mobilevit_deploy.system import plugins
@@ -91,9 +90,7 @@ def read_contents(path: Path) -> "Contents | None":
     Raises:
         ArtifactError: there is no such file, or it is damaged.
     """
-    name = target_of(path)
-    if not path.exists():
-        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    name = target_of_file(path)
     read = getattr(target(name), "read_contents", None)
     return None if read is None else cast(Callable[[Path], "Contents"], read)(path)
 
@@ -110,9 +107,7 @@ def read_facts(path: Path) -> Mapping[str, str]:
 
 def describe_file(path: Path) -> "FileDescription":
     """Reads what an artifact says of itself, by the target that its name ends in; raises ArtifactError."""
-    name = target_of(path)
-    if not path.exists():
-        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    name = target_of_file(path)
     return target(name).describe(path)
 
 

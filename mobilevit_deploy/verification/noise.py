@@ -31,8 +31,9 @@ MISSED = 0.02  # so of the places that are seen to be unsure, this share may hav
 # normal numbers the largest is 8 times the median.
 JUMP = 16.0
 
-# dB that are allowed more where the noise is larger than what the images change: of seven runs its power is known to
-# half and twice. An output of RT-DETR with random weights came to -8.1 dB in XNNPACK, where those runs had -8.0.
+# dB that are allowed more where the noise is larger than what the images change: twice the noise. There all places move
+# together, as one number does, and one run in eight goes farther than the farthest of seven others. An output of
+# RT-DETR with random weights came to -8.1 dB in XNNPACK, where PyTorch's runs had -8.0.
 DROWNED = 6.0
 
 Mask = npt.NDArray[np.bool_]

@@ -54,11 +54,19 @@ def test_elsewhere_than_on_a_mac(mvd: Mvd, package: Path) -> None:
         assert "run it on a Mac" in result.stderr
 
 
-@pytest.mark.parametrize("command", [("latency", "--backend", "coreml"), ("profile",)])
-def test_what_is_wrong_anywhere_is_told_anywhere(mvd: Mvd, package: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (("latency", "--backend", "coreml"), "there is no file none.mlpackage"),
+        (("profile",), "there is no artifact none.mlpackage"),
+    ],
+)
+def test_what_is_wrong_anywhere_is_told_anywhere(
+    mvd: Mvd, package: Path, command: tuple[str, ...], missing: str
+) -> None:
     """Not hidden behind the Mac that is missing."""
     for arguments, code, message in (
-        (("none.mlpackage",), 1, "none.mlpackage\n"),
+        (("none.mlpackage",), 1, missing),
         ((package, "--device", NAME, "--team", "x"), 2, "--team has 'x'"),
         ((package, "--device", " "), 2, "--device names no device"),
         ((package, "--device", NAME, "--device", "Ben"), 2, "takes one device"),

@@ -161,8 +161,8 @@ def test_long_sums_are_moved_as_far_as_one_number_after_the_other_loses(monkeypa
     assert lost < with_sums < 4 * lost  # the largest of 64 sums is some 3 deviations, and moved by up to 7
 
 
-def test_an_output_that_drowns_in_its_noise_is_held_to_half_of_what_is_left() -> None:
-    """Its noise is known to a factor of two only; one that stands out of its noise has no such margin."""
+def test_an_output_that_drowns_in_its_noise_is_held_to_twice_the_noise() -> None:
+    """One that stands out of its noise has no such margin."""
     expected = np.array([[1.0], [1.2]])
     sure = np.ones((2, 1), np.bool_)
     for power, margin in ((0.2, DROWNED), (0.002, 0.0)):  # the images change the output by 0.02

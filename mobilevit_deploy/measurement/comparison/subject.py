@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from mobilevit_deploy.catalog.formats import target_of
+from mobilevit_deploy.catalog.formats import target_of_file
 from mobilevit_deploy.errors import ArtifactError, UsageError
 from mobilevit_deploy.runners.base import NotMeasured, Runner, Values
 from mobilevit_deploy.targets.artifact import check_input
@@ -91,9 +91,7 @@ def open_subject(path: Path, size: tuple[int, ...] | None) -> Subject:
         UsageError: free sizes, and none given.
         MeasurementError: a damaged ONNX file.
     """
-    target = target_of(path)
-    if not path.exists():
-        raise ArtifactError(f"there is no artifact {path}", "mvd export writes one")
+    target = target_of_file(path)
     return _open_onnx(path, size) if target == "onnx" else _open_described(path, target)
 
 
