@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.system.child_process import run_tool
 
 LIMIT_S = 30.0  # a call of devicectl takes one or two
 OLDEST_MACOS = (14, 4)  # coremltools' own limit for a device's compute plan, and devicectl comes with Xcode 15
@@ -104,15 +105,7 @@ def error_lines(text: str) -> list[str]:
 
 def _ask(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LIMIT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_tool(command, LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise DevicectlError(
             f"{' '.join(command[:4])} did not answer within {LIMIT_S:.0f} s",

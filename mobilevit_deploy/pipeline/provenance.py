@@ -21,12 +21,11 @@ from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.system.version import __version__
-from mobilevit_deploy.targets.app_options import AppInterface, Compression
+from mobilevit_deploy.targets.app_options import AppInterface, AppOptions, Compression
 from mobilevit_deploy.targets.quantization import Quantization
 
 # Of a file that asks for a model to compare with; a detector of so many has 0.7 GB of weights in its last layer.
 LARGEST_CLASS_COUNT = 2**13
-LAYOUT = "layout"  # what the preprocessing's note says of the array beside the card's own keys
 
 
 class ImageNormalisation(BaseModel):
@@ -83,8 +82,9 @@ def _read_inputs(texts: object) -> tuple[TensorInput, ...]:
 
 
 def _read_preprocessing(noted: object) -> object:
-    """Returns what is noted of the images' preparation without the sentence on the array's layout."""
-    return {key: value for key, value in noted.items() if key != LAYOUT} if isinstance(noted, dict) else noted
+    """Returns what is noted of the images' preparation that a card has: not the sentence on the array's layout."""
+    known = Preprocessing.model_fields
+    return {key: value for key, value in noted.items() if key in known} if isinstance(noted, dict) else noted
 
 
 def _read_names(noted: object) -> tuple[str, ...]:
@@ -158,6 +158,12 @@ class Provenance(BaseModel):
     calibration: CalibrationNote | None = None
     head: HeadNote | None = None
     allow_precision_loss: bool = False
+
+    def image_preparation(self) -> Preprocessing | None:
+        """Returns how the user's images are prepared, as the export did it; None where the file does not say."""
+        if self.preprocessing is None and self.image:
+            return AppOptions(mean=self.image.mean, std=self.image.std).preprocessing(None)
+        return self.preprocessing
 
 
 PREFIX = "mvd."
@@ -253,7 +259,7 @@ def describe(
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if preprocessing:
         layout = f"{model.layout.upper()}, {preprocessing.color}, values in [0, 1], then (value - mean) / std"
-        entries["preprocessing"] = {LAYOUT: layout, **preprocessing.model_dump(exclude_defaults=True)}
+        entries["preprocessing"] = {"layout": layout, **preprocessing.model_dump(exclude_defaults=True)}
     if family:
         entries["source"] = f"{family.title}; {family.paper}"
         entries["reconstruction"] = family.reconstruction

@@ -4,12 +4,30 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 # -P: a file of the user's that is called like a module, random.py or onnx.py, is not imported from the current folder.
 CHILD = (sys.executable, "-P", "-m")
+
+
+def run_tool(command: Sequence[str], limit_s: float) -> "subprocess.CompletedProcess[str]":
+    """Runs a program of somebody else's to its end; nothing is typed to it, and what it prints is read as text.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than ``limit_s``, in seconds.
+        OSError: it cannot be started.
+    """
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=limit_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
 from mobilevit_deploy.graph.capture import graph_of
@@ -31,7 +30,6 @@ from mobilevit_deploy.pipeline.reconstruct import Reconstructed, reconstruct
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Runner
 from mobilevit_deploy.system.hashing import measure_files
-from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
@@ -271,7 +269,7 @@ def _read_given(
         return None
     names = file.labels[: model.head.num_classes] if model.head else ()  # a detector may have unused ones
     images = ImagesRequest(request.images, request.largest_count, request.annotations, tuple(names))
-    return read_given(model, images, model.preprocessing or _preprocessing(noted))
+    return read_given(model, images, model.preprocessing or (noted.image_preparation() if noted else None))
 
 
 def _measure(
@@ -281,10 +279,3 @@ def _measure(
         return None
     openers = runners_for(file.target, file.path, file.entries[0].function)
     return run_baseline(model, given, progress).measure(borders, openers, progress)
-
-
-def _preprocessing(noted: Provenance | None) -> Preprocessing | None:
-    """Returns the normalisation that an image package holds."""
-    if noted is None or noted.image is None:
-        return None
-    return AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing(None)

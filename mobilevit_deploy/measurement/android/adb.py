@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilevit_deploy.errors import MeasurementError
+from mobilevit_deploy.system.child_process import run_tool
 
 LIMIT_S = 30.0  # of a small call; the first one also starts adb's server
 VARIABLES = ("ANDROID_HOME", "ANDROID_SDK_ROOT")  # where Android Studio's tools lie
@@ -86,15 +87,7 @@ def script(serial: str, text: str, limit_s: float = LIMIT_S) -> Answer:
 def _run(arguments: tuple[str, ...], serial: str | None, limit_s: float) -> subprocess.CompletedProcess[str]:
     command = [str(find_adb()), *(["-s", serial] if serial else []), *arguments]
     try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit_s,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        return run_tool(command, limit_s)
     except subprocess.TimeoutExpired as error:
         raise AdbError(
             f"adb {arguments[0]} did not end within {limit_s:.0f} s",

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import ArtifactError, MvdError, UsageError
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.images.image_files import ImageFiles, pictures_below
@@ -177,9 +176,7 @@ def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance)
     """Returns the pictures, prepared as the artifact says."""
     given = AppOptions(mean=request.mean, std=request.std)
     given.check(reads_images=True)
-    preparation = given.preprocessing(noted.preprocessing) or noted.preprocessing
-    if preparation is None and noted.image:
-        preparation = AppOptions(mean=noted.image.mean, std=noted.image.std).preprocessing(None)
+    preparation = given.preprocessing(noted.preprocessing) or noted.image_preparation()
     if preparation is None:
         raise ArtifactError(
             f"{file.path.name} does not say how its images are normalised, for its model has no card that says it",
@@ -191,15 +188,8 @@ def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance)
         if not below:
             raise MvdError(f"{path} has no images", "give pictures, or a folder of them")
         files += [below[i] for i in spread(len(below), min(len(below), request.largest_count))]
-    return _prepared(files, file.entries[0].shape[1:], preparation, whole=noted.head is not None)
-
-
-def _prepared(
-    files: Sequence[Path], size: tuple[int, int, int], preparation: Preprocessing, *, whole: bool
-) -> ImageFiles:
-    """Returns pictures that are read when they are run: whole for a head, else cropped as the authors crop them."""
-    pictures = ImageFiles.of(files, size, preparation)
-    return pictures if whole else replace(pictures, preparation=preparation)
+    pictures = ImageFiles.of(files, file.entries[0].shape[1:], preparation)  # whole, as a head takes them
+    return pictures if noted.head else replace(pictures, preparation=preparation)
 
 
 def _reference(

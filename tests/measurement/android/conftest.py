@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,7 +62,7 @@ def write_program(path: Path, machine: int) -> Path:
     return path
 
 
-def answer(command: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
+def answer(command: list[str], _limit_s: float) -> subprocess.CompletedProcess[str]:
     """Plays a call of adb in this process, which takes a hundredth of the time."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
@@ -74,9 +73,7 @@ def answer(command: list[str], **_options: Any) -> subprocess.CompletedProcess[s
 @pytest.fixture
 def phone(cabled: Phone, monkeypatch: pytest.MonkeyPatch) -> Phone:
     """A phone whose adb is played in this process."""
-    monkeypatch.setattr(
-        "mobilevit_deploy.measurement.android.adb.subprocess", SimpleNamespace(**{**vars(subprocess), "run": answer})
-    )
+    monkeypatch.setattr("mobilevit_deploy.measurement.android.adb.run_tool", answer)
     return cabled
 
 
