@@ -3,12 +3,10 @@
 import atexit
 import gc
 import os
-import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from types import FrameType
 from typing import Any
 
 import typer
@@ -21,6 +19,7 @@ from mobilevit_deploy.cli import (
     doctor,
     export,
     inspect,
+    interruption,
     latency,
     list,
     predict,
@@ -36,8 +35,6 @@ from mobilevit_deploy.system.version import __version__
 
 BUG = 4
 PYDANTIC = "Value error, "  # what typer puts before a message, from the library that reads its options
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-INTERRUPTION = "interrupted; nothing unfinished was left behind"
 
 
 class Commands(TyperGroup):
@@ -47,11 +44,11 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except MvdError as error:
-            if _interruptions:  # raised inside of a library, an interruption may come out as its refusal
-                _fail(INTERRUPTION, None, INTERRUPTED)
+            if interruption.received():
+                _fail(interruption.MESSAGE, None, interruption.INTERRUPTED)
             _fail(error.message, error.hint, error.exit_code)
         except KeyboardInterrupt:
-            _fail(INTERRUPTION, None, INTERRUPTED)
+            _fail(interruption.MESSAGE, None, interruption.INTERRUPTED)
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -61,8 +58,8 @@ class Commands(TyperGroup):
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
-            if _interruptions:  # a half-imported package turns an interruption into another error
-                _fail(INTERRUPTION, None, INTERRUPTED)
+            if interruption.received():
+                _fail(interruption.MESSAGE, None, interruption.INTERRUPTED)
             if fault := environment_fault(error):
                 where = f": {fault.filename}" if fault.filename else ""
                 _fail(f"the system refused{where}: {fault.strerror}", None, MvdError.exit_code)
@@ -73,11 +70,11 @@ class Commands(TyperGroup):
                 BUG,
             )
         finally:
-            _ignore_interruptions()
+            interruption.ignore()
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> None:
-    _ignore_interruptions()
+    interruption.ignore()
     typer.secho(show(f"mvd: {message}"), fg=typer.colors.RED, err=True)
     if hint:
         typer.secho(show(f"     {hint}"), err=True)
@@ -137,25 +134,9 @@ def _main(
     pass
 
 
-_interruptions: set[int] = set()  # no Event: in its lock, the handler of a second signal would wait for the first
-
-
-def _interrupt(signum: int, _frame: FrameType | None) -> None:
-    _interruptions.add(signum)
-    raise KeyboardInterrupt  # SIGTERM cleans up as Ctrl-C does
-
-
-def _ignore_interruptions() -> None:
-    """Lets what is left when a command has ended, messages and cleaning up, come to its end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is _interrupt:  # not where somebody else's program runs the command
-            signal.signal(number, signal.SIG_IGN)
-
-
 def main() -> None:
     """Runs the program."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.install()
     temporary.use_own_folder()
     # OpenMP threads that spin while they wait made an export of 8 s take 32 s on a machine that was busy otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -165,15 +146,15 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _exit_at_once(INTERRUPTED)
+        if end.code == interruption.INTERRUPTED:
+            _exit_at_once(interruption.INTERRUPTED)
         if isinstance(end.__context__, BrokenPipeError):  # as of `mvd --help | head`: the reader has what it wanted
             raise SystemExit(0) from None
         raise
     except KeyboardInterrupt:  # before the command began, or as it ended
-        _ignore_interruptions()
-        typer.secho(f"mvd: {INTERRUPTION}", fg=typer.colors.RED, err=True)
-        _exit_at_once(INTERRUPTED)
+        interruption.ignore()
+        typer.secho(f"mvd: {interruption.MESSAGE}", fg=typer.colors.RED, err=True)
+        _exit_at_once(interruption.INTERRUPTED)
     finally:
         gc.freeze()
 

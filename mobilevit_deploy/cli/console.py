@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mobilevit_deploy.cli import interruption
 from mobilevit_deploy.errors import show
 
 if TYPE_CHECKING:  # rich is imported when something is printed, not when help is shown
@@ -54,7 +55,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     console = Console(file=sys.stderr, highlight=False)
     if not console.is_terminal:
-        yield lambda stage: typer.echo(f"mvd: {stage}", err=True)
+        yield interruption.heard(lambda stage: typer.echo(f"mvd: {stage}", err=True))
         return
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -64,6 +65,6 @@ def progress() -> Iterator[Callable[[str], None]]:
                 bar.update(task, total=1, completed=1)
             bar.add_task(stage, total=None)
 
-        yield begin
+        yield interruption.heard(begin)
         for task in bar.task_ids:
             bar.update(task, total=1, completed=1)

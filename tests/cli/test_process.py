@@ -185,3 +185,40 @@ app.main()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr[: len(said)]) == (code, said), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "weakref.finalize(Held(), interrupt)",  # Python prints what is raised there, and goes on
+        "pass_over(interrupt); console.begin('the next stage')",  # a library's `except:`
+    ],
+)
+def test_an_interruption_that_a_library_loses_is_raised_again(lost: str) -> None:
+    program = f"""
+import contextlib, os, signal, sys, time, weakref
+from mobilevit_deploy.cli import app, console
+
+class Held: ...
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+
+def pass_over(call):
+    with contextlib.suppress(BaseException):
+        call()
+
+def lose(*arguments):
+    with console.progress() as console.begin:
+        {lost}
+        time.sleep(20)
+
+app.list.console.print_result = lose
+sys.argv = ["mvd", "list"]
+app.main()
+"""
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, "mvd: interrupted" in done.stderr) == (130, True), done.stderr
+    assert time.monotonic() - begin < 15

@@ -11,7 +11,8 @@ import mobilevit_deploy
 from mobilevit_deploy import errors
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.checks.plan import Limits
-from mobilevit_deploy.cli.app import BUG, INTERRUPTED
+from mobilevit_deploy.cli.app import BUG
+from mobilevit_deploy.cli.interruption import INTERRUPTED
 from mobilevit_deploy.rewrites.order import REWRITES
 from mobilevit_deploy.targets.coreml.faults import FAULTS, PASSES
 from mobilevit_deploy.targets.onnx import faults as onnx_faults
