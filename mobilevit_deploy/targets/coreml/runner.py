@@ -39,7 +39,7 @@ def _open_evaluator(path: Path, mode: Mode, function: str | None, like: Path | N
 
 def observe(path: Path, function: str | None, batch: Array, reading: Reading, like: Path | None) -> list[Observed]:
     """Returns what every operation computes; raises ArtifactError."""
-    return MilRunner(path, READINGS[reading], function).observe_all(batch)
+    return MilRunner(path, READINGS[reading], function, like).observe_all(batch)
 
 
 def open_before(path: Path, function: str | None, shapes: Sequence[tuple[int, ...]]) -> Opener:
