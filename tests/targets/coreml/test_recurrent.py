@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mobilevit_deploy.graph.capture import capture, recapture
 from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.runners.base import Reading
 from mobilevit_deploy.targets.artifact import ConversionRequest
 from mobilevit_deploy.targets.coreml import convert as coreml
 from mobilevit_deploy.targets.coreml import recurrent, runner
@@ -69,7 +70,10 @@ def test_its_weights_stay_in_float32_where_its_values_are_looked_at(tmp_path: Pa
     half, module, x = package(tmp_path, "fp16")
     full = tmp_path / "full"
     full.mkdir()
-    paths = {"unrounded": (half, None), "rounded constants": (package(full, module=module)[0], half)}
+    paths: dict[Reading, tuple[Path, Path | None]] = {
+        "unrounded": (half, None),
+        "rounded constants": (package(full, module=module)[0], half),
+    }
     values = {
         reading: {
             item.name: item.value for item in runner.observe(path, None, x.numpy(), reading, like) if item.op == "lstm"
