@@ -129,7 +129,7 @@ def _other_conditions(baseline: _Baseline, report: LatencyReport) -> str:
     here = (report.environment["cpu"], report.threads, report.backend, str(versions[runtime_of(report.backend)]))
     there = (baseline.cpu, baseline.threads, baseline.backend, baseline.runtime)
     if here != there:
-        return f"the baseline is from {_show(there)}, this is {_show(here)}: --update-baselines, or an .onnx baseline"
+        return f"the baseline is from {_show(there)}, this is {_show(here)}: --update-baselines, or the earlier file"
     if report.warnings:
         return report.warnings[0]
     return ""

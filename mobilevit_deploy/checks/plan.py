@@ -35,8 +35,8 @@ class LatencyLimit(Part):
     """The p50 latency against a baseline.
 
     Attributes:
-        baseline: what ``mvd check --update-baselines`` wrote: an ``.onnx`` file, which is timed beside the new one in
-            alternating runs, or a ``.json`` of figures, which hold on the machine that they were measured on.
+        baseline: what ``mvd check --update-baselines`` wrote: a file of the target's format, which is timed beside the
+            new one in alternating runs, or a ``.json`` of figures, which hold on the machine they are from.
         max_ratio: of the new latency to the baseline's.
         threads: of one run.
         seconds: time limit of the measurement.
@@ -46,13 +46,6 @@ class LatencyLimit(Part):
     max_ratio: float = Field(default=1.05, gt=0)
     threads: int = Field(default=1, ge=1)
     seconds: float = Field(default=30.0, gt=0)
-
-    @field_validator("baseline")
-    @classmethod
-    def _has_a_known_form(cls, path: Path) -> Path:
-        if path.suffix not in (".json", ".onnx"):
-            raise ValueError("a baseline is a .json file of figures or an .onnx file")
-        return path
 
 
 class AccuracyLimit(Part):
@@ -173,8 +166,12 @@ class Check(Part):
 
     @model_validator(mode="after")
     def _limits_are_the_targets(self) -> "Check":
-        if self.limits.latency and self.to in formats() and not formats()[self.to].worker:
-            raise ValueError(f"limits.latency is measured on this machine, which does not run to = {self.to!r}")
+        if self.limits.latency and self.to in formats():
+            suffix = formats()[self.to].suffix
+            if not formats()[self.to].worker:
+                raise ValueError(f"limits.latency is measured on this machine, which does not run to = {self.to!r}")
+            if self.limits.latency.baseline.suffix not in (".json", suffix):
+                raise ValueError(f"limits.latency: a baseline is a .json file of figures or an earlier {suffix} file")
         if self.limits.neural_engine and self.to != "coreml":
             raise ValueError("limits.neural_engine is for to = 'coreml'")
         return self

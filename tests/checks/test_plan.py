@@ -58,6 +58,7 @@ def test_a_whole_file_with_paths_beside_it(tmp_path: Path) -> None:
         ("max_bytes = 1000", "max_bytes = -1", "greater than 0"),
         ("Transpose = 0", "Transpose = -1", "max_ops.Transpose"),
         ("base/xs.json", "base/xs.txt", "a baseline is a .json"),
+        ("base/xs.json", "base/xs.pte", "an earlier .onnx file"),
         ('to = "onnx"', 'to = "coreml"', "latency is measured on this machine"),
         ('to = "coreml"', 'to = "onnx"', "neural_engine is for"),
         ("64x96", "64xx96", "is no size"),
