@@ -36,7 +36,7 @@ def judge_parity(parity: ParityReport) -> Verdict:
 
 def _judge_trained(report: ExportReport) -> Verdict:
     if report.weights.trained:
-        return Verdict("trained", "passed", report.weights.path or "trained", "trained weights")
+        return Verdict("trained", "passed", report.weights.place, "trained weights")
     return Verdict("trained", "failed", "random weights", "trained weights", "no checkpoint was given")
 
 

@@ -122,6 +122,7 @@ class Check(Part):
         ignore: patterns of names that are left aside.
         num_classes: where the checkpoint does not say.
         pretrained: take a library's own weights, which it downloads.
+        trained: where a model of one's own code, that loads its weights by itself, has them from.
         model_args: for the function or library that builds the model, by name.
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
         layout: of what the model takes, ``nchw`` or ``nhwc``.
@@ -146,6 +147,7 @@ class Check(Part):
     ignore: tuple[str, ...] = ()
     num_classes: int | None = None
     pretrained: bool = False
+    trained: str | None = None
     model_args: Mapping[str, Any] = {}
     input_size: tuple[int, ...] | None = None
     layout: Layout = "nchw"
@@ -192,6 +194,7 @@ class Check(Part):
             num_classes=self.num_classes,
             size=self.input_size,
             pretrained=self.pretrained,
+            vouched=self.trained,
             arguments=self.model_args,
             layout=self.layout,
             batch=self.batch,

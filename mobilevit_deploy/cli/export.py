@@ -45,6 +45,7 @@ from mobilevit_deploy.cli.options import (
     Task,
     TaskName,
     To,
+    Trained,
     Weights,
     WeightsName,
     checkpoint_as_model,
@@ -65,6 +66,7 @@ def export(
     prefix: Prefix = "",
     ignore: Ignore = None,
     pretrained: Pretrained = False,
+    trained: Trained = None,
     model_arg: ModelArg = None,
     num_classes: NumClasses = None,
     input_size: InputSize = None,
@@ -184,6 +186,7 @@ def export(
                 batch=batch,
                 require_trained=require_trained,
                 pretrained=pretrained,
+                vouched=trained,
                 arguments=arguments,
                 head=HeadOptions(
                     output.value if output else None,

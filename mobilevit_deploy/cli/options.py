@@ -102,6 +102,12 @@ Model = Annotated[
 Pretrained = Annotated[
     bool, typer.Option("--pretrained", help="Of timm or torchvision: the library's own weights, which it downloads.")
 ]
+Trained = Annotated[
+    str | None,
+    typer.Option(
+        "--trained", metavar="TEXT", help="Of your own code that loads its weights: where they are from. Your word."
+    ),
+]
 ModelArg = Annotated[
     list[str] | None,
     typer.Option(

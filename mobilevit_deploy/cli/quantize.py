@@ -38,6 +38,7 @@ from mobilevit_deploy.cli.options import (
     Sensitivity,
     Task,
     TaskName,
+    Trained,
     Weights,
     WeightsName,
 )
@@ -53,6 +54,7 @@ def quantize(
     prefix: Prefix = "",
     ignore: Ignore = None,
     pretrained: Pretrained = False,
+    trained: Trained = None,
     model_arg: ModelArg = None,
     num_classes: NumClasses = None,
     input_size: InputSize = None,
@@ -97,6 +99,7 @@ def quantize(
         prefix=prefix,
         ignore=ignore,
         pretrained=pretrained,
+        trained=trained,
         model_arg=model_arg,
         num_classes=num_classes,
         input_size=input_size,

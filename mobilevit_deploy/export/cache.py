@@ -22,8 +22,8 @@ from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.checkpoint_files import find_files
-from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.loading.source import Source, find_source, source_packages
+from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.cache_folder import cache_folder

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.graph.capture import TensorSpec
-from mobilevit_deploy.loading.model import WeightsOrigin
 from mobilevit_deploy.loading.model_head import ModelHead
+from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.targets.app_options import Compression
 from mobilevit_deploy.targets.artifact import Artifact

@@ -20,14 +20,16 @@ from mobilevit_deploy.errors import CaptureError, DoesNotRunError
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.plain import plain_graph
 from mobilevit_deploy.graph.sample import Sample, copies_of, tensors_of
-from mobilevit_deploy.graph.source_lines import failing_line, user_line
+from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.graph.strides import on_any_strides
 from mobilevit_deploy.graph.torchscript import to_plain_module
 from mobilevit_deploy.graph.untraceable import at, not_traced, of_no_size, reason_of
 from mobilevit_deploy.graph.widening import Widened, refuse_half
 from mobilevit_deploy.loading.plain_module import arguments_of
+from mobilevit_deploy.loading.user_errors import tell_lines
 
 INPUT_NAME = "input"
+SLIPS = (NameError, AttributeError, ImportError, KeyError)  # of the code itself, which an image of another size has too
 
 QUIET = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._subclasses")  # loggers
 
@@ -160,12 +162,12 @@ def _run_once(
         with torch.no_grad():
             result, again = module(*copies_of(sample)), module(*copies_of(sample))
     except Exception as error:
-        reason = f"{reason_of(error)}{at(failing_line(error))}"
+        reason = f"{reason_of(error)}{tell_lines(error)}"
         shapes = " and ".join(str(tuple(item.shape)) for item in tensors_of(sample))
         what = "an input" if isinstance(sample, Tensor) else "inputs"
         raise DoesNotRunError(
             f"the model does not run on {what} of shape {shapes}: {reason}",
-            _advice_on_inputs(module, sample, one_image),
+            None if isinstance(error, SLIPS) else _advice_on_inputs(module, sample, one_image),
         ) from error
     leaves = pytree.tree_flatten_with_path(result)[0]
     if not leaves or not all(isinstance(leaf, Tensor) for _, leaf in leaves):

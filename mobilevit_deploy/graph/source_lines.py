@@ -4,21 +4,14 @@ import re
 import traceback
 import warnings
 from collections.abc import Iterable
-from pathlib import Path
 
 from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.loading.user_errors import own_frame
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-LIBRARY = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib[\\/]python3\.\d+[\\/]|^<")
-OWN_PACKAGE = str(Path(__file__).parents[1])
-
-
-def own_frame(file: str) -> bool:
-    """Tells whether a file is the model's own code: neither a library's nor ours, but for the catalog's models."""
-    return not LIBRARY.search(file) and (not file.startswith(OWN_PACKAGE) or "architectures" in file)
 
 
 def user_line(trace: str) -> str:

@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.alternatives import alternatives_of, nearest
 from mobilevit_deploy.graph.graph import op_name
-from mobilevit_deploy.graph.source_lines import failing_line, own_frame, user_line
+from mobilevit_deploy.graph.source_lines import failing_line, user_line
+from mobilevit_deploy.loading.user_errors import own_frame
 
 TAKE_OUT = "take the line out of forward: return what it reads, and let the app do it"
 

@@ -21,8 +21,9 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.graph import Graph
-from mobilevit_deploy.graph.source_lines import own_frame, user_line
+from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.graph.untraceable import at
+from mobilevit_deploy.loading.user_errors import own_frame
 
 HALF = (torch.float16, torch.bfloat16)
 METHODS = {Tensor.half: torch.float16, Tensor.bfloat16: torch.bfloat16, Tensor.float: torch.float32}

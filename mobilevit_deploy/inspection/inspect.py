@@ -9,6 +9,7 @@ from pathlib import Path
 from mobilevit_deploy.catalog.formats import target_of_file
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.loading.model import load_model
+from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.conversion import convert_for_target
 from mobilevit_deploy.pipeline.plan import plan_target
 from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
@@ -36,7 +37,7 @@ class Inspection:
         findings: in the rewritten graph (by module path) and in the artifact.
         conversion_error: what the converter said, where it refused the graph, and the ways out.
         integrity: whether an artifact is what its export wrote; None for a model.
-        facts: what else the target says of the artifact, such as the runtime that it needs.
+        facts: what else is to be said of the artifact: where its weights are from, which runtime it needs.
     """
 
     name: str
@@ -62,6 +63,7 @@ def inspect_artifact(path: Path) -> Inspection:
     target = target_of_file(path)
     operations = find_target(target).read_operations(path)
     contents = read_contents(path)
+    noted = provenance.parse(contents.metadata, path.name) if contents else None
     return Inspection(
         name=str(path),
         target=target,
@@ -71,7 +73,7 @@ def inspect_artifact(path: Path) -> Inspection:
         findings_before=(),
         findings=tuple(check(operations, rules_of(target))),
         integrity=compare(contents) if contents else Integrity(),
-        facts=read_facts(path),
+        facts={**({"weights": noted.weights_text()} if noted else {}), **read_facts(path)},
     )
 
 

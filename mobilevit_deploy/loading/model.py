@@ -26,8 +26,9 @@ from mobilevit_deploy.loading.fit_weights import Fitted, choose, fit_weights, la
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.next_step import next_step
 from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
-from mobilevit_deploy.loading.source import FromLibrary, digest_of
+from mobilevit_deploy.loading.source import FromLibrary, check_vouched, digest_of
 from mobilevit_deploy.loading.user_code import ModelCode, find_code
+from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 
 DEFAULT_SIZE = 224
 Layout = Literal["nchw", "nhwc"]  # of what a model takes
@@ -40,7 +41,8 @@ class ModelRequest:
     ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
     or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is that
     of the images which the model takes, and its file. ``inputs`` are those of a model that takes more than one
-    image, in place of ``size`` and ``batch``. ``head`` is what is asked of the tasks that have a head.
+    image, in place of ``size`` and ``batch``. ``head`` is what is asked of the tasks that have a head. ``vouched`` is
+    the user's word on where a model of their own code, that loads its weights by itself, has them from.
     """
 
     name: str
@@ -56,25 +58,7 @@ class ModelRequest:
     layout: Layout = "nchw"
     inputs: tuple[TensorInput, ...] = ()
     head: HeadOptions = field(default_factory=HeadOptions)
-
-
-@dataclass(frozen=True)
-class WeightsOrigin:
-    """Where the weights came from; ``trained`` only when a checkpoint was given, or a library gave its own.
-
-    ``library`` tells which ones those are; then ``sha256`` is of the state dict, and ``path`` of the folder, if any.
-    """
-
-    trained: bool
-    path: str | None = None
-    sha256: str | None = None
-    key: str | None = None
-    not_loaded: tuple[str, ...] = ()
-    library: str | None = None
-    not_read: tuple[str, ...] = ()
-    prefix: str = ""
-    ignore: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    vouched: str | None = None
 
 
 @dataclass(frozen=True)
@@ -158,8 +142,13 @@ def load_model(request: ModelRequest) -> LoadedModel:
         weights = _origin(checkpoint, _fit(takes, card, code, request, checkpoint), request.selection)
     elif library and library.weights:
         weights = WeightsOrigin(True, library.folder, digest_of(module), None, library.not_loaded, library.weights)
+    elif request.vouched is not None:
+        weights = WeightsOrigin(True, sha256=digest_of(module), vouched=request.vouched)
     if request.require_trained and not weights.trained:
-        raise UsageError("--require-trained, but no checkpoint was given", "add --checkpoint FILE")
+        raise UsageError(
+            "--require-trained, but no checkpoint was given",
+            "add --checkpoint FILE" + ("" if card else ", or --trained 'where from' where the code loads its weights"),
+        )
     outputs = None if card else TensorOutputs.of(module)
     rule = request.head.rule_of(request.name, request.task)
     if rule and not isinstance(rule, HeadCard):
@@ -211,6 +200,9 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
         raise UsageError(f"{request.selection.option}, but no checkpoint was given", "add --checkpoint FILE")
     if request.pretrained and request.checkpoint:
         raise UsageError("--pretrained and --checkpoint are both weights", "leave one of them out")
+    check_vouched(
+        request.vouched, request.name, checkpoint=request.checkpoint is not None, pretrained=request.pretrained
+    )
     if request.inputs:
         _check_inputs(request, card)
     if card:

@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mobilevit_deploy.catalog.catalog import is_own_code
 from mobilevit_deploy.catalog.model_card import LibraryCard
 from mobilevit_deploy.errors import ChoiceError, MvdError, UsageError
 from mobilevit_deploy.system import plugins
@@ -108,6 +109,40 @@ def check_arguments(builder: Builder, reference: str, given: Iterable[str]) -> N
             raise UsageError(
                 f"{option}, but {reference} takes no {name}", f"it takes {', '.join(near) or 'no arguments'}"
             )
+
+
+def lacking_arguments(builder: Builder, given: Iterable[str]) -> list[str]:
+    """Returns the arguments that a function must be given and was not."""
+    try:
+        known = inspect.signature(builder).parameters.values()
+    except (TypeError, ValueError):  # a function of C, which says nothing of its arguments
+        return []
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [item.name for item in known if item.default is item.empty and item.kind not in optional]
+    return [name for name in needed if name not in set(given)]
+
+
+def check_vouched(text: str | None, name: str, *, checkpoint: bool, pretrained: bool) -> None:
+    """Raises UsageError where there is nothing that --trained could be said of.
+
+    Args:
+        text: of the option; None where it was not given.
+        name: the MODEL argument.
+        checkpoint: whether one was given.
+        pretrained: whether a library gives its own weights.
+    """
+    if text is None:
+        return
+    if not text.strip():
+        raise UsageError("--trained is empty", "say where the weights are from, such as --trained 'our run 12'")
+    for option, given in (("--checkpoint", checkpoint), ("--pretrained", pretrained)):
+        if given:
+            raise UsageError(f"--trained and {option} both say where the weights are from", "leave one of them out")
+    if not is_own_code(name) or find_source(name):
+        raise UsageError(
+            f"--trained is for code of your own that loads its weights, and {name} is none",
+            "leave it out, and give --checkpoint FILE" if not is_own_code(name) else "leave it out",
+        )
 
 
 def takes(builder: Builder, name: str) -> bool:

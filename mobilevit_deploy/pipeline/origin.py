@@ -15,6 +15,7 @@ from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError
 from mobilevit_deploy.loading.checkpoint import Selection, checkpoint_digest
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.loading.source import find_source
 from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
@@ -73,7 +74,8 @@ def model_request(
     if noted and catalog.artifact_name(name) != noted.model:
         warnings.append(f"{file.path.name} says that it was made from {noted.model}, and is compared with {name}")
     same = True
-    if checkpoint is None and noted and noted.trained and not noted.pretrained and not pretrained:
+    vouched = noted.weights if noted and noted.vouched and checkpoint is None and not pretrained else None
+    if vouched is None and checkpoint is None and noted and noted.trained and not noted.pretrained and not pretrained:
         checkpoint = _find_checkpoint(file, noted)
     elif checkpoint and noted and noted.weights_sha256 is not None:
         same = _digest_if_there(checkpoint) == noted.weights_sha256
@@ -102,6 +104,7 @@ def model_request(
         layout=noted.layout if noted else "nchw",
         inputs=inputs,
         head=noted.head.options() if noted and noted.head else HeadOptions(),
+        vouched=vouched if catalog.is_own_code(name) and not find_source(name) else None,
     )
     return request, warnings
 
@@ -147,12 +150,18 @@ def takes_channels_last(file: FileDescription, noted: Provenance | None) -> bool
 
 
 def check_library_weights(file: FileDescription, noted: Provenance | None, model: LoadedModel) -> list[str]:
-    """Returns warnings about weights of a library; raises CheckpointError where the file has them and the model not."""
-    if noted is None or not noted.pretrained or model.weights.sha256 == noted.weights_sha256:
+    """Returns warnings about weights that a library, or the user's code, loads by itself.
+
+    Raises:
+        CheckpointError: the file has them, and the model has random ones.
+    """
+    by_itself = noted and (noted.pretrained or noted.vouched)
+    if noted is None or not by_itself or model.weights.sha256 == noted.weights_sha256:
         return []
     made_of = f"{file.path.name} was made from the weights of {noted.weights[:80]}"
     if not model.weights.trained:
-        raise CheckpointError(f"{made_of}, and {model.name} has random ones here", "add --pretrained")
+        hint = "add --pretrained" if noted.pretrained else "name the code that loads them, with --model"
+        raise CheckpointError(f"{made_of}, and {model.name} has random ones here", hint)
     return [f"{made_of} (SHA-256 {str(noted.weights_sha256)[:12]}...), and is compared with other ones"]
 
 

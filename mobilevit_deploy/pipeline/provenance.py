@@ -19,6 +19,7 @@ from mobilevit_deploy.errors import ArtifactError, printable
 from mobilevit_deploy.loading.class_names import LONGEST_NAME
 from mobilevit_deploy.loading.model import Layout, LoadedModel
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
+from mobilevit_deploy.loading.weights_origin import VOUCHED
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.targets.app_options import AppInterface, AppOptions, Compression
@@ -103,13 +104,14 @@ class Provenance(BaseModel):
     Attributes:
         model: name of the card, or of the user's own function.
         own_code: the model is no card's, so its code has to be named again.
-        weights: file name of the checkpoint, or which ones of a library.
-        weights_sha256: of that file, or of the state dict that the library gave; None when untrained.
+        weights: file name of the checkpoint, which ones of a library, or what the user said of them.
+        weights_sha256: of that file, or of the state dict that the code or the library gave; None when untrained.
         weights_key: the entry of it that the weights were taken from.
         weights_prefix: of the names that were taken, where one was asked for.
         weights_ignore: patterns of names that were left aside.
         library: that built the model, and its version; None for another one.
         pretrained: the weights are that library's own.
+        vouched: the model's code loaded them, and ``weights`` is the user's word.
         layout: of the array that the model takes.
         recipe: by name.
         target_version: the opset, or the iOS floor; None for a target without versions.
@@ -141,6 +143,7 @@ class Provenance(BaseModel):
     weights_ignore: tuple[str, ...] = ()
     library: str | None = None
     pretrained: bool = False
+    vouched: bool = False
     layout: Layout = "nchw"
     recipe: str
     target_version: int | None = None
@@ -165,6 +168,12 @@ class Provenance(BaseModel):
             return AppOptions(mean=self.image.mean, std=self.image.std).preprocessing(None)
         return self.preprocessing
 
+    def weights_text(self) -> str:
+        """Returns where the weights are from, in words."""
+        if not self.trained:
+            return "UNTRAINED"
+        return printable(self.weights[:LONGEST_NAME]) + (VOUCHED if self.vouched else "")
+
 
 PREFIX = "mvd."
 STRUCTURED = (
@@ -179,6 +188,7 @@ STRUCTURED = (
     "own_code",
     "trained",
     "pretrained",
+    "vouched",
     "target_version",
     "allow_precision_loss",
     "weights_ignore",
@@ -223,13 +233,16 @@ def describe(
         "own_code": model.card is None,
         "task": model.task,
         "trained": weights.trained,
-        "weights": weights.library or (Path(weights.path).name if weights.path else "no checkpoint given"),
+        "weights": weights.library
+        or weights.vouched
+        or (Path(weights.path).name if weights.path else "no checkpoint given"),
         "weights_sha256": weights.sha256,
         "weights_key": weights.key,
         "weights_prefix": weights.prefix,
         "weights_ignore": list(weights.ignore) or None,
         "library": model.library.library if model.library else None,
         "pretrained": True if weights.library else None,
+        "vouched": True if weights.vouched else None,
         "layout": model.layout if model.layout != "nchw" else None,
         "inputs": [str(item) for item in model.inputs] or None,
         "model_arguments": dict(model.arguments) or None,

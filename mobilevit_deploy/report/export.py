@@ -59,8 +59,7 @@ def _weights_line(report: ExportReport) -> RenderableType:
     task = f"{report.task} ({report.head.output}, {_classes(report.head)})" if report.head else report.task
     head = f"{report.model}{kind}, {task}, input {shape}, "
     if weights.trained:
-        origin = weights.library or f"{weights.path}{f', {weights.key}' if weights.key else ''}"
-        return Text(f"{head}weights: {origin}")
+        return Text(f"{head}weights: {weights.place}{f', {weights.key}' if weights.key else ''}")
     return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE)", style="yellow")
 
 

@@ -37,6 +37,7 @@ class Weights(Record):
 
     trained: bool
     path: Note | None = None
+    vouched: Note | None = None
     key: Note | None = None
     not_loaded: Annotated[list[Note], Field(max_length=20_000)] = []
     not_read: Annotated[list[Note], Field(max_length=200)] = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def verify_summary(report: VerifyReport) -> RenderableType:
     """Returns what was found of one artifact on disk."""
     weights = report.weights
-    origin = f"weights: {weights.library or weights.path}" if weights.trained else "UNTRAINED"
+    origin = f"weights: {weights.place}" if weights.trained else "UNTRAINED"
     parts: list[RenderableType] = [
         Text(
             f"{with_origin(report.model)}, {origin}; {report.precision}, {show_bytes(report.bytes)}, "

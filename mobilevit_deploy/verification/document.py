@@ -10,7 +10,7 @@ from mobilevit_deploy.targets.contents import integrity_document
 from mobilevit_deploy.verification.accuracy.document import accuracy_document
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.loading.model import WeightsOrigin
+    from mobilevit_deploy.loading.weights_origin import WeightsOrigin
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
     from mobilevit_deploy.verification.report import VerifyReport
@@ -28,6 +28,7 @@ def weights_document(weights: WeightsOrigin) -> dict[str, Any]:
         "not_loaded": list(weights.not_loaded),
         "not_read": list(weights.not_read),
         "library": weights.library,
+        "vouched": weights.vouched,
         "notes": list(weights.notes),
     }
 

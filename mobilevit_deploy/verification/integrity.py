@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import target_of
-from mobilevit_deploy.loading.model import WeightsOrigin
+from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.system.hashing import measure_files
@@ -60,12 +60,13 @@ def _weights(noted: Provenance) -> WeightsOrigin:
     """Returns where the weights came from, by the name of their file: nobody looked for it."""
     return WeightsOrigin(
         noted.trained,
-        path=noted.weights if noted.trained and not noted.pretrained else None,
+        path=noted.weights if noted.trained and not noted.pretrained and not noted.vouched else None,
         sha256=noted.weights_sha256,
         key=noted.weights_key,
         library=noted.weights if noted.pretrained else None,
         prefix=noted.weights_prefix,
         ignore=noted.weights_ignore,
+        vouched=noted.weights if noted.vouched else None,
     )
 
 

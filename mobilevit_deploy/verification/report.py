@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.errors import CheckFailedError
-from mobilevit_deploy.loading.model import WeightsOrigin
+from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.verification.accuracy.measure import Accuracy
 from mobilevit_deploy.verification.divergence import Divergence

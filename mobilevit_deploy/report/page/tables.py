@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mobilevit_deploy.loading.weights_origin import VOUCHED
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
 from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
@@ -76,7 +77,8 @@ def weights_cell(artifact: Artifact) -> Cell:
         None: Cell(f"unknown{origin}", "doubt"),
         False: Cell(f"UNTRAINED{origin}", "doubt"),
     }
-    return words.get(artifact.trained) or Cell(f"trained{origin}")
+    word = VOUCHED if artifact.record.weights and artifact.record.weights.vouched else ""
+    return words.get(artifact.trained) or Cell(f"trained{word}{origin}")
 
 
 def checkpoint(record: ExportRecord) -> list[tuple[str, str]]:
