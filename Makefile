@@ -12,8 +12,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 .PHONY: demo test quick test-slow coverage lint docs lock clean
 
 demo: .venv/installed
-	$(BIN)/mvd export cas_vit_xs --to onnx --to coreml
-	$(BIN)/mvd latency --threads 1 --seconds 2
+	$(BIN)/mvd demo
 
 # Beside each other, for the linters want one core only.
 test: .venv/installed-dev
@@ -48,7 +47,7 @@ lock:
 	mv .venv-lock/lock $(LOCK) && rm -rf .venv-lock
 
 clean:
-	rm -rf .venv artifacts site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv artifacts mvd-demo site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -28,6 +28,7 @@ from typer.testing import CliRunner, Result
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.graph.capture import Captured, capture
+from mobilevit_deploy.report.demo.run import CHECKPOINT
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from tests.golden.fill import fill_tensor, make_input
@@ -131,10 +132,10 @@ def temporary_files() -> Iterator[None]:
         os.environ.pop("TMPDIR") if before[1] is None else os.environ.update(TMPDIR=before[1])
 
 
-def save_digits(stored: str, folder: Path) -> Path:
+def save_digits(stored: Path, folder: Path) -> Path:
     """Writes recorded weights as the family's own training does, EMA weights beside raw ones; returns the file."""
     weights: dict[str, Tensor] = {}
-    for name, value in load_file(GOLDEN / f"{stored}.safetensors").items():
+    for name, value in load_file(stored).items():
         weights[name] = value.float()
         if name.endswith("running_var"):
             weights[name.replace("running_var", "num_batches_tracked")] = torch.tensor(1)
@@ -163,7 +164,7 @@ def warm_simplifier(temporary_files: None) -> Iterator[None]:  # noqa: ARG001 - 
 @pytest.fixture(scope="session")
 def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained checkpoint of cas_vit_xs."""
-    return save_digits("cas_vit_xs_digits64", tmp_path_factory.mktemp("checkpoint"))
+    return save_digits(CHECKPOINT, tmp_path_factory.mktemp("checkpoint"))
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def digits(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Digits(request.getfixturevalue("digits_checkpoint"), whole=True, correct=390)
         return
     with shallow_models():
-        checkpoint = save_digits("cas_vit_few_digits64", tmp_path_factory.mktemp("checkpoint"))
+        checkpoint = save_digits(GOLDEN / "cas_vit_few_digits64.safetensors", tmp_path_factory.mktemp("checkpoint"))
         yield Digits(checkpoint, whole=False, correct=397)
 
 

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from mobilevit_deploy.cli import (
     check,
     compare,
+    demo,
     devices,
     doctor,
     export,
@@ -102,6 +103,7 @@ app = typer.Typer(
 
 # By command: what runs it, and an example that stands below its options.
 COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
+    "demo": (demo.demo, ""),
     "list": (list.list_models, ""),
     "show": (show_card.show, "cas_vit_xs"),
     "export": (export.export, "cas_vit_xs --checkpoint checkpoint_best.pth --to onnx,coreml"),

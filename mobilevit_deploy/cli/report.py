@@ -17,6 +17,10 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The page. Default: report.html in the folder.")
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Run every artifact on this picture, and show what each says of it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write one HTML page of all artifacts and measurements in a folder."""
@@ -32,12 +36,18 @@ def report(
         shown = printable(str(path))
         progress("reading reports and hashing artifacts")
         found = read_folder(folder)
+        prediction = None
+        if image:
+            progress("importing PyTorch")
+            from mobilevit_deploy.report.page.predictions import predict_in_folder
+
+            prediction = predict_in_folder(found, image, progress)
         progress(f"writing {shown}")
-        publish_text(render(found), path)
+        publish_text(render(found, prediction), path)
     for problem in found.problems:
         console.warn(f"{problem.file}: {problem.reason}")
     if json:
-        console.print_json(page_document(found, shown))
+        console.print_json(page_document(found, shown, prediction))
     else:
         count = sum(len(artifact.latencies) for artifact in found.artifacts)
         typer.echo(f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}")

@@ -39,6 +39,8 @@ def open_picture(file: Path, suffixes: Collection[str] = SUFFIXES, advice: str =
                 if opened.width * opened.height > LARGEST_IMAGE:
                     raise MvdError(f"{file} has {opened.width}x{opened.height} pixels", "give a smaller copy of it")
                 yield opened
+    except FileNotFoundError as error:
+        raise MvdError(f"there is no picture {file}", advice) from error
     except UnidentifiedImageError as error:
         raise MvdError(f"{file} is no image that can be read", advice) from error
     # Pillow's decoders raise all of these for damaged files.

@@ -30,15 +30,36 @@ NAMED = 8  # classes of a mask that are named below it
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def draw(report: PredictReport, item: Predicted) -> Image.Image:
+def draw(report: PredictReport, item: Predicted, longest: int = LONGEST_SIDE) -> Image.Image:
     """Returns a picture with what the artifact found, and beside it with what PyTorch found, where it was asked.
+
+    Args:
+        report: with the names and colours of the classes.
+        item: the picture, and what was found in it.
+        longest: side of the picture, in pixels.
 
     Raises:
         MvdError: the picture cannot be read any more.
     """
     return _in_a_row(
-        _sides(report, item, LONGEST_SIDE, [report.artifact.name, "PyTorch"] if item.reference is not None else [""])
+        _sides(report, item, longest, [report.artifact.name, "PyTorch"] if item.reference is not None else [""])
     )
+
+
+def answer_text(report: PredictReport, found: Found) -> str:
+    """Returns what was found in one line: the likeliest class, the largest of a mask, or how many boxes."""
+    if isinstance(found, Ranking):
+        label = found.classes[0]
+        return f"{report.name(label)}, {found.probabilities[label]:.1%}"
+    if isinstance(found, Detections):
+        return _count_text(found)
+    label, share = shares_of(found)[0]
+    return f"{report.name(label)} on {share:.1%} of the pixels"
+
+
+def _count_text(found: Detections) -> str:
+    count = int((found.scores >= SHOWN_SCORE).sum())
+    return f"{count} {'box' if count == 1 else 'boxes'} of a score of {SHOWN_SCORE} or more"
 
 
 def _sides(report: PredictReport, item: Predicted, longest: int, titles: Sequence[str]) -> list[Image.Image]:
@@ -98,8 +119,7 @@ def _captioned(
         lines += [(line, INK) for line in best]
     elif isinstance(found, Detections):
         drawn = _with_boxes(report, picture, whole, found)
-        count = int((found.scores >= SHOWN_SCORE).sum())
-        lines.append((f"{count} {'box' if count == 1 else 'boxes'} of a score of {SHOWN_SCORE} or more", INK))
+        lines.append((_count_text(found), INK))
     else:
         drawn = _with_mask(report, picture, found)
         shares = shares_of(found)[:NAMED]

@@ -63,9 +63,10 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
     def loads(self) -> list[str]:
-        """Returns everything that a browser would fetch or run."""
-        found = [f"<{tag}>" for tag, _ in self.elements if tag in LOADING]
-        for tag, attributes in self.elements:
+        """Returns everything that a browser would fetch or run; a picture inside of the page is neither."""
+        elements = [(tag, found) for tag, found in self.elements if not (tag == "img" and _is_inside(found))]
+        found = [f"<{tag}>" for tag, _ in elements if tag in LOADING]
+        for tag, attributes in elements:
             for name, value in attributes.items():
                 fetched = name in ("src", "srcset", "href", "xlink:href", "data", "action", "background")
                 if name.startswith("on") or (fetched and not value.startswith("#")):
@@ -73,6 +74,11 @@ class Page(HTMLParser):
                 if "url(" in value and "url(#" not in value:
                     found.append(f"{tag} {name}={value}")
         return found + [part for part in ("@import", "url(", "@font-face") if part in self.style]
+
+
+def _is_inside(attributes: dict[str, str]) -> bool:
+    inside = attributes.get("src", "").startswith("data:image/webp;base64,")
+    return inside and set(attributes) == {"src", "alt"}
 
 
 LOADING = {"script", "img", "link", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "image"}

@@ -16,6 +16,7 @@ FOLDER = "reference/commands"
 
 # Where each command is explained with examples.
 EXPLAINED = {
+    "demo": ("The first three minutes", "../../start/demo.md"),
     "list": ("How to choose a model", "../../how-to/export.md#which-models-there-are"),
     "show": ("How to choose a model", "../../how-to/export.md#which-models-there-are"),
     "export": ("How to choose the options of an export", "../../how-to/export.md"),

@@ -1,7 +1,7 @@
 """The picture of the README: what ``mvd export`` prints, as the program prints it, and what lies on disk then.
 
-Run: ``python -m tools.docs.export_picture``. It exports the checkpoint of the tests to Core ML, for half a minute, and
-writes ``docs/images/export.svg``.
+Run: ``python -m tools.docs.export_picture``. It exports the checkpoint of ``mvd demo`` to Core ML, for half a minute,
+and writes ``docs/images/export.svg``.
 """
 
 import os
@@ -18,8 +18,9 @@ from rich.text import Text
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mobilevit_deploy.report.demo.run import CHECKPOINT
+
 ROOT = Path(__file__).parents[2]
-CHECKPOINT = ROOT / "tests" / "golden" / "cas_vit_xs_digits64.safetensors"
 PICTURE = ROOT / "docs" / "images" / "export.svg"
 COMMAND = "export cas_vit_xs --checkpoint checkpoint_best.pth --input-size 64 --to coreml"
 WIDTH = 106
@@ -59,7 +60,7 @@ font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asia
 
 
 def checkpoint() -> dict[str, Tensor]:
-    """Returns the trained weights of the tests as training saves them, with the counters of batch norms."""
+    """Returns the trained weights of the demo as training saves them, with the counters of batch norms."""
     weights = load_file(CHECKPOINT)
     counters = [name.replace("running_var", "num_batches_tracked") for name in weights if name.endswith("running_var")]
     return {**{name: value.float() for name, value in weights.items()}, **dict.fromkeys(counters, torch.tensor(1))}

@@ -14,14 +14,20 @@ from mobilevit_deploy.report.page import tables, texts
 from mobilevit_deploy.report.page.folder import Artifact, Folder
 from mobilevit_deploy.report.page.frontier import Group, comparable_groups
 from mobilevit_deploy.report.page.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.report.page.shown import Prediction
 from mobilevit_deploy.system.json_text import SCHEMA
 from mobilevit_deploy.system.version import __version__
 
 TEMPLATE = "page.html.jinja"
 
 
-def render(folder: Folder) -> str:
-    """Returns the page as HTML."""
+def render(folder: Folder, prediction: Prediction | None = None) -> str:
+    """Returns the page as HTML.
+
+    Args:
+        folder: what is on it.
+        prediction: what the artifacts say of a picture; None where there was none.
+    """
     environment = Environment(
         loader=PackageLoader("mobilevit_deploy.report.page", "."),
         autoescape=True,
@@ -32,6 +38,7 @@ def render(folder: Folder) -> str:
     groups = comparable_groups(folder.artifacts)
     return environment.get_template(TEMPLATE).render(
         folder=folder,
+        prediction=prediction,
         title=printable(str(folder.path)),
         groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
         tables=tables,
@@ -50,19 +57,21 @@ def _plots(group: Group, number: int) -> tuple[Markup | None, Markup | None]:
     return pareto_svg(group, WIDE, f"wide-{number}"), pareto_svg(group, NARROW, f"narrow-{number}")
 
 
-def page_document(folder: Folder, page: str) -> dict[str, Any]:
+def page_document(folder: Folder, page: str, prediction: Prediction | None = None) -> dict[str, Any]:
     """Returns what is on the page, for scripts."""
     return {
         "schema": SCHEMA,
         "folder": printable(str(folder.path)),
         "page": page,
-        "artifacts": [_artifact(number, artifact) for number, artifact in enumerate(folder.artifacts, 1)],
+        "image": prediction.image if prediction else None,
+        "artifacts": [_artifact(number, artifact, prediction) for number, artifact in enumerate(folder.artifacts, 1)],
         "plots": _plot_documents(comparable_groups(folder.artifacts)),
         "problems": [vars(problem) for problem in folder.problems],
     }
 
 
-def _artifact(number: int, artifact: Artifact) -> dict[str, Any]:
+def _artifact(number: int, artifact: Artifact, prediction: Prediction | None) -> dict[str, Any]:
+    shown = prediction.by_artifact.get(artifact.name) if prediction else None
     return {
         "number": number,
         "name": artifact.name,
@@ -72,6 +81,12 @@ def _artifact(number: int, artifact: Artifact) -> dict[str, Any]:
         "published_reason": artifact.published.reason,
         "latencies": [latency.model_dump(mode="json") for latency in artifact.latencies],
         "stale_latencies": [latency.model_dump(mode="json") for latency in artifact.stale],
+        "prediction": {
+            "found": list(shown.document) if shown.source else None,
+            "reason": None if shown.source else shown.text,
+        }
+        if shown
+        else None,
         "report": artifact.record.model_dump(mode="json"),
     }
 
