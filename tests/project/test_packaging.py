@@ -30,6 +30,8 @@ def test_the_wheel_holds_every_card_and_module(wheel: zipfile.ZipFile) -> None:
         assert path.relative_to(ROOT).as_posix() in names
     assert "mobilevit_deploy/py.typed" in names
     assert {"mobilevit_deploy/report/page/page.html.jinja", "mobilevit_deploy/report/page/page.css"} <= names
+    demo = "mobilevit_deploy/report/demo"
+    assert {f"{demo}/{name}" for name in ("cas_vit_xs_digits64.safetensors", "digit.png", "README.md")} <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"mobilevit_deploy", f"mobilevit_deploy-{mobilevit_deploy.__version__}.dist-info"}
 
