@@ -23,11 +23,12 @@ def installed_version(package: str) -> str | None:
 
 
 def pip_command(packages: Sequence[str], extra: str | None = None) -> str:
-    """Returns what brings packages, in the versions that an extra of this package asks for."""
+    """Returns what brings packages, in the versions that this package asks for, or an extra of it."""
     wanted = []
     for line in metadata.requires("mobilevit-deploy") or ():
         requirement, _, condition = line.partition(";")
-        if f'extra == "{extra}"' in condition.replace("'", '"') and re.split(r"[^\w-]", requirement)[0] in packages:
+        asked = f'extra == "{extra}"' in condition.replace("'", '"') if extra else "extra" not in condition
+        if asked and re.split(r"[^\w-]", requirement)[0] in packages:
             wanted.append(f"'{requirement.strip()}'")
     return f"pip install {' '.join(wanted or packages)}"
 
@@ -71,7 +72,7 @@ def machine() -> dict[str, Any]:
     import psutil
 
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(),
         "cores_available": available_cores(),
@@ -82,7 +83,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Returns what the processor is called; on Linux from the kernel, elsewhere from the system."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
