@@ -56,7 +56,7 @@ def test_json_is_one_document_and_the_report_on_disk_is_the_same(mvd: Mvd) -> No
     } <= set(report)  # fmt: skip
     assert report["weights"] == {
         "trained": False, "path": None, "sha256": None, "key": None, "prefix": "", "ignore": [], "not_loaded": [],
-        "not_read": [], "library": None, "notes": [],
+        "not_read": [], "library": None, "vouched": None, "notes": [],
     }  # fmt: skip
     assert {"name", "applied", "refused", "max_abs_difference"} <= set(report["rewrites"][0])
     leg = report["parity"]["legs"][0]

@@ -87,7 +87,7 @@ def test_arguments_of_ones_own_function(mvd: Mvd) -> None:
     for more, code, said in (
         (("--model-arg", "widht=5"), 2, "takes no widht"),
         (("--model-arg", "width"), 2, "give KEY=VALUE"),
-        ((), 1, "missing 1 required positional argument: 'width'"),
+        ((), 2, "net.py:build needs the argument width"),
         (("--num-classes", 3), 2, "--num-classes, but net.py:build takes no num_classes"),
         (("--pretrained",), 2, "--pretrained is for models by name from a library"),
     ):

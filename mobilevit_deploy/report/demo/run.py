@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilevit_deploy.catalog.formats import format_of, formats, installed_targets, missing_packages
+from mobilevit_deploy.catalog.formats import (
+    check_packages,
+    format_of,
+    formats,
+    installed_targets,
+    missing_packages,
+)
 from mobilevit_deploy.export.cache import default_folder
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
@@ -78,12 +84,15 @@ def run_demo(folder: Path, targets: Sequence[str] = (), progress: Progress = lam
     Raises:
         MvdError: the folder cannot be written, or an export failed.
     """
+    wanted = tuple(targets or installed_targets())
+    for name in wanted:
+        check_packages(format_of(name))  # before anything is written
     with staging(folder) as work:
         for file in (CHECKPOINT, PICTURE):
             shutil.copyfile(file, work / file.name)
         publish(work, folder)
     model = ModelRequest(MODEL, checkpoint=folder / CHECKPOINT.name, size=(SIZE, SIZE))
-    request = ExportRequest(model, tuple(targets or installed_targets()), folder=folder, cache=default_folder())
+    request = ExportRequest(model, wanted, folder=folder, cache=default_folder())
     reports = export_model(request, progress)
     picture = folder / PICTURE.name
     predictions = []
