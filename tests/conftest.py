@@ -28,7 +28,7 @@ from typer.testing import CliRunner, Result
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.graph.capture import Captured, capture
-from mobilevit_deploy.report.demo.run import CHECKPOINT
+from mobilevit_deploy.report.demo.data import CHECKPOINT
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from tests.golden.fill import fill_tensor, make_input

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from mobilevit_deploy.report.demo.run import DIGIT, PICTURE
+from mobilevit_deploy.report.demo.data import DIGIT, PICTURE
 
 TRAINED_ON = 1400  # of all 1797, in the order of the seed
 CHOSEN = 5  # of those, counted from 0: one that people read at once, too

@@ -24,8 +24,9 @@ def demo(
     """Export a trained model that comes with mvd, and ask each file what a picture shows; no network."""
     with console.progress() as progress:
         progress("importing PyTorch")
+        from mobilevit_deploy.report.demo.data import DIGIT
         from mobilevit_deploy.report.demo.document import demo_document
-        from mobilevit_deploy.report.demo.run import DIGIT, run_demo
+        from mobilevit_deploy.report.demo.run import run_demo
         from mobilevit_deploy.report.demo.summary import demo_summary
 
         made = run_demo(out, to or (), progress)

@@ -18,7 +18,7 @@ from rich.text import Text
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mobilevit_deploy.report.demo.run import CHECKPOINT
+from mobilevit_deploy.report.demo.data import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "images" / "export.svg"

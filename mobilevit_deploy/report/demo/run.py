@@ -18,6 +18,7 @@ from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.report.demo.data import CHECKPOINT, MODEL, PICTURE, SIZE
 from mobilevit_deploy.report.page.folder import read_folder
 from mobilevit_deploy.report.page.html import render
 from mobilevit_deploy.report.page.predictions import show_report
@@ -26,10 +27,6 @@ from mobilevit_deploy.system.environment import pip_command
 from mobilevit_deploy.system.publish import publish, publish_text, staging
 from mobilevit_deploy.verification.prediction import PredictReport, PredictRequest, predict
 
-MODEL, SIZE = "cas_vit_xs", 64  # as the checkpoint was trained; see README.md beside this file
-CHECKPOINT = Path(__file__).with_name("cas_vit_xs_digits64.safetensors")
-DIGIT = 2  # what the picture shows
-PICTURE = Path(__file__).with_name("digit.png")
 PAGE = "report.html"
 Progress = Callable[[str], None]
 

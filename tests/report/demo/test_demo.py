@@ -11,7 +11,7 @@ from typer.testing import Result
 
 from mobilevit_deploy.images.image_files import ImageFiles
 from mobilevit_deploy.loading.model import ModelRequest, load_model
-from mobilevit_deploy.report.demo import run
+from mobilevit_deploy.report.demo import data, run
 from tests.conftest import GOLDEN
 from tests.report.sample import Page
 from tests.support.schemas import check
@@ -28,7 +28,7 @@ def test_each_file_says_what_the_picture_shows(mvd: Mvd, monkeypatch: pytest.Mon
     made = check("demo", result.stdout)
     (item,) = made["artifacts"]
     assert Path(item["path"]).exists()
-    assert (item["target"], item["found"][0]["label"], item["parity"]) == ("onnx", run.DIGIT, "passed")
+    assert (item["target"], item["found"][0]["label"], item["parity"]) == ("onnx", data.DIGIT, "passed")
     assert item["max_rel"] < 1e-5
     assert "mvd latency here/cas_vit_xs-64x64-fp32.onnx --threads 1" in made["next"]
 
@@ -46,7 +46,7 @@ def test_each_file_says_what_the_picture_shows(mvd: Mvd, monkeypatch: pytest.Mon
 
     document = check("report", mvd("report", "here", "--image", "here/digit.png", "--json").stdout)
     assert document["image"] == "here/digit.png"
-    assert document["artifacts"][0]["prediction"]["found"][0]["label"] == run.DIGIT
+    assert document["artifacts"][0]["prediction"]["found"][0]["label"] == data.DIGIT
     Path(item["path"]).write_bytes(b"another")
     document = check("report", mvd("report", "here", "--image", "here/digit.png", "--json").stdout)
     answer = {"found": None, "reason": "the file is not the one that its report is of"}
@@ -54,17 +54,17 @@ def test_each_file_says_what_the_picture_shows(mvd: Mvd, monkeypatch: pytest.Mon
 
 
 def test_what_comes_with_the_package_belongs_together() -> None:
-    model = load_model(ModelRequest(run.MODEL, checkpoint=run.CHECKPOINT, size=(run.SIZE, run.SIZE)))
+    model = load_model(ModelRequest(data.MODEL, checkpoint=data.CHECKPOINT, size=(data.SIZE, data.SIZE)))
     assert model.preprocessing is not None
-    whole = ImageFiles.of([run.PICTURE], (3, run.SIZE, run.SIZE), model.preprocessing)
+    whole = ImageFiles.of([data.PICTURE], (3, data.SIZE, data.SIZE), model.preprocessing)
     image = replace(whole, preparation=model.preprocessing)[0:1]
     with torch.no_grad():
         logits = model.module(torch.from_numpy(image))
     assert logits.shape == (1, 10)
-    assert int(logits.argmax()) == run.DIGIT
-    assert run.CHECKPOINT.stat().st_size < 6 * 2**20, "it is a part of every installation"
-    origin = run.CHECKPOINT.with_name("README.md").read_text()
-    for text in (run.CHECKPOINT.name, run.PICTURE.name, "Apache-2.0", "CC BY 4.0"):
+    assert int(logits.argmax()) == data.DIGIT
+    assert data.CHECKPOINT.stat().st_size < 6 * 2**20, "it is a part of every installation"
+    origin = data.CHECKPOINT.with_name("README.md").read_text()
+    for text in (data.CHECKPOINT.name, data.PICTURE.name, "Apache-2.0", "CC BY 4.0"):
         assert text in origin
 
 
