@@ -36,6 +36,7 @@ class TargetFormat(Card):
         worker: module in the target's package that times them on this machine; None where nothing does.
         no_latency: why nothing does.
         settings: of that worker's runtime which a user may set.
+        language: of the code that ``mvd snippet`` writes where none is named; None where it writes none.
     """
 
     title: str
@@ -56,6 +57,7 @@ class TargetFormat(Card):
     worker: str | None = None
     no_latency: str | None = None
     settings: tuple[Literal["provider", "option"], ...] = ()
+    language: str | None = None
 
     @model_validator(mode="after")
     def _has_worker_or_reason(self) -> "TargetFormat":

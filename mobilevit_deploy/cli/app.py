@@ -27,6 +27,7 @@ from mobilevit_deploy.cli import (
     profile,
     quantize,
     report,
+    snippet,
     verify,
 )
 from mobilevit_deploy.cli import show as show_card
@@ -110,6 +111,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
     "inspect": (inspect.inspect, "cas_vit_xs --to coreml"),
     "verify": (verify.verify, "artifacts/cas_vit_xs-224x224-fp32.onnx --locate"),
     "predict": (predict.predict, "artifacts/cas_vit_xs-224x224-fp32.onnx picture.jpg"),
+    "snippet": (snippet.snippet, "artifacts/cas_vit_xs-224x224-fp16.mlpackage --lang swift"),
     "latency": (latency.latency, "artifacts/cas_vit_xs-224x224-fp32.onnx --threads 1"),
     "quantize": (quantize.quantize, "cas_vit_xs --checkpoint checkpoint_best.pth --calibrate images"),
     "profile": (profile.profile, "artifacts/cas_vit_xs-224x224-fp32.onnx --threads 1"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.images.pictures import SUFFIXES, picture_size
-from mobilevit_deploy.images.preparation import Fit, Floats, fit, prepare_picture
+from mobilevit_deploy.images.preparation import Fit, Floats, fit, prepare_picture, whole
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class ImageFiles:
     @classmethod
     def of(cls, files: Sequence[Path], size: tuple[int, int, int], preparation: Preprocessing) -> "ImageFiles":
         """Looks at how large each is; raises MvdError for a file that is no picture."""
-        whole = preparation.model_copy(update={"pad": not preparation.warp, "crop": 1.0})
-        fits = tuple(fit(picture_size(file), size[1:], whole) for file in files)
-        return cls(tuple(files), fits, size, whole)
+        preparation = whole(preparation)
+        fits = tuple(fit(picture_size(file), size[1:], preparation) for file in files)
+        return cls(tuple(files), fits, size, preparation)
 
     def __len__(self) -> int:
         return len(self.files)

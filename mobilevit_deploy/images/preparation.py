@@ -69,9 +69,7 @@ def resize(image: Image.Image, size: Sequence[int], preparation: Preprocessing) 
     if preparation.pad:
         resized = fit((image.height, image.width), (height, width), preparation).resized
         return image.resize(resized[::-1], kernel)
-    crop, warp = preparation.crop, preparation.warp
-    if crop is None:
-        crop, warp = (1.0, True) if min(height, width) >= WARP_FROM else (CROP, False)
+    crop, warp = kept_share(size, preparation)
     across, down = width / image.width, height / image.height
     if not warp:
         across = down = max(across, down)
@@ -79,6 +77,23 @@ def resize(image: Image.Image, size: Sequence[int], preparation: Preprocessing) 
     image = image.resize(larger, kernel)
     left, top = round((larger[0] - width) / 2), round((larger[1] - height) / 2)
     return image.crop((left, top, left + width, top + height))
+
+
+def kept_share(size: Sequence[int], preparation: Preprocessing) -> tuple[float, bool]:
+    """Returns which share of the resized picture is kept, and whether its sides take the ratio of the input's.
+
+    Args:
+        size: (height, width) of the input.
+        preparation: of pictures that are not padded.
+    """
+    if preparation.crop is not None:
+        return preparation.crop, preparation.warp
+    return (1.0, True) if min(size) >= WARP_FROM else (CROP, False)
+
+
+def whole(preparation: Preprocessing) -> Preprocessing:
+    """Returns how the same model is given whole pictures, none of them cropped, as a head takes them."""
+    return preparation.model_copy(update={"pad": not preparation.warp, "crop": 1.0})
 
 
 def normalise(pixels: npt.NDArray[np.uint8], preparation: Preprocessing) -> Floats:

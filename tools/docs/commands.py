@@ -23,6 +23,7 @@ EXPLAINED = {
     "inspect": ("How to see what a target will dislike", "../../how-to/inspect.md"),
     "verify": ("How to tell whether a file is right", "../../how-to/verify.md"),
     "predict": ("How to look at what a file says of your pictures", "../../how-to/predict.md"),
+    "snippet": ("How to run a file in an app", "../../how-to/snippet.md"),
     "latency": ("How to measure latency", "../../how-to/latency.md"),
     "quantize": ("How to export int8", "../../how-to/quantize.md"),
     "profile": ("How to see where the time goes", "../../how-to/profile.md"),

@@ -11,20 +11,15 @@ from mobilevit_deploy.images.preparation import spread
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import load_model
-from mobilevit_deploy.pipeline import provenance
-from mobilevit_deploy.pipeline.origin import (
-    check_library_weights,
-    model_request,
-    takes_channels_last,
-    with_channels_first,
-)
+from mobilevit_deploy.pipeline.origin import check_library_weights, model_request, takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import NotMeasured, Runner
 from mobilevit_deploy.runners.reference import TorchRunner
-from mobilevit_deploy.targets.app_options import AppOptions, read_labels
+from mobilevit_deploy.targets.app_options import read_labels
 from mobilevit_deploy.targets.artifact import FileDescription
-from mobilevit_deploy.targets.registry import describe_file, runners_for
+from mobilevit_deploy.targets.registry import runners_for
+from mobilevit_deploy.verification.prediction.picture_input import preparation_of, read_artifact
 from mobilevit_deploy.verification.prediction.reading import Found, reading_of
 
 Progress = Callable[[str], None]
@@ -111,14 +106,7 @@ def predict(request: PredictRequest, progress: Progress = lambda _line: None) ->
         MvdError: a picture or the labels cannot be read, or PyTorch's model or weights cannot be found.
         UsageError: the names are of another number than the classes.
     """
-    file = describe_file(request.artifact)
-    noted = provenance.parse(file.metadata, file.path.name)
-    if noted is None:
-        raise ArtifactError(
-            f"{file.path.name} was not written by mvd, and does not say how its images are prepared",
-            "mvd predict takes files that mvd export wrote",
-        )
-    file = with_channels_first(file, noted)
+    file, noted = read_artifact(request.artifact)
     read = reading_of(file, noted, request.top)
     classes = _classes(request, file, noted)
     pictures = _pictures(request, file, noted)
@@ -174,14 +162,7 @@ def _classes(request: PredictRequest, file: FileDescription, noted: Provenance) 
 
 def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance) -> ImageFiles:
     """Returns the pictures, prepared as the artifact says."""
-    given = AppOptions(mean=request.mean, std=request.std)
-    given.check(reads_images=True)
-    preparation = given.preprocessing(noted.preprocessing) or noted.image_preparation()
-    if preparation is None:
-        raise ArtifactError(
-            f"{file.path.name} does not say how its images are normalised, for its model has no card that says it",
-            "add --mean and --std as in training, such as --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
-        )
+    preparation = preparation_of(file, noted, request.mean, request.std)
     files: list[Path] = []
     for path in request.images:
         below = pictures_below(path) if path.is_dir() else [path]

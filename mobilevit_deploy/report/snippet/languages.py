@@ -1,0 +1,43 @@
+"""Which languages there is a template of, by the target; importing this costs nothing."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from mobilevit_deploy.catalog.formats import format_of
+from mobilevit_deploy.errors import UsageError, printable
+
+PACKAGE = "mobilevit_deploy.report.snippet"
+SUFFIX = ".jinja"
+
+
+@cache
+def languages() -> Mapping[str, tuple[str, ...]]:
+    """Returns the languages of each target that has any, the most usual one of its apps first."""
+    found: dict[str, list[str]] = {}
+    for folder in sorted(files(PACKAGE).joinpath("templates").iterdir(), key=lambda item: item.name):
+        names = (item.name for item in folder.iterdir() if item.name.endswith(SUFFIX) and not item.name.startswith("_"))
+        for name in names:
+            found.setdefault(name.removesuffix(SUFFIX), []).append(folder.name)
+    return {
+        target: tuple(sorted(names, key=lambda name: (name != format_of(target).language, name)))
+        for target, names in found.items()
+    }
+
+
+def language_of(target: str, asked: str | None) -> str:
+    """Returns the language that was asked for, or that of most apps with such a file.
+
+    Raises:
+        UsageError: there is no template of it, or none of the target.
+    """
+    there = languages().get(target, ())
+    if not there:
+        others = ", ".join(format_of(name).title for name in sorted(languages()))
+        raise UsageError(f"there is no code for {format_of(target).title} files", f"there is for: {others}")
+    if asked is not None and asked not in there:
+        raise UsageError(
+            f"{format_of(target).title} files are not run in {printable(asked[:40])} here",
+            f"give --lang {' or '.join(there)}",
+        )
+    return asked or there[0]
