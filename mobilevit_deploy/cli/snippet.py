@@ -45,7 +45,7 @@ def snippet(
         if out:
             publish_text(written.code, out)
     if json:
-        console.print_json(snippet_document(written))
+        console.print_json(snippet_document(written, artifact))
     elif out:
         typer.echo(f"wrote {printable(str(out))}: {written.run}")
     else:

@@ -11,6 +11,7 @@ no name in a file can become code. What else is known of a language or a runtime
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,9 @@ from jinja2.runtime import Context
 
 from mobilevit_deploy.catalog.formats import target_of_file
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.report.snippet.facts import facts_of
+from mobilevit_deploy.report.snippet.facts import Facts, facts_of
 from mobilevit_deploy.report.snippet.languages import PACKAGE, SUFFIX, language_of
 from mobilevit_deploy.system.json_text import SCHEMA
-from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.verification.prediction.picture_input import preparation_of, read_artifact
 
 LINE = 112  # characters of the names of classes in a line of code
@@ -54,8 +54,7 @@ class Snippet:
     """Code, and what it needs.
 
     Attributes:
-        artifact: that it runs.
-        target: of that.
+        target: of the artifact that it runs.
         language: of the code.
         code: whole.
         file: what the code is called in its own comments.
@@ -63,7 +62,6 @@ class Snippet:
         run: how it is run.
     """
 
-    artifact: Path
     target: str
     language: str
     code: str
@@ -83,26 +81,22 @@ def write_snippet(request: SnippetRequest) -> Snippet:
     target = target_of_file(request.artifact)
     language = language_of(target, request.language)
     file, noted = read_artifact(request.artifact)
-    preparation = preparation_of(file, noted, request.mean, request.std)
-    template = _templates().get_template(f"{language}/{target}{SUFFIX}")
-    written = template.make_module({**vars(facts_of(file, noted, preparation)), "version": __version__})
+    return fill(target, language, facts_of(file, noted, preparation_of(file, noted, request.mean, request.std)))
+
+
+def fill(target: str, language: str, facts: Facts) -> Snippet:
+    """Returns the code for an artifact of which this is known; there is a template of it."""
+    written = _templates().get_template(f"{language}/{target}{SUFFIX}").make_module(vars(facts))
     settings: Any = written  # what the template sets
-    return Snippet(
-        artifact=request.artifact,
-        target=target,
-        language=language,
-        code=str(written).strip() + "\n",
-        file=settings.file,
-        needs=settings.needs,
-        run=settings.run,
-    )
+    code = re.sub(r"\n{4,}", "\n\n\n", str(written).strip())  # parts that are left out leave empty lines
+    return Snippet(target, language, f"{code}\n", settings.file, settings.needs, settings.run)
 
 
-def snippet_document(snippet: Snippet) -> dict[str, Any]:
-    """Returns a snippet as JSON takes it; the keys are a contract with scripts: add to them, do not change them."""
+def snippet_document(snippet: Snippet, artifact: Path) -> dict[str, Any]:
+    """Returns the snippet for an artifact as JSON takes it; its keys are a contract with scripts: only add to them."""
     return {
         "schema": SCHEMA,
-        "artifact": str(snippet.artifact),
+        "artifact": str(artifact),
         "target": snippet.target,
         "language": snippet.language,
         "file": snippet.file,
