@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
     from mobilevit_deploy.pipeline.request import ExportRequest
+    from mobilevit_deploy.report.snippet.snippet import Snippet, SnippetRequest, write_snippet
     from mobilevit_deploy.targets.app_options import AppOptions
     from mobilevit_deploy.verification.prediction import PredictReport, PredictRequest, predict
     from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
@@ -49,6 +50,8 @@ _HOMES = {
     "PredictRequest": "verification.prediction",
     "ProfileReport": "measurement.profiling",
     "ProfileRequest": "measurement.profiling",
+    "Snippet": "report.snippet.snippet",
+    "SnippetRequest": "report.snippet.snippet",
     "VerifyFailedError": "verification.report",
     "VerifyReport": "verification.report",
     "VerifyRequest": "verification.verify",
@@ -62,6 +65,7 @@ _HOMES = {
     "profile_artifact": "measurement.profiling",
     "run_checks": "checks.run",
     "verify_artifact": "verification.verify",
+    "write_snippet": "report.snippet.snippet",
 }
 
 __all__ = [
@@ -86,6 +90,8 @@ __all__ = [
     "PredictRequest",
     "ProfileReport",
     "ProfileRequest",
+    "Snippet",
+    "SnippetRequest",
     "VerifyFailedError",
     "VerifyReport",
     "VerifyRequest",
@@ -100,6 +106,7 @@ __all__ = [
     "profile_artifact",
     "run_checks",
     "verify_artifact",
+    "write_snippet",
 ]
 
 

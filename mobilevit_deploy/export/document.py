@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.targets.artifact import report_name
@@ -33,9 +34,12 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "model": report.model,
         "task": report.task,
         "reconstruction": report.reconstruction,
+        "origin": _origin(report.model),
         "weights": weights_document(report.weights),
         "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
         **_inputs(report),
+        "preprocessing": report.preprocessing.model_dump() if report.preprocessing else None,
+        "classes": list(report.classes),
         **_head(report),
         "entries": [vars(entry) for entry in artifact.entries],
         "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
@@ -61,6 +65,12 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "seconds": dict(report.seconds),
         "tool_versions": dict(report.tool_versions),
     }
+
+
+def _origin(model: str) -> dict[str, Any] | None:
+    """Returns where the architecture is from; None for a model that no card describes."""
+    card = catalog.models().get(model)
+    return card.family.model_dump(include={"title", "paper", "repository", "licence"}) if card else None
 
 
 def _inputs(report: ExportReport) -> dict[str, Any]:

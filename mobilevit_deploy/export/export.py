@@ -11,6 +11,7 @@ from pathlib import Path
 from mobilevit_deploy.catalog.formats import format_of, tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.export import cache as export_cache
+from mobilevit_deploy.export.card import write_card
 from mobilevit_deploy.export.document import write_report
 from mobilevit_deploy.export.replaced import warn_of_replaced
 from mobilevit_deploy.export.report import ExportReport
@@ -170,7 +171,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
 
 
 def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress: Progress) -> list[ExportReport]:
-    """Writes the reports beside the artifacts and moves all to their final names."""
+    """Writes reports and model cards beside the artifacts and moves all to their final names."""
     progress(f"publishing into {folder}")
     final = []
     for report in reports:
@@ -178,7 +179,7 @@ def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress
         warnings = (*report.warnings, *([replaced] if replaced else []))
         final.append(replace(_with_final_path(report, folder), warnings=warnings))
     for report in final:
-        write_report(report, work)
+        write_card(write_report(report, work))
     publish(work, folder)
     return final
 
@@ -236,6 +237,8 @@ def export_one(
         weights=model.weights,
         input=input_of(ready, prepared)[0],
         inputs=model.inputs,
+        preprocessing=prepared.preprocessing,
+        classes=artifact.app.labels or artifact.app.classes.names or (model.library.classes if model.library else ()),
         head=model.head,
         outputs=artifact.outputs,
         artifact=artifact,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.graph.capture import TensorSpec
@@ -40,4 +41,6 @@ class ExportReport:
     warnings: tuple[str, ...]
     cached: bool = False
     inputs: tuple[TensorInput, ...] = ()
+    preprocessing: Preprocessing | None = None
+    classes: tuple[str, ...] = ()
     head: ModelHead | None = None

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mobilevit_deploy.catalog.formats import formats
+from mobilevit_deploy.export.card import card_path, render_card
+from mobilevit_deploy.export.records import BrokenReportError, LatencyFile, read_record
 from mobilevit_deploy.measurement.latency.document import latency_document
-from mobilevit_deploy.report.records import BrokenReportError, LatencyFile, read_record
 from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.system.publish import publish_text
 from mobilevit_deploy.targets.artifact import report_name
@@ -67,7 +68,20 @@ def store_latencies(
         kept = [old for old in _kept_results(path, report.sha256) if _conditions(old) != _conditions(document)]
         publish_text(dumps({"schema": SCHEMA, "results": [*kept, document]}) + "\n", path)
         written.append(path)
+        _renew_card(path)
     return written
+
+
+def _renew_card(path: Path) -> None:
+    """Writes the latencies into the model card beside an artifact, where there is one; raises OutputError."""
+    export = path.with_name(path.name.removesuffix(SUFFIX) + ".json")
+    card = card_path(export)
+    try:
+        text = render_card(export, read_record(path, LatencyFile).results) if card.is_file() else None
+    except BrokenReportError:  # more results than a page shows
+        text = None
+    if text is not None:
+        publish_text(text, card)
 
 
 def _kept_results(path: Path, sha256: str) -> list[dict[str, Any]]:

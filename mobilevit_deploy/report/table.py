@@ -16,8 +16,8 @@ from rich.text import Text
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.export.records import Weights
     from mobilevit_deploy.loading.weights_origin import WeightsOrigin
-    from mobilevit_deploy.report.records import Weights
 
 WIDEST = 10_000  # columns; wider than any table
 

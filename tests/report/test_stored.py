@@ -65,3 +65,21 @@ def test_nothing_is_written_beside_a_file_that_was_not_exported_here(report: Lat
     assert store_latencies([replace(report, artifact=alone)]) == []
     assert list(alone.parent.iterdir()) == [alone]
     assert latency_path(tmp_path / "model.tflite") is None
+
+
+def test_the_model_card_has_the_latencies_of_this_file(report: LatencyReport) -> None:
+    card = report.artifact.with_name(f"{report.artifact.stem}.onnx.md")
+    assert "Latency" not in card.read_text()
+    store_latencies([replace(report, sha256="0" * 64, backend="another file's")])
+    assert "another" not in card.read_text()
+    store_latencies([report])
+    row = next(line for line in card.read_text().splitlines() if line.startswith("| onnxruntime, CPU"))
+    low, high = report.statistics.ci95_ms
+    assert f"| {report.statistics.p50_ms:.3g} | {low:.3g} to {high:.3g} |" in row
+    before = card.read_text()
+    latency_path(report.artifact).with_name(f"{report.artifact.stem}.onnx.json").write_text("{}")  # type: ignore[union-attr]
+    store_latencies([replace(report, threads=2)])
+    assert card.read_text() == before, "of a report that cannot be read nothing is known"
+    card.unlink()
+    store_latencies([report])
+    assert not card.exists(), "whoever removed it does not want it"

@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Measure": ("LatencyRequest", "measure_latency", "LatencyReport"),
     "Compare": ("ComparisonRequest", "compare_artifacts", "Comparison"),
     "Predict": ("PredictRequest", "predict", "PredictReport"),
+    "Code for apps": ("SnippetRequest", "write_snippet", "Snippet"),
     "Profile": ("ProfileRequest", "profile_artifact", "ProfileReport"),
     "Inspect": ("inspect_model", "inspect_artifact", "Inspection"),
     "Check": ("GatesRequest", "run_checks", "Checked"),

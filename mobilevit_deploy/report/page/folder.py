@@ -11,7 +11,7 @@ from mobilevit_deploy.catalog.catalog import models, recipes
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.model_card import PublishedAccuracy
 from mobilevit_deploy.errors import ArtifactError, printable
-from mobilevit_deploy.report.records import (
+from mobilevit_deploy.export.records import (
     BrokenReportError,
     ExportRecord,
     LatencyFile,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mobilevit_deploy.export.records import LatencyRecord, Settings
 from mobilevit_deploy.report.page.folder import Artifact
-from mobilevit_deploy.report.records import LatencyRecord, Settings
 from mobilevit_deploy.system.environment import count_threads
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mobilevit_deploy.export.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
 from mobilevit_deploy.loading.weights_origin import VOUCHED
 from mobilevit_deploy.report.page.folder import Artifact
 from mobilevit_deploy.report.page.frontier import Group, conditions, runs_on
-from mobilevit_deploy.report.records import ExportRecord, IllConditioned, LatencyRecord, Leg, Settings
 from mobilevit_deploy.report.table import checkpoint_rows, milliseconds, precision_name, show_bytes
 
 Tone = Literal["", "good", "bad", "doubt"]

@@ -1,6 +1,6 @@
 """What the page says in a sentence: of a model's head, and of the user's own images."""
 
-from mobilevit_deploy.report.records import Head, OwnAccuracy
+from mobilevit_deploy.export.records import Head, OwnAccuracy
 
 LONGEST_LIST = 8  # names of classes
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from mobilevit_deploy.export.records import LatencyRecord
 from mobilevit_deploy.measurement.android.attached import open_phone
 from mobilevit_deploy.measurement.benchmark_model.run import check_file
 from mobilevit_deploy.measurement.latency.android import AndroidRequest, measure_android
-from mobilevit_deploy.report.records import LatencyRecord
 from tests.measurement.android.conftest import X86_64, Mvd, Phone, write_program
 from tests.support.android_tools.adb import SERIAL
 from tests.support.schemas import check, read

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mobilevit_deploy.report import records
+from mobilevit_deploy.export import records
+from mobilevit_deploy.export.records import ExportRecord
 from mobilevit_deploy.report.page.folder import published_accuracy, read_folder
 from mobilevit_deploy.report.page.frontier import comparable_groups
 from mobilevit_deploy.report.page.html import render
-from mobilevit_deploy.report.records import ExportRecord
 from tests.report.page.test_html import AT_224, catalog_model, words
 from tests.report.sample import Page, Sample
 

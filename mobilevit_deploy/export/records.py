@@ -1,4 +1,4 @@
-"""What the page reads from reports on disk. They are untrusted: anyone may have written or damaged them.
+"""What the page and model cards read from reports on disk. They are untrusted: anyone may have written or damaged them.
 
 Every text, list and number has a limit; a key that is not known is passed over, and one that is absent is None or
 empty, for reports of other versions are shown too.
@@ -38,7 +38,9 @@ class Weights(Record):
     trained: bool
     path: Note | None = None
     vouched: Note | None = None
+    sha256: Sha256 | None = None
     key: Note | None = None
+    library: Note | None = None
     not_loaded: Annotated[list[Note], Field(max_length=20_000)] = []
     not_read: Annotated[list[Note], Field(max_length=200)] = []
     notes: Annotated[list[Note], Field(max_length=200)] = []
@@ -49,6 +51,34 @@ class Spec(Record):
 
     name: Name = ""
     shape: Annotated[list[Count], Field(max_length=16)] = []
+
+
+class Input(Spec):
+    """The input; an image is normalised in the file, by mean and std of values in [0, 1]."""
+
+    kind: Name = "array"
+    color: Name | None = None
+    mean: Annotated[list[Number], Field(max_length=4)] = []
+    std: Annotated[list[Number], Field(max_length=4)] = []
+
+
+class Origin(Record):
+    """Of the architecture: paper, code, and the licence of that code."""
+
+    title: Note
+    paper: Name
+    repository: Name | None = None
+    licence: Name | None = None
+
+
+class PictureRule(Record):
+    """How pictures are prepared: mean and std of values in [0, 1], and what is resized and cropped."""
+
+    color: Name
+    mean: Annotated[list[Number], Field(max_length=4)]
+    std: Annotated[list[Number], Field(max_length=4)]
+    interpolation: Name
+    description: Note = ""
 
 
 class Refusal(Record):
@@ -181,7 +211,10 @@ class ExportRecord(Record):
     task: Name | None = None
     reconstruction: bool = False
     weights: Weights | None = None
-    input: Spec = Spec()
+    origin: Origin | None = None
+    input: Input = Input()
+    preprocessing: PictureRule | None = None
+    classes: Annotated[list[Name], Field(max_length=30_000)] = []
     outputs: Annotated[list[Spec], Field(max_length=100)] = []
     head: Head | None = None
     recipe: Name | None = None
