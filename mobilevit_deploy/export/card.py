@@ -2,8 +2,7 @@
 
 It is made of the report beside the artifact and of the latencies that are kept there, and says nothing else. The report
 is untrusted, as all that lies on disk: each of its texts is escaped, in the YAML header and in the Markdown below it.
-Source of the form: https://huggingface.co/docs/hub/model-cards, and for measured accuracy ``model-index`` of
-https://github.com/huggingface/hub-docs/blob/main/modelcard.md.
+Source of the form: https://huggingface.co/docs/hub/model-cards, where ``model-index`` is for measured accuracy.
 """
 
 import json

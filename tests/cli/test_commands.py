@@ -42,7 +42,7 @@ def test_export_prints_a_table_and_writes_to_the_default_folder(mvd: Mvd) -> Non
         assert text in result.stdout
     assert "wrote artifacts/additive_net_build-32x32-fp32.untrained.onnx" in result.stdout.replace("\n", "")
     assert "mvd: onnx: converting" in result.stderr
-    assert len(list(Path("artifacts").iterdir())) == 4
+    assert len(list(Path("artifacts").iterdir())) == 6, "two files, each with its report and its card"
 
 
 def test_json_is_one_document_and_the_report_on_disk_is_the_same(mvd: Mvd) -> None:

@@ -65,9 +65,11 @@ def test_files_and_report(digits_export: Any) -> None:
     folder = onnx_report.artifact.path.parent
     assert sorted(path.name for path in folder.iterdir()) == [
         "cas_vit_xs-64x64-fp16.coreml.json",
+        "cas_vit_xs-64x64-fp16.coreml.md",
         "cas_vit_xs-64x64-fp16.mlpackage",
         "cas_vit_xs-64x64-fp32.onnx",
         "cas_vit_xs-64x64-fp32.onnx.json",
+        "cas_vit_xs-64x64-fp32.onnx.md",
     ]
     document = json.loads((folder / "cas_vit_xs-64x64-fp32.onnx.json").read_text())
     assert document["weights"]["key"] == "model_ema"

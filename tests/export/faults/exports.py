@@ -19,6 +19,7 @@ NET = f"{RESEARCH / 'tiny_net.py'}:build"
 STEM = "tiny_net_build-8x8-"
 ARTIFACTS = {"onnx": f"{STEM}fp32.onnx", "coreml": f"{STEM}fp16.mlpackage"}
 REPORTS = {"onnx": f"{STEM}fp32.onnx.json", "coreml": f"{STEM}fp16.coreml.json"}
+CARDS = {target: f"{name.removesuffix('.json')}.md" for target, name in REPORTS.items()}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def weights_by_target(folder: Path) -> dict[str, str]:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Returns the hash of everything in a folder that an export writes."""
-    names = [*ARTIFACTS.values(), *REPORTS.values()]
+    names = [*ARTIFACTS.values(), *REPORTS.values(), *CARDS.values()]
     return {name: measure_files(folder / name)[0] for name in names if (folder / name).exists()}
 
 
@@ -77,7 +78,7 @@ def check_whole(folder: Path, old: Mapping[str, str]) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Does what any later run does first, and checks that nothing is left and that artifacts have their own reports."""
+    """Does what any later run does first; checks that nothing is left, and that reports and cards are of the files."""
     with staging(folder):
         pass
     assert not list(folder.glob(f"{STAGING_PREFIX}*"))
@@ -85,7 +86,8 @@ def recover(folder: Path) -> None:
         if (folder / name).exists() or (folder / REPORTS[target]).exists():
             report = json.loads((folder / REPORTS[target]).read_text())
             assert report["sha256"] == measure_files(folder / name)[0], f"{target}: the report is of another file"
-    known = {*ARTIFACTS.values(), *REPORTS.values()}
+            assert report["sha256"] in (folder / CARDS[target]).read_text(), f"{target}: the card is of another file"
+    known = {*ARTIFACTS.values(), *REPORTS.values(), *CARDS.values()}
     assert {path.name for path in folder.iterdir()} <= known, "something else was left"
 
 

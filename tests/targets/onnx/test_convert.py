@@ -33,7 +33,7 @@ def test_a_simplifier_that_fails_costs_only_the_simplification(
     (report,) = export_model(ExportRequest(REQUEST, ("onnx",), folder=tmp_path))
     assert report.warnings == (f"onnxsim {reason}; the file is valid, but not simplified",)
     assert report.parity.status == "passed"
-    assert len(list(tmp_path.iterdir())) == 2, "only the artifact and its report"
+    assert len(list(tmp_path.iterdir())) == 3, "only the artifact, its report and its card"
 
 
 def test_products_of_one_tensor_stay_apart(tmp_path: Path) -> None:
