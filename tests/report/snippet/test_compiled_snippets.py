@@ -5,6 +5,7 @@ They lie in the folder that ``MVD_SNIPPET_TOOLS`` names: ``node_modules`` with `
 Debian's libstb-dev puts it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -12,10 +13,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mobilevit_deploy.cli.app import app
@@ -25,7 +28,8 @@ from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.report.snippet.facts import Answer, Facts
 from mobilevit_deploy.report.snippet.snippet import fill
-from tests.conftest import small_pyramid
+from mobilevit_deploy.targets.coreml.evaluator import MilRunner
+from tests.conftest import RESEARCH, small_pyramid
 from tests.report.snippet.pictures import FACTS, NAMES, cases, draw, expected
 from tests.report.snippet.test_snippet import pytorch, run_python
 
@@ -125,6 +129,70 @@ def test_heads_say_the_same_in_every_language(task: str, tmp_path: Path, monkeyp
         assert own_numbers == pytest.approx(numbers, abs=0.11), language  # boxes have one digit behind the point
         step = 5 if task == "detect" else 1  # scores and shares have four
         assert own_numbers[::step] == pytest.approx(numbers[::step], abs=2e-4), language
+
+
+class CoreMLStandIn:
+    """What coremltools has on a Mac, computed by mvd's own evaluator."""
+
+    def __init__(self, path: str) -> None:
+        self._runner = MilRunner(Path(path))
+
+    def predict(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        (feature,) = self._runner.inputs
+        given = inputs[feature.name]
+        if feature.kind == "image":
+            assert isinstance(given, Image.Image)
+            given = np.asarray(given, np.float32).transpose(2, 0, 1)[None]
+        found: dict[str, Any] = {}
+        for output, values in zip(self._runner.outputs, self._runner.run(given), strict=True):
+            if output.kind == "probabilities":
+                found[output.name] = dict(zip(output.labels, values[0].tolist(), strict=True))
+                found["classLabel"] = output.labels[int(values[0].argmax())]
+            else:
+                found[output.name] = values
+        return found
+
+
+@pytest.mark.parametrize("kind", ["labels", "array", "detector"])
+def test_python_for_core_ml(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, folder = draw(tmp_path / "picture.png"), tmp_path / "out"
+    (tmp_path / "labels.txt").write_text("\n".join(f"{i} {NAMES[i % 5]}" for i in range(10)))
+    mean = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3")
+    if kind == "detector":
+        with small_pyramid():
+            head = HeadOptions("nms", score_threshold=0.0, max_detections=4)
+            model = ModelRequest("cas_vit_xs", "detect", size=(64, 64), num_classes=5, head=head)
+            (report,) = export_model(ExportRequest(model, ("coreml",), folder=folder))
+        artifact, own = report.artifact.path, []
+    else:
+        labels = ("--labels", tmp_path / "labels.txt", "--image-input", *mean) if kind == "labels" else ()
+        net = f"{RESEARCH / 'tiny_net.py'}:build"
+        arguments = ("export", net, "--to", "coreml", "--input-size", "24x32", "--out", folder, *labels)
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert done.exit_code == 0, done.stderr
+        (artifact,), own = folder.glob("*.mlpackage"), [] if labels else [*mean]
+    code = CliRunner().invoke(app, ["snippet", str(artifact), "--lang", "python", *own]).stdout
+    done = CliRunner().invoke(app, ["predict", str(artifact), str(picture), "--top", "1", "--json", *own])
+    found = json.loads(done.stdout)["predictions"][0]["found"]
+    monkeypatch.setattr("coremltools.models.MLModel", CoreMLStandIn)
+    lines = run_python(code, folder, picture, monkeypatch).splitlines()
+    assert len(lines) == len(found) > 0
+    for line, item in zip(lines, found, strict=True):
+        if kind == "detector":
+            numbers = [float(part) for part in re.findall(r"[\d.]+", line.removeprefix(item["name"]))]
+            assert numbers == pytest.approx([item["score"], *item["box"]], abs=0.06), "one digit behind the point"
+        else:
+            assert line == f"{item['name']} {item['probability']:.4f}"
+
+
+def test_python_for_executorch(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = draw(tmp_path / "picture.png")
+    mean = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3")
+    code = CliRunner().invoke(app, ["snippet", str(program), "--lang", "python", *mean]).stdout
+    done = CliRunner().invoke(app, ["predict", str(program), str(picture), "--top", "1", "--json", *mean])
+    best = json.loads(done.stdout)["predictions"][0]["found"][0]
+    shutil.copy(program, tmp_path)
+    assert run_python(code, tmp_path, picture, monkeypatch) == f"{best['name']} {best['probability']:.4f}"
 
 
 def parts(answer: str) -> tuple[list[str], list[float]]:
