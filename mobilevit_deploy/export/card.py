@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.errors import printable
 from mobilevit_deploy.export.records import BrokenReportError, ExportRecord, LatencyRecord, read_record
+from mobilevit_deploy.loading.weights_origin import VOUCHED
 
 SUFFIX = ".md"
 TEMPLATE = "card.md.jinja"
@@ -89,6 +90,7 @@ def render_card(report: Path, latencies: Sequence[LatencyRecord] = ()) -> str | 
             header=Ready(_header(record, file)),
             latencies=own,
             most_names=MOST_NAMES,
+            vouched=VOUCHED,
         )
     )
 

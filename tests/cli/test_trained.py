@@ -41,6 +41,7 @@ def test_the_users_word_goes_with_the_file(mvd: Callable[..., Result]) -> None:
     assert report["path"] == str(path)
     shown = f"{WORD} (the user's word)"
     assert f"weights: {shown}" in mvd("inspect", path).stdout
+    assert "(the user's word) |" in path.with_suffix(".onnx.md").read_text()
 
     verified = mvd("verify", path, "--model", "my_net.py:build")
     assert verified.exit_code == 0, verified.stderr
