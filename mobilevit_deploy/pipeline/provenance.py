@@ -165,7 +165,10 @@ class Provenance(BaseModel):
     def image_preparation(self) -> Preprocessing | None:
         """Returns how the user's images are prepared, as the export did it; None where the file does not say."""
         if self.preprocessing is None and self.image:
-            return AppOptions(mean=self.image.mean, std=self.image.std).preprocessing(None)
+            blue_first = self.image.color == "BGR"
+            mean, std = (values[::-1] if blue_first else values for values in (self.image.mean, self.image.std))
+            found = AppOptions(mean=mean, std=std).preprocessing(None)
+            return found.model_copy(update={"color": "BGR"}) if found and blue_first else found
         return self.preprocessing
 
     def weights_text(self) -> str:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.capture import TensorSpec
+from mobilevit_deploy.images.preparation import normalise
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.origin import model_request
@@ -103,3 +105,18 @@ def request_of(noted: Provenance | None, model: str = "net.py:build", **given: o
     entry, output = Entry((1, 3, 8, 8)), TensorSpec("y", (1, 5))
     file = FileDescription(Path("a.onnx"), "onnx", {}, (entry,), (output,))
     return model_request(file, noted, model=model, checkpoint=None, selection=None, arguments=given)[0]
+
+
+def test_pictures_for_a_model_of_bgr_are_prepared_in_its_order() -> None:
+    """As the graph has mean and std: blue first. A red picture that is fed as a blue one gets another class."""
+    image = {"color": "BGR", "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    said = {**METADATA, "mvd.task": "classify", "mvd.recipe": "coreml", "mvd.image": json.dumps(image)}
+    noted = parse(said, "net.mlpackage")
+    assert noted is not None
+    prepared = noted.image_preparation()
+    assert prepared is not None
+    assert (prepared.color, prepared.mean, prepared.std) == ("BGR", (0.3, 0.2, 0.1), (0.6, 0.5, 0.4))
+    white = np.full((1, 3, 2, 2), 255, np.uint8)
+    white[:, 0] = 51  # red
+    normalised = normalise(white, prepared)[0, :, 0, 0]
+    assert normalised == pytest.approx([(1 - 0.1) / 0.4, (1 - 0.2) / 0.5, (0.2 - 0.3) / 0.6])

@@ -95,6 +95,7 @@ def facts_of(file: FileDescription, noted: Provenance, preparation: Preprocessin
         preparation = whole(preparation)
     crop, warp = kept_share((height, width), preparation)
     last = takes_channels_last(file, noted)
+    colors = (preparation.color, noted.image.color if noted.image and file.image else None)
     answer = _answer(file, noted)
     classes = file.outputs[0].shape[-1] if answer in ("logits", "probabilities") else 0
     count = noted.head.num_classes if noted.head else classes
@@ -111,7 +112,7 @@ def facts_of(file: FileDescription, noted: Provenance, preparation: Preprocessin
         pixels=file.image,
         mean=preparation.mean[:channels],
         std=preparation.std[:channels],
-        bgr=channels == 3 and "BGR" in (preparation.color, noted.image.color if noted.image and file.image else None),
+        bgr=channels == 3 and "BGR" in colors and (last or not file.image),  # an image of Core ML has its order itself
         kernel=preparation.interpolation,
         rule="fit" if preparation.pad else "stretch" if warp and crop == 1 else "crop",
         crop=crop,

@@ -143,6 +143,7 @@ class CoreMLStandIn:
         if feature.kind == "image":
             assert isinstance(given, Image.Image)
             given = np.asarray(given, np.float32).transpose(2, 0, 1)[None]
+            given = given[:, ::-1] if feature.color == "BGR" else given  # as Core ML does
         found: dict[str, Any] = {}
         for output, values in zip(self._runner.outputs, self._runner.run(given), strict=True):
             if output.kind == "probabilities":
@@ -153,7 +154,7 @@ class CoreMLStandIn:
         return found
 
 
-@pytest.mark.parametrize("kind", ["labels", "array", "detector"])
+@pytest.mark.parametrize("kind", ["labels", "bgr", "array", "detector"])
 def test_python_for_core_ml(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture, folder = draw(tmp_path / "picture.png"), tmp_path / "out"
     (tmp_path / "labels.txt").write_text("\n".join(f"{i} {NAMES[i % 5]}" for i in range(10)))
@@ -165,7 +166,9 @@ def test_python_for_core_ml(kind: str, tmp_path: Path, monkeypatch: pytest.Monke
             (report,) = export_model(ExportRequest(model, ("coreml",), folder=folder))
         artifact, own = report.artifact.path, []
     else:
-        labels = ("--labels", tmp_path / "labels.txt", "--image-input", *mean) if kind == "labels" else ()
+        color = "bgr" if kind == "bgr" else "rgb"
+        image = ("--labels", tmp_path / "labels.txt", "--image-input", "--color", color, *mean)
+        labels = () if kind == "array" else image
         net = f"{RESEARCH / 'tiny_net.py'}:build"
         arguments = ("export", net, "--to", "coreml", "--input-size", "24x32", "--out", folder, *labels)
         done = CliRunner().invoke(app, [str(argument) for argument in arguments])

@@ -6,29 +6,29 @@ import json
 import re
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
 from typer.testing import Result
 
 from mobilevit_deploy.catalog.formats import formats
-from mobilevit_deploy.images.masks import Labels
 from mobilevit_deploy.images.preparation import fit
 from mobilevit_deploy.report.snippet.facts import Facts
 from mobilevit_deploy.report.snippet.languages import languages
 from mobilevit_deploy.report.snippet.snippet import fill
-from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.accuracy.detection import counted, in_picture
 from tests.report.snippet.pictures import FACTS, NAMES, cases, draw, expected
 from tests.support.schemas import check
 
+ROOT = Path(__file__).parents[3]
 Mvd = Callable[..., Result]
 
 
@@ -119,7 +119,10 @@ def test_python_prepares_as_predict_does(tmp_path: Path, shape: tuple[int, int])
             assert pixels[0, -1, -1].tolist() == [128, 102, 76], "the mean colour, rounded"
 
 
-def printed(facts: Facts, outputs: list[Array], size: tuple[int, int], inside: tuple[int, int]) -> list[str]:
+Size = tuple[int, int]
+
+
+def printed(facts: Facts, outputs: Sequence[npt.NDArray[Any]], size: Size, inside: Size) -> list[str]:
     found = io.StringIO()
     with contextlib.redirect_stdout(found):
         functions(facts)["show"](outputs, size, inside)
@@ -130,7 +133,7 @@ def test_answers_are_read_as_predict_reads_them() -> None:
     scores = np.array([[0.1, 0.6, 0.3, 0, 0]], np.float32)
     named = replace(FACTS, labels=tuple(NAMES))
     assert printed(replace(named, answer="probabilities"), [scores], (1, 1), (1, 1)) == [f"{NAMES[1]} 0.6000"]
-    labels: Labels = np.zeros((1, 24, 32), np.int64)
+    labels = np.zeros((1, 24, 32), np.int64)
     labels[0, :12, :16], labels[0, 20:] = 3, 4  # below row 20 there is padding
     shares = printed(replace(FACTS, answer="labels", rule="fit"), [labels], (64, 40), (32, 20))
     assert shares == ["class 0 0.7000", "class 3 0.3000"]
@@ -186,3 +189,9 @@ def test_packages_are_those_that_are_tested() -> None:
     for target, there in languages().items():
         for package, versions in fill(target, "python", FACTS).needs.items() if "python" in there else ():
             assert Requirement(package + versions).specifier == own[package]
+
+
+def test_the_page_of_litert_shows_what_is_printed() -> None:
+    (block,) = re.findall(r"```kotlin\n(.*?)```", (ROOT / "docs/how-to/litert.md").read_text(), re.DOTALL)
+    facts = replace(FACTS, name="net.tflite", pixels=True, channels_last=True, answer="probabilities", classes=10)
+    assert fill("litert", "kotlin", facts).code.endswith(block)
