@@ -215,7 +215,7 @@ def _doubts(
     found = []
     if not statistics.precision <= PRECISION:
         found.append(
-            f"the median is known to {statistics.precision:.1%} and not to {PRECISION:.0%}: "
+            f"the median may be off by {statistics.precision:.1%}, and {PRECISION:.0%} is asked of it: "
             "give more time with --seconds, or let the phone cool"
         )
     if statistics.drift > DRIFT_LIMIT:

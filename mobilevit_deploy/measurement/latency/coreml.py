@@ -162,7 +162,7 @@ def _doubts(statistics: Statistics, thermal: tuple[str | None, str | None]) -> t
     found = []
     if not statistics.precision <= PRECISION:
         found.append(
-            f"the median is known to {statistics.precision:.1%} and not to {PRECISION:.0%}: "
+            f"the median may be off by {statistics.precision:.1%}, and {PRECISION:.0%} is asked of it: "
             "give more time with --seconds"
         )
     if statistics.drift > DRIFT_LIMIT:

@@ -123,7 +123,7 @@ def doubts(statistics: Statistics, settled: bool, conditions: Conditions, thread
         found.append("in most processes the warm-up did not settle: give more time with --seconds")
     if not statistics.precision <= PRECISION:  # NaN too
         found.append(
-            f"the median is known to {statistics.precision:.1%} and not to {PRECISION:.0%}: "
+            f"the median may be off by {statistics.precision:.1%}, and {PRECISION:.0%} is asked of it: "
             "give more time with --seconds, or a quieter machine"
         )
     if statistics.drift > DRIFT_LIMIT:

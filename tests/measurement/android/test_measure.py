@@ -168,7 +168,7 @@ def test_files_are_looked_at_before_the_phone_is(phone: Phone, mvd: Mvd, tmp_pat
         (("--backend", "android", "--pin", "0"), "--pin is for another backend, and android would ignore it"),
         (("--backend", "android", "--compute-units", "all"), "--compute-units is for another backend"),
         (("--backend", "android", "--batch", "1"), "--batch is for another backend"),
-        (("--delegate", "gpu"), "--delegate is for another backend, and onnxruntime would ignore it"),
+        (("--delegate", "gpu"), "--delegate is for another backend, and litert would ignore it"),
         (("--backend", "coreml", "--benchmark-binary", "x"), "--benchmark-binary is for another backend"),
     ],
 )

@@ -27,8 +27,8 @@ def test_a_quiet_machine_leaves_no_doubt() -> None:
     ("statistics", "conditions", "doubt"),
     [
         ({"drift": 0.06}, {}, "thirds lie 6% apart"),
-        ({"within_ms": (9.9, 10.3)}, {}, "known to 3.0% and not to 2%"),
-        ({"within_ms": (math.nan, math.nan)}, {}, "known to nan%"),
+        ({"within_ms": (9.9, 10.3)}, {}, "off by 3.0%, and 2% is asked of it"),
+        ({"within_ms": (math.nan, math.nan)}, {}, "off by nan%"),
         ({}, {"others_share": 0.11}, "other processes took 11% of the 4 cores"),
         ({}, {"steal_share": 0.02}, "2.0% of its time (steal)"),
         ({}, {"waiting_share": 0.03}, "waited 3% of the time for a core"),
