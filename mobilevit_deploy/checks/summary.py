@@ -9,7 +9,8 @@ from rich.text import Text
 
 from mobilevit_deploy.checks.run import Checked
 from mobilevit_deploy.checks.verdict import Verdict
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.formats import escape, markdown_row
+from mobilevit_deploy.report.layout import ResultTable
 from mobilevit_deploy.system.json_text import SCHEMA
 
 STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow", "error": "bold red"}
@@ -18,7 +19,7 @@ MARKS = {"passed": "✅", "failed": "❌", "undecided": "❔", "error": "💥"}
 
 def summary(checks: Sequence[Checked]) -> RenderableType:
     """Returns a table with a line per gate."""
-    table = make_table("check", "gate", "verdict", "found", "limit")
+    table = ResultTable("check", "gate", "verdict", "found", "limit")
     reasons = []
     for check in checks:
         if check.error:
@@ -73,12 +74,12 @@ def markdown(checks: Sequence[Checked]) -> str:
     reasons = []
     for check in checks:
         if check.error:
-            lines.append(_row(check.title, "", MARKS["error"], "", ""))
-            reasons.append(f"- {_escape(check.title)}: {_escape(check.error)}")
+            lines.append(markdown_row(check.title, "", MARKS["error"], "", ""))
+            reasons.append(f"- {escape(check.title)}: {escape(check.error)}")
         for item in check.verdicts:
-            lines.append(_row(check.title, item.gate, MARKS[item.status], item.found, item.limit))
+            lines.append(markdown_row(check.title, item.gate, MARKS[item.status], item.found, item.limit))
             if item.reason:
-                reasons.append(f"- {_escape(check.title)}, {_escape(item.gate)}: {_escape(item.reason)}")
+                reasons.append(f"- {escape(check.title)}, {escape(item.gate)}: {escape(item.reason)}")
     return "\n".join([*lines, "", *reasons]).rstrip() + "\n"
 
 
@@ -99,15 +100,3 @@ def _result(verdict: Verdict) -> Failure | Skipped | None:
 def _printable(text: str) -> str:
     """Returns text without the control characters that XML has no form for."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(map(_escape, cells)) + " |"
-
-
-def _escape(text: str) -> str:
-    """Returns text as one cell: a name or a message may hold what Markdown or HTML would read as its own."""
-    flat = " ".join(text.split())
-    for mark in "\\|<>[]*_`":
-        flat = flat.replace(mark, f"\\{mark}")
-    return flat

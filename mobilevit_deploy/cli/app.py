@@ -31,6 +31,7 @@ from mobilevit_deploy.cli import (
     verify,
 )
 from mobilevit_deploy.cli import show as show_card
+from mobilevit_deploy.cli.output import Command, with_output_options
 from mobilevit_deploy.errors import MvdError, environment_fault, show
 from mobilevit_deploy.system import temporary
 from mobilevit_deploy.system.version import __version__
@@ -56,7 +57,7 @@ class Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):
                 if hasattr(error, "message"):
-                    error.message = str(error.message).replace(PYDANTIC, "")
+                    error.message = str(error.message).replace(PYDANTIC, "").replace("Input should", "it should")
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
@@ -97,8 +98,8 @@ app = typer.Typer(
     name="mvd",
     help="Takes a trained lightweight vision transformer to a phone: export, verify, measure.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # whose boxes break words, and fill a pipe with blanks
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -122,7 +123,12 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
     "doctor": (doctor.doctor, ""),
 }
 for _name, (_command, _example) in COMMANDS.items():
-    app.command(_name, epilog=f"Example: mvd {_name} {_example}".rstrip())(_command)
+    app.command(
+        _name,
+        cls=Command,
+        short_help=_command.__doc__,  # which would be cut off if it were taken from there
+        epilog=f"\b\nExample:\n  mvd {_name} {_example}".rstrip(),
+    )(with_output_options(_command))
 
 
 def _version(value: bool) -> None:

@@ -41,7 +41,7 @@ def check(
     if json:
         console.print_json(summary.document(checks))
     else:
-        console.print_result(summary.summary(checks))
+        console.print_result(summary.summary(checks), quiet=[])
     counts = summary.count(checks)
     if counts["error"]:
         raise MvdError(f"checks that could not be run: {counts['error']} of {len(checks)}", "the reasons are above")

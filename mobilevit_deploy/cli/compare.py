@@ -10,7 +10,7 @@ from mobilevit_deploy.cli.options import DEFAULT_IMAGES, Images, Json, MaxImages
 
 
 def compare(
-    artifacts: Annotated[list[Path], typer.Argument(metavar="A B [...]", help="Exported files; A is the base.")],
+    artifacts: Annotated[list[Path], typer.Argument(metavar="ARTIFACT", help="Exported files; the first is the base.")],
     threads: Annotated[int | None, typer.Option(min=1, help="Default: as many as there are cores.")] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Time limit of the timing; less when each ratio is known to 1 %.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,25 +15,65 @@ from mobilevit_deploy.cli import interruption
 from mobilevit_deploy.errors import show
 
 if TYPE_CHECKING:  # rich is imported when something is printed, not when help is shown
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 
 PIPED_WIDTH = 160  # a file name is not broken where a program reads it
 
 
-def stdout() -> Console:
-    """Returns the console for results."""
+@dataclass(frozen=True)
+class Output:
+    """What a command was asked to print, and how; each command sets it, see ``output_options``."""
+
+    format: str = "table"
+    quiet: bool = False
+    verbose: bool = False
+
+
+_output = Output()
+
+
+def choose(output: Output) -> None:
+    """Takes what is asked of all that is printed from now on."""
+    global _output
+    _output = output
+
+
+def verbose() -> bool:
+    """Returns whether details are asked for."""
+    return _output.verbose
+
+
+def print_result(result: RenderableType, quiet: Sequence[str] | None = None) -> None:
+    """Prints a result for people, or in the format that was asked for; no line ends in blanks.
+
+    Args:
+        result: tables and texts.
+        quiet: lines that -q leaves of it; None for a result that is all that the command is for.
+    """
+    from mobilevit_deploy.report.formats import FORMATS
+
+    if _output.quiet and quiet is not None:
+        text = "".join(f"{line}\n" for line in quiet)
+    else:
+        text = FORMATS.get(_output.format, _draw)(result)
+    for line in text.splitlines():
+        typer.echo(line.rstrip())
+
+
+def _draw(result: RenderableType) -> str:
+    """Returns a result as the terminal shows it; words longer than its lines are for the terminal to break."""
     from rich.console import Console
+
+    from mobilevit_deploy.report.layout import parts
 
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH
-    return console
-
-
-def print_result(result: RenderableType) -> None:
-    """Prints a table or a text for people."""
-    stdout().print(result)
+    with console.capture() as captured:
+        for part in parts(result):
+            console.print(part, crop=False)
+    return captured.get()
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -43,13 +84,18 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def warn(message: str) -> None:
-    """Prints a warning."""
+    """Prints a warning, unless errors alone are asked for."""
+    if _output.quiet:
+        return
     typer.secho(show(f"warning: {message}"), fg=typer.colors.YELLOW, err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Shows the running stage and the time it takes on a terminal; elsewhere a line per stage."""
+    if _output.quiet:
+        yield interruption.heard(lambda _stage: None)
+        return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

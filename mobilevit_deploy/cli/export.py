@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.destination import OutFile, read_out
 from mobilevit_deploy.cli.model_arguments import parse_arguments
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
@@ -33,7 +34,6 @@ from mobilevit_deploy.cli.options import (
     ModelArg,
     NumClasses,
     Opset,
-    Out,
     Output,
     PrecisionName,
     Prefix,
@@ -80,11 +80,19 @@ def export(
     iou_threshold: IouThreshold = None,
     max_detections: MaxDetections = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Default: the recipe named like the target.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Rewrites, tolerances and the next defaults. Default: named like the target."
+        ),
     ] = None,
-    precision: Annotated[PrecisionName | None, typer.Option(help="Default: the recipe's.")] = None,
+    precision: Annotated[
+        PrecisionName | None,
+        typer.Option(help="Of weights and activations. Default: fp32; for Core ML and Core AI fp16."),
+    ] = None,
     opset: Opset = None,
-    min_ios: Annotated[int | None, typer.Option("--min-ios", help="Oldest iOS that reads the file.")] = None,
+    min_ios: Annotated[
+        int | None, typer.Option("--min-ios", metavar="N", help="Oldest iOS that reads a Core ML file. Default: 16.")
+    ] = None,
     image_input: Annotated[
         bool, typer.Option("--image-input", help="Core ML takes an image, normalised in the graph; ONNX an array.")
     ] = False,
@@ -120,7 +128,7 @@ def export(
     masks: Masks = None,
     boxes: Boxes = None,
     reduce_zero_label: ReduceZeroLabel = False,
-    out: Out = DEFAULT_FOLDER,
+    out: OutFile = DEFAULT_FOLDER,
     require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Export the graph as captured.")] = False,
     allow_precision_loss: Annotated[
@@ -143,7 +151,8 @@ def export(
         from mobilevit_deploy.catalog.formats import default_targets
         from mobilevit_deploy.catalog.typed import check_typed
 
-        targets = tuple(to or default_targets(several_inputs=bool(inputs)))
+        folder, file_name, named = read_out(out, to or ())
+        targets = tuple(named or to or default_targets(several_inputs=bool(inputs)))
         check_typed(
             None if model_file else model,
             targets,
@@ -202,7 +211,8 @@ def export(
             opset=opset,
             min_ios=min_ios,
             rewrite=not no_rewrite,
-            folder=out,
+            folder=folder,
+            file_name=file_name,
             images=images,
             largest_count=max_images,
             annotations=Annotations(masks, boxes, reduce_zero_label),
@@ -235,6 +245,8 @@ def export(
             {"schema": 1, "published": failure is None, "artifacts": [export_document(report) for report in reports]}
         )
     else:
-        console.print_result(export_summary(reports, published=failure is None))
+        shown = export_summary(reports, published=failure is None, verbose=console.verbose())
+        written = [str(report.artifact.path) for report in reports] if failure is None else []
+        console.print_result(shown, quiet=written)
     if failure:
         raise failure

@@ -86,7 +86,7 @@ def inspect(
         console.print_json({"schema": 1, "inspections": [inspection_document(item) for item in inspections]})
     else:
         for inspection in inspections:
-            console.print_result(inspection_table(inspection))
+            console.print_result(inspection_table(inspection, verbose=console.verbose()))
     if strict and not all(inspection.clean for inspection in inspections):
         changed = next(
             (item.integrity.reason for item in inspections if item.integrity and item.integrity.reason), None

@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.artifacts import find_artifacts, print_latencies, store
-from mobilevit_deploy.cli.options import BenchmarkBinary, Delegate, Device, Json, LoadLimit, Out, Team, one_device
+from mobilevit_deploy.cli.artifacts import backend_of, find_artifacts, print_latencies, store
+from mobilevit_deploy.cli.options import (
+    BenchmarkBinary,
+    Delegate,
+    Device,
+    Json,
+    LoadLimit,
+    Out,
+    Team,
+    one_device,
+    parse_size,
+)
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 if TYPE_CHECKING:
@@ -19,16 +29,24 @@ def latency(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL|ARTIFACT]...",
+            metavar="MODEL|ARTIFACT",
             help="Files, or models (exported if need be). Default: every artifact in the output folder.",
         ),
     ] = None,
     backend: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="NAME", help="What runs the artifacts: onnxruntime, executorch, litert, coreml or android."
+            metavar="NAME",
+            help="What runs the artifacts: onnxruntime, executorch, litert, coreml or android. Default: what the files "
+            "are for; ONNX Runtime for a model.",
         ),
-    ] = "onnxruntime",
+    ] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|HxW", help="Of the files in the folder, those for images of this size; a model's, when exported."
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Default: as many as there are cores, on an Android phone 4.")
     ] = None,
@@ -73,6 +91,8 @@ def latency(
     from mobilevit_deploy.catalog.formats import format_of, target_run_by
     from mobilevit_deploy.errors import MeasurementError
 
+    backend = backend or backend_of(models or ())
+    size = parse_size(input_size)
     own_options = {"--provider": provider != "cpu", "--option": option}
     here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
@@ -80,7 +100,10 @@ def latency(
     if backend == ANDROID:
         from mobilevit_deploy.cli.latency_android import measure_files
 
-        _refuse_options(backend, {**own_options, **here_options, **phone_options, "--threads": None, "--batch": batch})
+        _refuse_options(
+            backend,
+            {**own_options, **here_options, **phone_options, "--threads": None, "--batch": batch, "--input-size": size},
+        )
         measure_files(models or [], device, benchmark_binary, threads, delegate, seconds, json)
         return
     place, target = one_device(device), target_run_by(backend)
@@ -96,7 +119,7 @@ def latency(
         from mobilevit_deploy.cli.latency_coreml import PhoneOptions, measure_packages
 
         phone = PhoneOptions(place, tuple(compute_units or ()), team, load_limit)
-        measure_packages(models or [], out, batch, seconds, phone, json)
+        measure_packages(models or [], out, batch, size, seconds, phone, json)
         return
     with console.progress() as progress:
         from mobilevit_deploy.measurement.latency.document import latency_document
@@ -107,7 +130,7 @@ def latency(
         check_backend(backend, place)
         if known.settings:
             read_settings(provider, option or (), huge_pages)  # what cannot be is refused before anything is exported
-        artifacts = find_artifacts(models or [], out, batch, target, progress)
+        artifacts = find_artifacts(models or [], out, batch, target, progress, size)
         limit = SECONDS if seconds is None else seconds
         request = LatencyRequest(
             artifacts, backend, place, threads, limit, batch, provider, option or (), huge_pages, pin

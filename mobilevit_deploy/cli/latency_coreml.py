@@ -18,7 +18,13 @@ class PhoneOptions:
 
 
 def measure_packages(
-    models: list[str], out: Path, batch: int | None, seconds: float | None, options: PhoneOptions, json: bool
+    models: list[str],
+    out: Path,
+    batch: int | None,
+    size: tuple[int, ...] | None,
+    seconds: float | None,
+    options: PhoneOptions,
+    json: bool,
 ) -> None:
     """Checks the device, exports what is not there, measures, and prints."""
     with console.progress() as progress:
@@ -34,7 +40,7 @@ def measure_packages(
         from mobilevit_deploy.measurement.latency.measure import SECONDS
         from mobilevit_deploy.report.coreml import coreml_table
 
-        artifacts = find_artifacts(models, out, batch, "coreml", progress)
+        artifacts = find_artifacts(models, out, batch, "coreml", progress, size)
         default = SECONDS if options.device == HOST else IPHONE_SECONDS
         request = CoreMLRequest(artifacts, units, default if seconds is None else seconds)
         reports = measure_coreml(request, place, progress)

@@ -151,7 +151,7 @@ def check_artifact(path: Path) -> Path:
 
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", callback=check_checkpoint, help="Trained weights; without it they are random."),
+    typer.Option(metavar="FILE", callback=check_checkpoint, help="Trained weights. Default: random ones."),
 ]
 Weights = Annotated[
     WeightsName, typer.Option(help="Exponential moving average or raw weights; auto prefers the average.")
@@ -212,10 +212,10 @@ IouThreshold = Annotated[
 MaxDetections = Annotated[
     int | None, typer.Option("--max-detections", metavar="N", help="With nms: the best ones. Default: 100.")
 ]
-Opset = Annotated[int | None, typer.Option(help="ONNX opset. Default: the recipe's.")]
+Opset = Annotated[int | None, typer.Option(metavar="N", help="ONNX opset. Default: 20.")]
 RequireTrained = Annotated[bool, typer.Option("--require-trained", help="Refuse random weights.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that artifacts and reports are in.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder that artifacts and reports are in.")]
 
 DEFAULT_IMAGES = 1000  # the accuracy of so many is known to 1.5 points, and they take minutes, not hours
 Images = Annotated[

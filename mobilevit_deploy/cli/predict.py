@@ -25,7 +25,7 @@ DEFAULT_FOLDER = Path("predictions")
 
 def predict(
     artifact: Annotated[Path, typer.Argument(callback=check_artifact, help="A file that mvd export wrote.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, max=100, help="How many classes are named.")] = 5,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The classes' names, one a line. Default: what the file says.")
@@ -47,7 +47,7 @@ def predict(
     pretrained: Pretrained = False,
     model_arg: ModelArg = None,
     max_images: Annotated[int, typer.Option(min=1, max=1000, help="Of a folder, spread over it.")] = 24,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="For the drawn pictures.")] = DEFAULT_FOLDER,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For the drawn pictures.")] = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
     """Run a file on pictures: the likeliest classes, or a mask or boxes drawn on the picture."""
@@ -85,8 +85,7 @@ def predict(
     if json:
         console.print_json(predict_document(report, drawn.by_image))
         return
-    console.print_result(prediction_tables(report))
+    files = [printable(str(path)) for path in drawn.files]
+    console.print_result(prediction_tables(report, files), quiet=files or None)
     for path in drawn.files[:1]:
         inline_image.show(path)
-    for path in drawn.files:
-        typer.echo(f"wrote {printable(str(path))}")

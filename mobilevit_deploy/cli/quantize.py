@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from mobilevit_deploy.cli.destination import OutFile
 from mobilevit_deploy.cli.export import export
 from mobilevit_deploy.cli.options import (
     DEFAULT_IMAGES,
@@ -27,7 +28,6 @@ from mobilevit_deploy.cli.options import (
     ModelArg,
     NumClasses,
     Opset,
-    Out,
     Output,
     PrecisionName,
     Prefix,
@@ -82,7 +82,7 @@ def quantize(
     masks: Masks = None,
     boxes: Boxes = None,
     reduce_zero_label: ReduceZeroLabel = False,
-    out: Out = DEFAULT_FOLDER,
+    out: OutFile = DEFAULT_FOLDER,
     require_trained: RequireTrained = False,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Quantise the graph as captured.")] = False,
     json: Json = False,

@@ -12,10 +12,10 @@ from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="The folder that artifacts and reports are in.")
+        Path, typer.Argument(metavar="DIR", help="The folder that artifacts and reports are in.")
     ] = DEFAULT_FOLDER,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The page. Default: report.html in the folder.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="The page. Default: report.html in the folder.")
     ] = None,
     image: Annotated[
         Path | None,
@@ -27,6 +27,8 @@ def report(
     if out and not out.is_dir() and out.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--out is the page, and {out} does not end in .html: what is there would be lost")
     with console.progress() as progress:
+        from rich.text import Text
+
         from mobilevit_deploy.errors import printable
         from mobilevit_deploy.report.page.folder import read_folder
         from mobilevit_deploy.report.page.html import page_document, render
@@ -50,4 +52,5 @@ def report(
         console.print_json(page_document(found, shown, prediction))
     else:
         count = sum(len(artifact.latencies) for artifact in found.artifacts)
-        typer.echo(f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}")
+        line = f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}"
+        console.print_result(Text(line), quiet=[shown])

@@ -105,6 +105,6 @@ def verify(
     if json:
         console.print_json(verify_document(report))
     else:
-        console.print_result(verify_summary(report))
+        console.print_result(verify_summary(report, verbose=console.verbose()), quiet=[])
     if failure:
         raise failure

@@ -54,7 +54,7 @@ def key_of(request: ExportRequest) -> str | None:
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
     asked: dict[str, Any] = {
-        key: value for key, value in asdict(request).items() if key not in ("folder", "cache", "force")
+        key: value for key, value in asdict(request).items() if key not in ("folder", "file_name", "cache", "force")
     }
     asked["model"]["head"].pop("declaration")  # it is told below
     if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread

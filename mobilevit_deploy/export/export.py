@@ -145,7 +145,7 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             progress("looking for the same export")
             kept = export_cache.find(request.cache, key, work, request.model.checkpoint)
             if kept is not None:
-                return _publish(kept, work, request.folder, progress)
+                return _publish(kept, work, request, progress)
         clock = Clock(progress)
         with clock.stage("load", f"loading {request.model.name}"):
             model = load_model(wanted)
@@ -167,11 +167,16 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         if request.cache and key:
             export_cache.keep(request.cache, key, reports, work)
-        return _publish(reports, work, request.folder, progress)
+        return _publish(reports, work, request, progress)
 
 
-def _publish(reports: Sequence[ExportReport], work: Path, folder: Path, progress: Progress) -> list[ExportReport]:
+def _publish(
+    reports: Sequence[ExportReport], work: Path, request: ExportRequest, progress: Progress
+) -> list[ExportReport]:
     """Writes reports and model cards beside the artifacts and moves all to their final names."""
+    folder = request.folder
+    if request.file_name:
+        reports = [_renamed(report, request.file_name) for report in reports]
     progress(f"publishing into {folder}")
     final = []
     for report in reports:
@@ -295,6 +300,14 @@ def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[s
         "precision: --images DIR shows what it costs in accuracy"
         + ("" if trained else "; untrained weights lose more than trained ones"),
     )
+
+
+def _renamed(report: ExportReport, name: str) -> ExportReport:
+    """Gives an artifact the name that the user chose, which may not say that its weights are random."""
+    path = report.artifact.path.rename(report.artifact.path.with_name(name))
+    silent = f"{name} has random weights, and its name does not say so"
+    warnings = report.warnings if report.weights.trained else (*report.warnings, silent)
+    return replace(report, artifact=replace(report.artifact, path=path), warnings=warnings)
 
 
 def _with_final_path(report: ExportReport, folder: Path) -> ExportReport:

@@ -36,10 +36,11 @@ QUIET = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._subc
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name and shape of an input or output of an artifact; float32 at the border."""
+    """Name, shape and type of an input or output; float32 at the border, where an artifact does not say otherwise."""
 
     name: str
     shape: tuple[int, ...]
+    type: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class ExportRequest:
     ``force`` is set; None neither takes nor keeps. ``calibrate`` are the images that int8 is calibrated on; with
     ``sensitivity`` the report says what each module costs.
     ``allow_precision_loss`` writes a file that half precision makes worse than the recipe allows, once its conversion
-    is proved.
+    is proved. ``file_name``, of one target's file, is that of the artifact in ``folder``; None for the usual one.
     """
 
     model: ModelRequest
@@ -46,6 +46,7 @@ class ExportRequest:
     calibrate: Path | None = None
     sensitivity: bool = False
     allow_precision_loss: bool = False
+    file_name: str | None = None
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""

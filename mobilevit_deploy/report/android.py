@@ -10,7 +10,8 @@ from rich.text import Text
 
 from mobilevit_deploy.measurement.android.attached import PLUG_IN
 from mobilevit_deploy.report.coreml import published_notes
-from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import milliseconds, with_origin
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 def android_table(reports: Sequence[AndroidReport]) -> RenderableType:
     """Returns the latencies, in milliseconds, then the published ones, then what has to stand beside both."""
-    numbers = ("p50 ms", "95 % interval", "p95", "fastest", "runs", "load", "MB")
-    table = NamedRows("artifact", "delegate", *numbers, "stable", numbers=numbers)
+    numbers = ("p50 ms", "95 % interval", "p95", "fastest", "runs", "load ms", "memory MB")
+    table = ResultTable("artifact", "delegate", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(

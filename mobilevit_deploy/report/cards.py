@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.layout import Facts, ResultTable
 
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog.model_card import InputRule, ModelCard
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def models_table(cards: Sequence[ModelCard], sources: Sequence[str]) -> RenderableType:
     """Returns the catalog, and what else a MODEL may be."""
     numbers = ("parameters", "MACs")
-    table = make_table("model", *numbers, "published top-1", "tasks", numbers=numbers)
+    table = ResultTable("model", *numbers, "published top-1", "tasks", numbers=numbers)
     for card in cards:
         table.add_row(
             card.name,
@@ -50,10 +49,7 @@ def _latencies(card: ModelCard) -> str:
 def card_table(card: ModelCard) -> RenderableType:
     """Returns one card, whole."""
     family, variant = card.family, card.variant
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    rows = {
+    rows: dict[str, str | Text] = {
         "model": card.name,
         "paper": f"{family.title}\n{family.paper}",
         "code": f"{family.repository or 'none published'}{f' @ {family.commit[:12]}' if family.commit else ''}",
@@ -70,9 +66,7 @@ def card_table(card: ModelCard) -> RenderableType:
         f"mean {family.preprocessing.mean}, std {family.preprocessing.std}",
         "architecture": ", ".join(f"{key} {value}" for key, value in variant.architecture.items()),
     }
-    for key, value in rows.items():
-        table.add_row(key, value)
-    return table
+    return Facts(rows)
 
 
 def _heads(card: ModelCard) -> str:

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.catalog.formats import format_of, runtime_of
-from mobilevit_deploy.report.table import NamedRows, milliseconds, show_bytes
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import milliseconds, show_bytes
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     """Returns the artifacts, a line each; below it what is not in the table, and why."""
     counted = ("correct", "as base") if any(item.accuracy for item in comparison.results) else ()
     numbers = ("size", "p50 ms", "ratio", "95 % interval", "max rel", "SNR", "same class", *counted)
-    table = NamedRows("artifact", *numbers, numbers=numbers)
+    table = ResultTable("artifact", *numbers, numbers=numbers)
     for number, item in enumerate(comparison.results):
         drift = ("base", "", "") if number == 0 else _drift_cells(item.drift)
         ratio = ("base" if item.ratio else "", "") if number == 0 else _ratio_cells(item.ratio)

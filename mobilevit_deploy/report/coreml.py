@@ -10,7 +10,8 @@ from rich.text import Text
 
 from mobilevit_deploy.catalog.cards import PublishedLatency
 from mobilevit_deploy.catalog.published import published_latencies
-from mobilevit_deploy.report.table import NamedRows, make_table, milliseconds, with_origin
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import milliseconds, with_origin
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.compute_plan import PlannedOperation, PlanReport
@@ -22,8 +23,8 @@ MOST_LEFT = 30  # lines of the table; the JSON document has all
 
 def coreml_table(reports: Sequence[CoreMLReport]) -> RenderableType:
     """Returns the latencies, in milliseconds, then the published ones, then what has to stand beside both."""
-    numbers = ("p50 ms", "95 % interval", "p90", "p99", "runs", "first load", "again")
-    table = NamedRows("artifact", "compute units", *numbers, "stable", numbers=numbers)
+    numbers = ("p50 ms", "95 % interval", "p90", "p99", "runs", "load ms", "load again ms")
+    table = ResultTable("artifact", "compute units", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(
@@ -53,7 +54,7 @@ def published_notes(artifacts: Any) -> list[RenderableType]:
             rows[(name.partition("-")[0], item)] = None
     if not rows:
         return []
-    table = NamedRows("published, not measured here", "ms", "device", "os", "with", "source", numbers=("ms",))
+    table = ResultTable("published, not measured here", "ms", "device", "os", "with", "source", numbers=("ms",))
     for model, item in rows:
         where = f"{item.backend}, {item.input_size} px, batch {item.batch}"
         table.add_row(model, f"{item.latency_ms:.2f}", item.device, item.os or "not stated", where, item.source)
@@ -77,7 +78,7 @@ def plan_table(report: PlanReport) -> RenderableType:
     ]
     if len(report.left) > MOST_LEFT:
         notes.insert(0, f"and {len(report.left) - MOST_LEFT} more; --json has all")
-    table = make_table(
+    table = ResultTable(
         "off the Neural Engine, and its module", "planned for", "cost", "found, and what rewrites it", numbers=("cost",)
     )
     for operation in report.left[:MOST_LEFT]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mobilevit_deploy.apple.attached import OLDEST_IOS, PLUG_IN
 from mobilevit_deploy.report.android import phone_lines
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.layout import ResultTable
 
 if TYPE_CHECKING:
     from mobilevit_deploy.apple.attached import AttachedDevice
@@ -76,7 +76,7 @@ def _attached_lines(device: AttachedDevice, unique: bool) -> Iterator[Renderable
 
 
 def _profiles_table(profiles: Sequence[Device]) -> RenderableType:
-    table = make_table("profile", "devices", "chip", "sold with", "identifiers", whole=("profile", "sold with"))
+    table = ResultTable("profile", "devices", "chip", "sold with", "identifiers", whole=("profile", "sold with"))
     for profile in profiles:
         table.add_row(
             profile.name,

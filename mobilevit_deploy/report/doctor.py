@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.layout import ResultTable
 
 if TYPE_CHECKING:
     from mobilevit_deploy.targets.doctor import Diagnosis
@@ -26,10 +26,10 @@ def diagnosis_table(diagnosis: Diagnosis) -> RenderableType:
         "disk": f"free: {known or 'not known'}",
     }
     lines = [Text(f"{name}: {text}") for name, text in facts.items()]
-    versions = make_table("package", "version")
+    versions = ResultTable("package", "version")
     for name, version in diagnosis.versions.items():
         versions.add_row(name, version or Text("not installed", style="yellow"))
-    abilities = make_table("", "here", "why")
+    abilities = ResultTable("", "here", "why")
     for ability in diagnosis.abilities:
         abilities.add_row(ability.name, Text("yes", "green") if ability.works else Text("no", "yellow"), ability.detail)
     commands = [(ability.name, ability.command) for ability in diagnosis.abilities if ability.command]

@@ -3,53 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.catalog.formats import format_of, target_of
 from mobilevit_deploy.report.accuracy import accuracy_lines
-from mobilevit_deploy.report.parity import legs_table
+from mobilevit_deploy.report.interface import interface_facts, knows_preparation
+from mobilevit_deploy.report.layout import INDENT, Facts, ResultTable, command
+from mobilevit_deploy.report.parity import explanations, legs_table, parity_text
 from mobilevit_deploy.report.quantization import quantization_summary
-from mobilevit_deploy.report.table import checkpoint_rows, make_table, shorten, show_bytes
+from mobilevit_deploy.report.table import checkpoint_rows, precision_name, share, shorten, show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
     from mobilevit_deploy.loading.model_head import ModelHead
-    from mobilevit_deploy.verification.parity import ParityReport
+    from mobilevit_deploy.rewrites.rewrite import RewriteResult
+
+MOST_REWRITES = 4
 
 
-def export_summary(reports: Sequence[ExportReport], *, published: bool) -> RenderableType:
-    """Returns what was exported, what was rewritten, and whether it computes the same."""
+def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose: bool = False) -> RenderableType:
+    """Returns what was written, what an app has to know of it, whether it computes the same, and what to type next.
+
+    Args:
+        reports: of one export.
+        published: whether the files are there.
+        verbose: with each rewrite, and each comparison with PyTorch.
+    """
     first = reports[0]
     parts: list[RenderableType] = [_weights_line(first)]
     if first.cached:
         parts.append(Text("the same export was kept, with its figures: nothing was computed again (--force does)"))
     parts += [Text(f"{what}: {text}") for what, text in checkpoint_rows(first.weights)]
-    parts += [_rewrites_table(report) for report in reports if report.rewrites]
-    numbers = ("size", "ops", "seconds")
-    table = make_table("target", "precision", *numbers, "parity", "max rel", "SNR", numbers=numbers)
-    for report in reports:
-        table.add_row(
-            report.artifact.target,
-            report.precision,
-            show_bytes(report.artifact.bytes),
-            str(sum(report.artifact.ops.values())),
-            f"{sum(report.seconds.values()):.1f}",
-            *_parity_cells(report.parity),
-        )
-    parts.append(table)
-    parts += [legs_table(report.parity, f"{report.artifact.target}: {report.artifact.path.name}") for report in reports]
-    for report in reports:
+    interfaces = [_interface(report, verbose=verbose) if published else {} for report in reports]
+    shared = interfaces[0] if interfaces.count(interfaces[0]) == len(interfaces) else {}
+    parts += [Facts(shared, INDENT)] if shared else []
+    parts += _rewrites(reports, verbose=verbose)
+    for report, interface in zip(reports, interfaces, strict=True):
         artifact, parity = report.artifact, report.parity
-        if parity.status == "not_measured":
-            parts.append(Text(f"{artifact.target}: parity not measured: {parity.reason}", style="yellow"))
+        parts.append(
+            Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}", style="bold")
+        )
+        own = {} if shared else interface
+        parts.append(Facts({"is": _is(report), **own, "parity": parity_text(parity, report.precision)}, INDENT))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
         if artifact.quantization:
             parts.append(quantization_summary(artifact.target, artifact.quantization, artifact.bytes))
         parts += [Text(f"{artifact.target}: {line}") for line in accuracy_lines(report.accuracy)]
-        parts.append(Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}"))
+        if verbose or parity.status == "failed":
+            parts.append(legs_table(parity, f"{artifact.target}: {artifact.path.name}"))
+        else:
+            parts += [Text(f"{artifact.target}: {line}") for line in explanations(parity)]
+    if published:
+        parts += next_commands([report.artifact.path for report in reports])
     return Group(*parts)
+
+
+def next_commands(paths: Sequence[Path]) -> list[RenderableType]:
+    """Returns what to type after files were written: to look at an answer, to measure one, and for a page of all."""
+    timed = next((path for path in paths if format_of(target_of(path)).worker), None)
+    given = "" if knows_preparation(paths[0]) else " --mean M,M,M --std S,S,S"
+    commands = [
+        f"mvd predict {quote(str(paths[0]))} PICTURE{given}",
+        *([f"mvd latency {quote(str(timed))}"] if timed else []),
+        f"mvd report {quote(str(paths[0].parent))}",
+    ]
+    return [Text("next:"), *map(command, commands)]
+
+
+def _interface(report: ExportReport, *, verbose: bool) -> dict[str, str]:
+    """Returns what an app has to know of a file; what the file is stands in the report too, with more."""
+    facts = interface_facts(report.artifact.path, verbose=verbose)
+    return {key: text for key, text in facts.items() if key != "is"}
+
+
+def _is(report: ExportReport) -> str:
+    artifact = report.artifact
+    version = "".join(f" {name} {number}" for name, number in report.version.items())
+    kind = f"{format_of(artifact.target).title}{version}, {precision_name(report.precision)}"
+    count, seconds = sum(artifact.ops.values()), sum(report.seconds.values())
+    return f"{kind}, {show_bytes(artifact.bytes)}, {count} operations; made in {seconds:.1f} s"
 
 
 def _weights_line(report: ExportReport) -> RenderableType:
@@ -69,29 +106,49 @@ def _classes(head: ModelHead) -> str:
     return f"{head.num_classes} classes{named}"
 
 
-def _rewrites_table(report: ExportReport) -> RenderableType:
+def _rewrites(reports: Sequence[ExportReport], *, verbose: bool) -> list[RenderableType]:
+    """Returns what was rewritten, once where it is the same for all targets: a line, or a table and all refusals."""
+    alike: dict[str, list[str]] = {}
+    shown: dict[str, list[RenderableType]] = {}
+    for report in reports:
+        line = _rewrites_line(report.rewrites)
+        alike.setdefault(line, []).append(report.artifact.target)
+        shown[line] = _rewrites_table(report.rewrites) if verbose else [Text(line)]
+    parts: list[RenderableType] = []
+    for line, targets in alike.items():
+        if line:
+            title = "rewrites" if len(alike) == 1 else f"rewrites for {', '.join(targets)}"
+            parts += [Text(title), *shown[line]] if verbose else [Text(f"{title}: {line}")]
+    return parts
+
+
+def _rewrites_line(results: Sequence[RewriteResult]) -> str:
+    """Returns how many places were rewritten, how far that was proved, and why others were not."""
+    applied = {result.name: len(result.applied) for result in results if result.applied}
+    proofs = [result.max_rel_difference for result in results if result.applied and result.max_rel_difference]
+    lines = []
+    if applied:
+        names = shorten([f"{name} {count}" for name, count in applied.items()], MOST_REWRITES)
+        count, far = sum(applied.values()), max(proofs, default=0.0)
+        places = f"{count} place{'' if count == 1 else 's'} ({names})"
+        lines.append(f"{places}, {f'the same in float64 to {share(far)}' if far else 'exactly the same in float64'}")
+    for result in results:
+        if result.refused:
+            lines.append(f"{result.name} refused at {len(result.refused)}: {result.refused[0].reason}")
+    return "; ".join(lines)
+
+
+def _rewrites_table(results: Sequence[RewriteResult]) -> list[RenderableType]:
     numbers = ("applied", "refused", "proof (float64)")
-    table = make_table(f"rewrites for {report.artifact.target}", *numbers, numbers=numbers)
-    for result in report.rewrites:
+    table = ResultTable("rewrite", *numbers, numbers=numbers)
+    refusals: dict[tuple[str, str], list[str]] = {}
+    for result in results:
         if result.applied or result.refused:
-            proof = "" if result.max_rel_difference is None else f"{result.max_rel_difference:.0e}"
+            proof = "" if result.max_rel_difference is None else share(result.max_rel_difference)
             table.add_row(result.name, str(len(result.applied)), str(len(result.refused) or ""), proof)
-    return table
-
-
-def _parity_cells(parity: ParityReport) -> tuple[Text, str, str]:
-    """Returns the status and the worst figures of the artifact against PyTorch, over all runners and outputs."""
-    style = {"passed": "green", "failed": "red", "not_measured": "yellow"}[parity.status]
-    own = [leg for leg in parity.legs if leg.subject == "artifact"]
-    outputs = [output for leg in own for output in leg.outputs]
-    decisions = [item for leg in own for item in leg.decisions]
-    if not outputs:
-        constant = all(item.name in parity.fixed for item in decisions)
-        same = "" if not decisions else "constant" if constant else f"same {min(x.agreement for x in decisions):.0%}"
-        return Text(parity.status.replace("_", " "), style=style), same, ""
-    worst = max(output.max_rel for output in outputs)
-    snr = min(output.snr_db for output in outputs)
-    return Text(parity.status, style=style), f"{worst:.0e}", f"{snr:.0f} dB"
+        for refused in result.refused:
+            refusals.setdefault((result.name, refused.reason), []).append(refused.at)
+    return [table, *(Text(f"{name}: {why}: {shorten(at)}") for (name, why), at in refusals.items())]
 
 
 def _app_lines(report: ExportReport) -> list[str]:

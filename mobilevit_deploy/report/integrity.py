@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def integrity_line(integrity: Integrity) -> str:
     """Returns whether a file is what its export wrote."""
     if integrity.reason:
-        return f"digests: {integrity.reason}"
+        return integrity.reason
     if integrity.status == "intact":
-        return f"digests: {integrity.tensors} tensors and the graph are what was exported"
-    return "digests: none, as in files of others and of earlier versions of mvd"
+        return f"{integrity.tensors} tensors and the graph are what was exported"
+    return "none, as in files of others and of earlier versions of mvd"

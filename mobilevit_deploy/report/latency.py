@@ -10,7 +10,8 @@ from rich.text import Text
 
 from mobilevit_deploy.catalog.formats import runtime_of
 from mobilevit_deploy.report.coreml import published_notes
-from mobilevit_deploy.report.table import NamedRows, milliseconds, with_origin
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import milliseconds, with_origin
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
     """Returns the latencies of all artifacts, in milliseconds."""
-    numbers = ("p50 ms", "95 % interval", "p90", "p99", "per s", "load", "again", "MB")
-    table = NamedRows("artifact", *numbers, "stable", numbers=numbers)
+    numbers = ("p50 ms", "95 % interval", "p90", "p99", "per s", "load ms", "load again ms", "memory MB")
+    table = ResultTable("artifact", *numbers, "stable", numbers=numbers)
     for report in reports:
         s = report.statistics
         table.add_row(

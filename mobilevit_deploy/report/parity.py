@@ -8,49 +8,106 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mobilevit_deploy.report.table import make_table, precision_name
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import precision_name, share
+from mobilevit_deploy.verification.expected import PYTORCH
+from mobilevit_deploy.verification.leg import ARTIFACT, BY_OPERATION, INT8_UNROUNDED, UNROUNDED
 
 if TYPE_CHECKING:
+    from mobilevit_deploy.catalog.recipe import Precision
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
 
 
+# What the legs and the runners are called beyond this package, for people; the words of the method stand in reports.
+LEGS = {
+    "rewritten graph": "graph after the rewrites",
+    "float32 conversion": "float32 file on the way",
+    "artifact": "the file",
+    UNROUNDED: "the file, computed without its rounding",
+    INT8_UNROUNDED: "int8 file, computed without its rounding",
+}
+RUNNERS = {
+    "torch": "PyTorch",
+    "mil fp16_storage": "mvd, rounding what is stored",
+    "mil widened": "mvd, in float32",
+    "onnxruntime disabled": "ONNX Runtime as written",
+    "onnxruntime all": "ONNX Runtime, optimised",
+}
+
+
+def parity_text(parity: ParityReport, precision: Precision) -> Text:
+    """Returns in a sentence whether a file computes what PyTorch computes, and how far it is from it at most."""
+    if parity.status == "failed":
+        return Text(f"does NOT compute what PyTorch computes: {parity.reason}", style="red")
+    if parity.status == "not_measured":
+        return Text(f"parity not measured: {parity.reason}", style="yellow")
+    own = [leg for leg in parity.legs if leg.subject == ARTIFACT]
+    outputs = [output for leg in own for output in leg.outputs]
+    found = Text("computes what PyTorch computes", style="green")
+    if not outputs:
+        same = min((item.agreement for leg in own for item in leg.decisions), default=1.0)
+        return found.append(f": {same:.0%} of its decisions are the same", style="default")
+    largest = max(output.max_rel for output in outputs)
+    what = "logit" if {output.name for output in outputs} == {"logits"} else "output"
+    text = f": largest difference {share(largest)} of the largest {what}"
+    if precision != "fp32":
+        # What is not there before the precision is lowered is the precision's own.
+        before = [leg for leg in parity.legs if leg.precision == "fp32" and leg.reference == PYTORCH]
+        exact = max((output.max_rel for leg in before for output in leg.outputs), default=0.0)
+        text += f", {precision_name(precision)}'s share of it {share(max(largest - exact, 0.0))}"
+    return found.append(text, style="default")
+
+
 def legs_table(parity: ParityReport, title: str) -> RenderableType:
     """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
-    numbers = ("max rel", "(allowed)", "SNR", "(allowed) ", "same")
+    numbers = ("difference", "at most", "SNR dB", "at least", "same")
     several = len({leg.size for leg in parity.legs}) > 1
-    table = make_table("leg", *["size"][: int(several)], "run by", *numbers, "", numbers=numbers)
+    table = ResultTable("compared", *["size"][: int(several)], "run by", *numbers, "", numbers=numbers)
     for leg in parity.legs:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]
         agreements += [item.agreement for item in leg.decisions]
         table.add_row(
-            leg.subject + (leg.reference.removeprefix("PyTorch") if leg.reference.startswith("PyTorch") else ""),
+            _subject(leg),
             *[f"{leg.size[0]}x{leg.size[1]}"][: int(several)],
-            " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")]),
-            f"{max(item.max_rel for item in outputs):.0e}" if outputs else "",
-            f"({leg.tolerance.max_rel:.0e})" if outputs else "",
+            _runner(leg),
+            share(max(item.max_rel for item in outputs)) if outputs else "",
+            share(leg.tolerance.max_rel) if outputs else "",
             f"{min(item.snr_db for item in outputs):.0f}" if outputs else "",
-            f"({leg.tolerance.snr_db:.0f} dB)" if outputs else "",
+            f"{leg.tolerance.snr_db:.0f}" if outputs else "",
             f"{min(agreements):.0%}" if agreements else "",
             _verdict(leg),
         )
-    reasons: dict[str, list[str]] = {}
-    for missing in parity.not_run:
-        reasons.setdefault(missing.reason, []).append(
-            " ".join([missing.runner or missing.subject, *missing.settings.values()])
-        )
-    lines = [
-        Text(f"not run: {', '.join(dict.fromkeys(names))}: {reason}", style="yellow")
-        for reason, names in reasons.items()
-    ]
+    lines = [Text(line) for line in explanations(parity)]
     if not parity.legs:
         return Group(*lines)
-    lines += [Text(line) for line in _explanations(parity)]
     # An int8 file's own legs are on other images, and say so.
     samples = next((leg.samples for leg in parity.legs if not leg.reference.startswith("PyTorch,")), 0)
     title = f"{title}, on {samples} structured images against PyTorch" if samples else f"{title}, against PyTorch"
     return Group(Text(title, style="bold"), table, *lines)
+
+
+def _subject(leg: Leg) -> str:
+    """Returns what was compared, and with what where that is not PyTorch on the structured images."""
+    name, by_operation = leg.subject.removesuffix(BY_OPERATION), leg.subject.endswith(BY_OPERATION)
+    beside = leg.reference.removeprefix(PYTORCH) if leg.reference.startswith(PYTORCH) else ""
+    return f"{LEGS.get(name, name)}{BY_OPERATION if by_operation else ''}{beside}"
+
+
+def _runner(leg: Leg) -> str:
+    name = " ".join([leg.runner, *(value for key, value in leg.settings.items() if key != "function")])
+    return RUNNERS.get(name, name)
+
+
+def explanations(parity: ParityReport) -> list[str]:
+    """Returns what is to be said beside the figures: what was not run, and what rounding costs."""
+    reasons: dict[str, list[str]] = {}
+    for missing in parity.not_run:
+        name = " ".join([missing.runner or missing.subject, *missing.settings.values()])
+        reasons.setdefault(missing.reason, []).append(name)
+    lines = [f"not run: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
+    return [*lines, *_explanations(parity)] if parity.legs else lines
 
 
 def _verdict(leg: Leg) -> Text:

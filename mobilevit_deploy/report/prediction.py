@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.report.table import make_table
+from mobilevit_deploy.report.layout import ResultTable
 from mobilevit_deploy.verification.accuracy.detection import Detections
 from mobilevit_deploy.verification.prediction.document import shares_of
 from mobilevit_deploy.verification.prediction.reading import Found, Ranking
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
 MOST_ROWS = 10  # of one picture
 
 
-def prediction_tables(report: PredictReport) -> Group:
-    """Returns a table for each picture: classes, shares of the pixels or boxes, and PyTorch's answer beside them."""
+def prediction_tables(report: PredictReport, files: Sequence[str] = ()) -> Group:
+    """Returns a table for each picture: classes, shares of the pixels or boxes, and PyTorch's answer beside them.
+
+    Args:
+        report: of one artifact.
+        files: that were drawn, by name.
+    """
     state = "" if report.trained else "; its weights are random, so are its answers"
     parts: list[RenderableType] = [Text(f"{report.artifact.name}, run by {report.runner}{state}", style="bold")]
     for item in report.predictions:
         parts += [Text(""), Text(printable(str(item.image)), style="bold")]
         parts += _table(report, item)
-    return Group(*parts)
+    return Group(*parts, *(Text(f"wrote {name}") for name in files))
 
 
 def _table(report: PredictReport, item: Predicted) -> list[RenderableType]:
@@ -37,7 +43,7 @@ def _table(report: PredictReport, item: Predicted) -> list[RenderableType]:
     if isinstance(found, Detections):
         return _of_boxes(report, found, beside)
     columns = ["class", "share of the pixels", *(["PyTorch"] if beside is not None else [])]
-    table = make_table(*columns, numbers=columns[1:])
+    table = ResultTable(*columns, numbers=columns[1:])
     expected = dict(shares_of(beside)) if isinstance(beside, np.ndarray) else {}
     shares = shares_of(found)
     for label, share in shares[:MOST_ROWS]:
@@ -51,7 +57,7 @@ def _table(report: PredictReport, item: Predicted) -> list[RenderableType]:
 
 def _of_classes(report: PredictReport, found: Ranking, beside: Found | None) -> list[RenderableType]:
     columns = ["class", "probability", *(["PyTorch"] if beside is not None else [])]
-    table = make_table("no.", *columns, numbers=["no.", *columns[1:]])
+    table = ResultTable("no.", *columns, numbers=["no.", *columns[1:]])
     for label in found.classes:
         own = [f"{beside.probabilities[label]:.2%}"] if isinstance(beside, Ranking) else []
         table.add_row(str(label), report.name(label), f"{found.probabilities[label]:.2%}", *own)
@@ -63,7 +69,7 @@ def _of_classes(report: PredictReport, found: Ranking, beside: Found | None) -> 
 
 def _of_boxes(report: PredictReport, found: Detections, beside: Found | None) -> list[RenderableType]:
     columns = ["score", "left", "top", "right", "bottom"]
-    table = make_table("class", *columns, numbers=columns)
+    table = ResultTable("class", *columns, numbers=columns)
     for place in np.argsort(-found.scores, kind="stable")[:MOST_ROWS]:
         box = [f"{side:.0f}" for side in found.boxes[place]]
         table.add_row(report.name(int(found.labels[place])), f"{found.scores[place]:.3f}", *box)

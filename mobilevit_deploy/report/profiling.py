@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from mobilevit_deploy.measurement.profiling.tree import Row, build_tree, by_op, rows
-from mobilevit_deploy.report.table import make_table, with_origin
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import with_origin
 from mobilevit_deploy.system.environment import count_threads
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def tflite_profile_table(report: TfliteProfile, depth: int) -> RenderableType:
     )
 
 
-def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float | None) -> Table:
+def _time_table(title: str, lines: Sequence[Row], whole_ms: float, peak: float | None) -> ResultTable:
     numbers = ("nodes", "ms", "share", "MMAC", "GMAC/s", *(["above peak ms"] if peak else []))
-    table = make_table(title, *numbers, numbers=numbers)
+    table = ResultTable(title, *numbers, numbers=numbers)
     for line in lines:
         table.add_row(
             "  " * line.level + line.label,

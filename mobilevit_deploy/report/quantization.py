@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from mobilevit_deploy.report.table import make_table, show_bytes
+from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.table import show_bytes
 
 if TYPE_CHECKING:
     from mobilevit_deploy.targets.quantization import ModuleCost, QuantizationResult
@@ -44,9 +44,9 @@ def _counts(ops: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in ops.items()) or "nothing"
 
 
-def _sensitivity_table(costs: tuple[ModuleCost, ...]) -> Table:
+def _sensitivity_table(costs: tuple[ModuleCost, ...]) -> ResultTable:
     numbers = ("nodes", "SNR", "share of the noise")
-    table = make_table("int8 in this module alone", *numbers, numbers=numbers)
+    table = ResultTable("int8 in this module alone", *numbers, numbers=numbers)
     for cost in costs[:SHOWN]:
         table.add_row(
             cost.module or "the model itself", str(cost.nodes), f"{cost.snr_db:.0f} dB", f"{cost.noise_share:.0%}"

@@ -1,4 +1,4 @@
-"""The tables' common look, and how a model is named in them."""
+"""How models, times, sizes and precisions are written in tables."""
 
 from __future__ import annotations
 
@@ -6,60 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
 from mobilevit_deploy.catalog.catalog import is_reconstruction
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.records import Weights
     from mobilevit_deploy.loading.weights_origin import WeightsOrigin
-
-WIDEST = 10_000  # columns; wider than any table
-
-
-def make_table(*columns: str, numbers: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
-    """Returns an empty table; columns of numbers are aligned to the right, and those of ``whole`` words not broken."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        number = column in numbers
-        unbroken = number or column == "model" or column in whole  # numbers and names are for copying
-        table.add_column(column, justify="right" if number else "left", no_wrap=unbroken, overflow="fold")
-    return table
-
-
-class NamedRows:
-    """A table whose first column is a name; where it is wider than the terminal, a name and a paragraph for each row.
-
-    A file's name that is broken across lines cannot be copied, and one that is cut off cannot be told from the next.
-    """
-
-    def __init__(self, *columns: str, numbers: Sequence[str] = ()) -> None:
-        self._columns, self._numbers = columns, numbers
-        self._rows: list[tuple[str | Text, ...]] = []
-
-    def add_row(self, *cells: str | Text) -> None:
-        """Adds a row, with a cell for each column."""
-        self._rows.append(cells)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = make_table(*self._columns, numbers=self._numbers, whole=self._columns)
-        for cells in self._rows:
-            table.add_row(*cells)
-        if Measurement.get(console, options.update(max_width=WIDEST), table).maximum <= options.max_width:
-            yield table
-            return
-        yield Text(self._columns[0], style="underline")
-        for row in self._rows:
-            yield Text.assemble(row[0], style="bold")
-            known = [(column, cell) for column, cell in zip(self._columns[1:], row[1:], strict=True) if str(cell)]
-            parts = [Text.assemble(f"{column}: ", cell) for column, cell in known]
-            yield Padding(Text("; ").join(parts), (0, 0, 0, 2))
-        yield Text()
 
 
 def with_origin(name: str) -> str:
@@ -87,6 +38,12 @@ def milliseconds(value: float) -> str:
 def show_bytes(count: int) -> str:
     """Returns a size for people: kB below a tenth of a MB."""
     return f"{count / 2**20:.1f} MB" if count >= 2**20 / 10 else f"{count / 2**10:.1f} kB"
+
+
+def share(value: float) -> str:
+    """Returns a part of one, as people write a small one: ``4e-4``; also infinity, and what is no number."""
+    number, _, power = f"{value:.0e}".partition("e")
+    return f"{number}e{int(power)}" if value and power else number
 
 
 def precision_name(precision: str) -> str:

@@ -9,7 +9,9 @@ from rich.text import Text
 
 from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.report.integrity import integrity_line
-from mobilevit_deploy.report.parity import legs_table
+from mobilevit_deploy.report.interface import interface_facts
+from mobilevit_deploy.report.layout import INDENT, Facts
+from mobilevit_deploy.report.parity import explanations, legs_table, parity_text
 from mobilevit_deploy.report.table import show_bytes, with_origin
 
 if TYPE_CHECKING:
@@ -17,20 +19,24 @@ if TYPE_CHECKING:
     from mobilevit_deploy.verification.report import VerifyReport
 
 
-def verify_summary(report: VerifyReport) -> RenderableType:
-    """Returns what was found of one artifact on disk."""
+def verify_summary(report: VerifyReport, *, verbose: bool = False) -> RenderableType:
+    """Returns what was found of one artifact on disk; each comparison with PyTorch where details are asked for."""
     weights = report.weights
     origin = f"weights: {weights.place}" if weights.trained else "UNTRAINED"
-    parts: list[RenderableType] = [
-        Text(
-            f"{with_origin(report.model)}, {origin}; {report.precision}, {show_bytes(report.bytes)}, "
-            f"{report.seconds:.1f} s"
-        ),
-        Text(integrity_line(report.integrity), style="red" if report.integrity.reason else ""),
-        legs_table(report.parity, report.artifact.name),
-        *(Text(line) for line in report.notes),
-        *(Text(line) for line in accuracy_lines(report.accuracy)),
-    ]
+    parity, state = report.parity, report.integrity
+    facts: dict[str, str | Text] = {
+        **interface_facts(report.artifact, verbose=verbose),
+        "size": f"{show_bytes(report.bytes)}; verified in {report.seconds:.1f} s",
+        "digests": Text(integrity_line(state), style="red" if state.reason else ""),
+    }
+    if parity.legs or not state.reason:
+        facts["parity"] = parity_text(parity, report.precision)
+    parts: list[RenderableType] = [Text(f"{with_origin(report.model)}, {origin}"), Facts(facts, INDENT)]
+    if verbose or parity.status == "failed":
+        parts.append(legs_table(parity, report.artifact.name))
+    else:
+        parts += map(Text, explanations(parity))
+    parts += map(Text, [*report.notes, *accuracy_lines(report.accuracy)])
     if report.divergence:
         parts += _divergence_lines(report.divergence)
     elif report.located and report.parity.status == "passed":

@@ -68,7 +68,7 @@ def test_what_is_copied_is_not_broken_on_a_narrow_terminal(
     for device in attached:
         assert f"--device {device['udid']}" in shown  # the name is of both
     assert shown.index(UDID) < shown.index("iphone_12"), "what is attached stands before what may be"
-    assert all(f" {name} " in shown for name in catalog.devices())
+    assert all(f"\n{name} " in shown for name in catalog.devices())
     assert max(map(len, shown.splitlines())) <= 80
 
 

@@ -128,9 +128,10 @@ def test_a_model_that_is_not_there_is_exported_for_core_ml(mac: StandIn) -> None
     assert "exporting it with random weights" in done.err
     (result,) = done.json["results"]
     assert result["artifact"].endswith(".mlpackage")
-    (kept,) = (mac.folder / "work" / "artifacts").glob("*.coreml.latency.json")  # for mvd report
+    own = mac.folder / "work" / "artifacts" / "for-latency"
+    (kept,) = own.glob("*.coreml.latency.json")  # for mvd report
     assert json.loads(kept.read_text())["results"][0]["p50_ms"] == result["p50_ms"]
     assert "exporting" not in mac.run(*given).err
-    assert mac.run("report", "artifacts").code == 0
-    page = (mac.folder / "work" / "artifacts" / "report.html").read_text()
+    assert mac.run("report", "artifacts/for-latency").code == 0
+    page = (own / "report.html").read_text()
     assert "coreml (all)" in page.replace("&#40;", "(").replace("&#41;", ")")

@@ -1,6 +1,7 @@
 """The command line as a contract: names, exit codes, JSON, and where output goes."""
 
 import json
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 import torch
 from typer.testing import Result
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.cli import export as export_command
+from mobilevit_deploy.cli.app import COMMANDS
 from mobilevit_deploy.cli.artifacts import find_artifacts
 from mobilevit_deploy.system.environment import available_cores
 from mobilevit_deploy.system.version import __version__
@@ -34,13 +37,17 @@ def test_export_prints_a_table_and_writes_to_the_default_folder(mvd: Mvd) -> Non
     assert result.exit_code == 0, result.stderr
     assert "UNTRAINED" in result.stdout
     for text in (
-        "on 8 structured images against PyTorch",
-        "onnxruntime all",
-        "mil fp16_storage",
-        "half precision, unrounded",
+        "takes    input 1x3x32x32 float32: normalised as in training, which nobody told",
+        "returns  logits 1x12 float32",
+        "classes  12, without names",
+        "largest difference ",
+        "half precision's share of it ",
+        "wrote artifacts/additive_net_build-32x32-fp32.untrained.onnx",
+        "mvd predict artifacts/additive_net_build-32x32-fp32.untrained.onnx PICTURE --mean M,M,M --std S,S,S",
     ):
         assert text in result.stdout
-    assert "wrote artifacts/additive_net_build-32x32-fp32.untrained.onnx" in result.stdout.replace("\n", "")
+    assert not [word for word in ("unrounded", "mil", "widened", "storage", "legs") if word in result.stdout.split()]
+    assert all(line == line.rstrip() for line in result.stdout.splitlines())
     assert "mvd: onnx: converting" in result.stderr
     assert len(list(Path("artifacts").iterdir())) == 6, "two files, each with its report and its card"
 
@@ -261,3 +268,30 @@ def test_options_that_would_do_nothing_are_refused(mvd: Mvd) -> None:
     fails(mvd(*SMALL, "--min-ios", 17), 2, "--min-ios is for another target than onnx")
     fails(mvd("export", NET, "--to", "coreml", "--opset", 18), 2, "--opset")
     fails(mvd(*SMALL, "--weights", "raw"), 2, "--checkpoint")
+
+
+def test_the_defaults_in_the_help_are_those_of_the_recipes(mvd: Mvd) -> None:
+    text = " ".join(mvd("export", "--help").stdout.split())
+    recipes = {name: recipe for name, recipe in catalog.recipes().items() if name == recipe.target}
+    half = {name for name, recipe in recipes.items() if recipe.default_precision == "fp16"}
+    assert half == {"coreml", "coreai"}
+    assert "Default: fp32; for Core ML and Core AI fp16." in text
+    assert f"ONNX opset. Default: {recipes['onnx'].version.default}." in text
+    assert f"a Core ML file. Default: {recipes['coreml'].version.default}." in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_help_has_no_words_of_python(name: str, mvd: Mvd) -> None:
+    text = mvd(name, "--help").stdout
+    assert not re.findall(r"<\w+(?:\[|\||>| range)|x>=|Value error", text)
+    assert "Example:" in text
+
+
+@GIVEN
+def test_one_of_several_sizes_is_measured(mvd: Mvd) -> None:
+    for size in (32, 48):
+        assert mvd(*SMALL[:2], "--input-size", size, "--to", "onnx").exit_code == 0
+    found = json.loads(mvd("latency", "--input-size", 48, "--seconds", 0.1, "--json").stdout)["results"]
+    assert [item["input_shape"] for item in found] == [[1, 3, 48, 48]]
+    none = mvd("latency", "--input-size", 64, "--out", "elsewhere")
+    assert (none.exit_code, "no .onnx file for 64x64 in elsewhere" in none.stderr) == (1, True)

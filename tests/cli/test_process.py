@@ -102,7 +102,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_of_a_help_is_a_command(name: str) -> None:
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
-    program, called, *arguments = command.epilog.removeprefix("Example: ").split()
+    program, called, *arguments = command.epilog.splitlines()[-1].split()
     assert (program, called) == ("mvd", name)
     command.make_context(name, arguments, resilient_parsing=True)  # raises for an option that there is not
     given = [argument for argument in arguments if argument.startswith("-")]

@@ -80,7 +80,7 @@ def test_every_option_of_a_command_is_in_the_reference(
     assert shown.exit_code == 0
     text = PAGES[f"docs/reference/commands/{name}.md"]
     table = set(re.findall(r"^\| `(?:-h, )?(--[\w-]+)", text, re.MULTILINE))
-    options = set(re.findall(r"^│ +(?:\* +)?(--[\w-]+)", shown.stdout, re.MULTILINE))
+    options = set(re.findall(r"^  (?:-\w, )?(--[\w-]+)", shown.stdout, re.MULTILINE))
     assert "--json" in options
     assert options == table
     assert " ".join(shown.stdout.split()).count("[default: artifacts]") == text.count("`artifacts`")

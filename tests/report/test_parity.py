@@ -7,8 +7,7 @@ from rich.console import Console, RenderableType
 
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.images.test_images import make_samples
-from mobilevit_deploy.report.export import _parity_cells
-from mobilevit_deploy.report.parity import legs_table
+from mobilevit_deploy.report.parity import legs_table, parity_text
 from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
@@ -50,10 +49,12 @@ def test_decisions_are_counted_and_what_never_changes_is_named() -> None:
     assert "decisions of labels: 100.00% the same, where PyTorch is sure; rounding alone turns 0.00% of them" in text
     assert "the same for every image: zeros;" in text
     assert "decisions of zeros" not in text
-    assert "(1e-05)" not in text, "a tolerance of numbers, where there are none"
-    assert _parity_cells(report_of(0))[1:] == ("same 100%", "")
+    assert "1e-5" not in text, "a tolerance of numbers, where there are none"
+    assert (
+        str(parity_text(report_of(0), "fp32")) == "computes what PyTorch computes: 100% of its decisions are the same"
+    )
 
 
 def test_decisions_that_differ_are_counted() -> None:
     assert "decisions of labels: 75.00% the same" in shown(legs_table(report_of(1), "net.onnx"))
-    assert _parity_cells(report_of(1))[1] == "same 75%"
+    assert "does NOT compute what PyTorch computes: artifact" in str(parity_text(report_of(1), "fp32"))

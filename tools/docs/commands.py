@@ -1,11 +1,9 @@
 """The reference of the command line: one page a command, from the commands themselves."""
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import typer
 
@@ -64,25 +62,11 @@ def commands() -> dict[str, Any]:
 
 def parameters(command: Any) -> Iterator[Parameter]:
     """Yields a command's arguments and options in the order of its help."""
-    hints = get_type_hints(inspect.unwrap(command.callback))
     for given in command.params:
         is_option = given.param_type_name == "option"
-        kind = _bare(hints[given.name])
-        names = ", ".join(given.opts) if is_option else given.metavar or given.name.upper()
-        value = "" if kind is bool or not is_option else given.metavar or _value(kind)
+        names = ", ".join(given.opts) if is_option else given.metavar
+        value = (given.metavar or "") if is_option else ""
         yield Parameter(names, value, _default(given), given.help or "", is_option, given.required)
-
-
-def _bare(hint: Any) -> Any:
-    """Returns the type inside of ``list[...]`` and ``... | None``."""
-    inner = [part for part in get_args(hint) if part is not type(None)]
-    return _bare(inner[0]) if inner else hint
-
-
-def _value(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return "|".join(str(member.value) for member in kind)
-    return {int: "N", float: "NUMBER", Path: "PATH"}.get(kind, "TEXT")
 
 
 def _default(given: Any) -> str:

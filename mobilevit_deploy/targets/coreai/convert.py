@@ -83,7 +83,8 @@ def describe(path: Path) -> FileDescription:
         target="coreai",
         metadata=read_metadata(path),
         entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
-        outputs=tuple(TensorSpec(name, tuple(sizes)) for name, sizes, _ in found["outputs"]),
+        outputs=tuple(TensorSpec(name, tuple(sizes), kind) for name, sizes, kind in found["outputs"]),
+        inputs=tuple(TensorSpec(name, tuple(sizes), kind) for name, sizes, kind in found["inputs"]),
         half=bool(found["half"]),
     )
 

@@ -162,7 +162,7 @@ def describe(path: Path) -> FileDescription:
     functions.sort(key=lambda name: name != default)
     runners = {name: MilRunner(path, function=name) for name in functions or (None,)}
     first = next(iter(runners.values()))
-    specs = tuple(TensorSpec(feature.name, feature.shape) for feature in first.inputs)
+    specs = tuple(TensorSpec(feature.name, feature.shape, feature.dtype) for feature in first.inputs)
     image = specs.index(image_of(specs, path.name))
     if not first.outputs:
         raise ArtifactError(f"{path.name} describes no outputs", "export or copy the package again")
@@ -174,7 +174,7 @@ def describe(path: Path) -> FileDescription:
             Entry(shape, name) for name, runner in runners.items() for shape in _shapes(runner.inputs[image], path)
         ),
         outputs=tuple(
-            TensorSpec(feature.name, (1, len(feature.labels)) if feature.labels else feature.shape)
+            TensorSpec(feature.name, (1, len(feature.labels)) if feature.labels else feature.shape, feature.dtype)
             for feature in first.outputs
         ),
         image=first.inputs[image].kind == "image",

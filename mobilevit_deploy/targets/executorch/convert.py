@@ -94,7 +94,10 @@ def describe(path: Path) -> FileDescription:
         target="executorch",
         metadata={str(key): str(text) for key, text in metadata.items()} if isinstance(metadata, dict) else {},
         entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
-        outputs=tuple(TensorSpec(name, value.shape or ()) for name, value in zip(names, outputs, strict=True)),
+        outputs=tuple(
+            TensorSpec(name, value.shape or (), value.dtype) for name, value in zip(names, outputs, strict=True)
+        ),
+        inputs=(TensorSpec("image", shape),),  # the format has no names
     )
 
 

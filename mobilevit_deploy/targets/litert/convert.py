@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -102,7 +103,8 @@ def describe(path: Path) -> FileDescription:
         target="litert",
         metadata=metadata,
         entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
-        outputs=_outputs(program),
+        outputs=_specs(program, "outputs"),
+        inputs=_specs(program, "inputs"),
         image=inputs[0].dtype == BYTES,
         probabilities=bool(labels),
         labels=labels,
@@ -118,17 +120,19 @@ def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def _outputs(program: Program) -> tuple[TensorSpec, ...]:
-    """Returns name and shape of each output, in the order in which the runtime gives them."""
+def _specs(program: Program, side: Literal["inputs", "outputs"]) -> tuple[TensorSpec, ...]:
+    """Returns name, shape and type of each input or output, in the order of the runtime."""
     graph = program.subgraphs[0]
+    numbers: Sequence[int] = getattr(graph, side)
     names = {
         number: name
         for signature in program.signatures
         if signature.subgraph == 0
-        for name, number in signature.outputs.items()
+        for name, number in getattr(signature, side).items()
     }
     return tuple(
-        TensorSpec(names.get(number, graph.values[number].name), graph.values[number].shape) for number in graph.outputs
+        TensorSpec(names.get(number, value.name), value.shape, value.dtype)
+        for number, value in ((number, graph.values[number]) for number in numbers)
     )
 
 

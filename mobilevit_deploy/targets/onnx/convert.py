@@ -122,7 +122,7 @@ def describe(path: Path) -> FileDescription:
     """Reads a file's names, shapes and metadata; a free batch counts as 1. Raises ArtifactError when it is damaged."""
     model = load_onnx(path)
     inputs = fed_inputs(model.graph)
-    specs = tuple(TensorSpec(value.name, _shape(value)) for value in inputs)
+    specs = tuple(map(_spec, inputs))
     shape = image_of(specs, path.name).shape
     if len(shape) != 4 or not all(shape[1:]):
         raise ArtifactError(
@@ -134,9 +134,13 @@ def describe(path: Path) -> FileDescription:
         target="onnx",
         metadata={entry.key: entry.value for entry in model.metadata_props},
         entries=(Entry((shape[0] or 1, shape[1], shape[2], shape[3])),),
-        outputs=tuple(TensorSpec(value.name, _shape(value)) for value in model.graph.output),
+        outputs=tuple(map(_spec, model.graph.output)),
         inputs=specs,
     )
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    return TensorSpec(value.name, _shape(value), _dtype(value.type.tensor_type.elem_type))
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

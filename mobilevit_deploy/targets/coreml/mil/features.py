@@ -26,6 +26,7 @@ class Feature:
         ranges: lower and upper bound of each size, if they are bounded; None for no upper bound.
         color: an image's layout: ``RGB``, ``BGR``, ``GRAYSCALE`` or ``GRAYSCALE_FLOAT16``.
         labels: of the probabilities, in order.
+        dtype: of an array's values; of an image's, what they are where they are computed with.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Feature:
     ranges: tuple[tuple[int, int | None], ...] = ()
     color: str | None = None
     labels: tuple[str | int, ...] = ()
+    dtype: str = "float32"
 
     def takes(self, shape: Sequence[int]) -> bool:
         """Tells whether an input may have this shape."""
@@ -77,7 +79,16 @@ def _describe_array(name: str, kind: Kind, array: Any) -> Feature:
         shape=tuple(array.shape),
         shapes=tuple(tuple(shape.shape) for shape in array.enumeratedShapes.shapes),
         ranges=tuple(_range(size) for size in array.shapeRange.sizeRanges),
+        dtype=_dtype(array),
     )
+
+
+def _dtype(array: Any) -> str:
+    try:
+        name: str = type(array).ArrayDataType.Name(array.dataType)
+    except ValueError:
+        return f"type {array.dataType}"
+    return name.lower()
 
 
 def _describe_image(name: str, image: Any) -> Feature:
