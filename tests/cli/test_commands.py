@@ -276,8 +276,10 @@ def test_the_defaults_in_the_help_are_those_of_the_recipes(mvd: Mvd) -> None:
     half = {name for name, recipe in recipes.items() if recipe.default_precision == "fp16"}
     assert half == {"coreml", "coreai"}
     assert "Default: fp32; for Core ML and Core AI fp16." in text
-    assert f"ONNX opset. Default: {recipes['onnx'].version.default}." in text
-    assert f"a Core ML file. Default: {recipes['coreml'].version.default}." in text
+    for target, words in (("onnx", "ONNX opset."), ("coreml", "Oldest iOS that reads a Core ML file.")):
+        version = recipes[target].version
+        assert version is not None
+        assert f"{words} Default: {version.default}." in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -290,7 +292,7 @@ def test_a_help_has_no_words_of_python(name: str, mvd: Mvd) -> None:
 @GIVEN
 def test_one_of_several_sizes_is_measured(mvd: Mvd) -> None:
     for size in (32, 48):
-        assert mvd(*SMALL[:2], "--input-size", size, "--to", "onnx").exit_code == 0
+        assert mvd("export", TINY, "--input-size", size, "--to", "onnx").exit_code == 0
     found = json.loads(mvd("latency", "--input-size", 48, "--seconds", 0.1, "--json").stdout)["results"]
     assert [item["input_shape"] for item in found] == [[1, 3, 48, 48]]
     none = mvd("latency", "--input-size", 64, "--out", "elsewhere")
