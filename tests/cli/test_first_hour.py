@@ -66,6 +66,9 @@ def text():
     return "a network"
 
 
+ready = build()
+
+
 def broken():
     raise RuntimeError("no weights here")
 """
@@ -109,7 +112,11 @@ TRIES = [
     ("mvd export cas_vit_xs --input-size 10", 2, ["10"]),
     ("mvd export cas_vit_xs --task clasify", 2, ["'clasify' is not one of 'classify'"]),
     ("mvd export cas_vit_xs --model-arg depth", 2, ["give KEY=VALUE"]),
-    ("mvd export my.py:missing", 2, ["my.py has no function 'missing'", "did you mean"]),
+    ("mvd export my.py:missing", 2, ["my.py has no 'missing'", "build (a function)", "ready (a module)"]),
+    ("mvd export my.py:needs --input-size 16", 2, ["needs the argument depth", "--model-arg depth=VALUE"]),
+    ("mvd export cas_vit_xs --trained 'run 12' --to onnx", 2, ["--trained is for code of your own"]),
+    ("mvd demo --to onxx", 2, ["did you mean onnx?"]),
+    ("mvd snippet tiny.mlpackage --lang kotlin", 2, ["give --lang swift or python"]),
     ("mvd export my.py:build --out net.onnx --to coreml", 2, ["is a name for onnx, and --to is coreml", ".mlpackage"]),
     ("mvd export my.py:build --out net.onnx --to onnx,coreml", 2, ["names one file, and there are 2 targets"]),
     ("mvd export my.py:build --out folder.onnx", 2, ["is a folder that mvd did not write"]),
@@ -157,6 +164,12 @@ TRIES = [
     ("mvd export my.py:build -o 'né t 🙂/net.onnx' --input-size 16", 0, ["mvd latency 'né t 🙂/net.onnx'"]),
     ("mvd export my.py:build -o net.onnx --input-size 16 --model-arg classes=7", 0, ["logits 1x7"]),
     ("mvd export my.py:Net -o net.onnx --input-size 16", 0, ["logits 1x4"]),
+    ("mvd export my.py:ready -o net.onnx --input-size 16", 0, ["logits 1x4"]),
+    (
+        "mvd export my.py:build -o net.onnx --input-size 16 --trained 'run 12'",
+        0,
+        ["weights: run 12 (the user's word)"],
+    ),
     (
         "mvd export my.py:Named --to onnx --task features --input-size 16",
         0,
@@ -170,7 +183,6 @@ TRIES = [
         ["takes    image 1x3x16x16 float32, mask 1x1x16x16 float32"],
     ),
     ("mvd export my.py:Branches --to onnx --input-size 16", 1, ["my.py"]),
-    ("mvd export my.py:needs --input-size 16", 1, ["needs", "--model-arg"]),
     ("mvd export my.py:text", 1, ["returned a str", "nn.Module"]),
     ("mvd export my.py:broken", 1, ["no weights here"]),
     ("mvd export my.py:build --to onnx --input-size 16 --require-trained", 2, ["--checkpoint"]),
@@ -181,6 +193,8 @@ TRIES = [
         ["takes    input 1x3x8x8 float32", "ONNX opset 20, fp32; tiny_net_build, classify, UNTRAINED"],
     ),
     ("mvd inspect my.py:build --to onnx --input-size 16", 0, ["op (ATen)"]),
+    ("mvd snippet tiny.onnx", 1, ["does not say how its images are normalised"]),
+    ("mvd snippet tiny.onnx --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5", 0, ["import onnxruntime", "def prepare"]),
     ("mvd verify tiny.onnx --model tiny_net.py:build -q", 0, []),  # whose answer is its exit code
     ("mvd latency tiny.onnx --seconds 0", 2, ["it should be greater than or equal to 0.1"]),
     ("mvd compare tiny.onnx nothere.onnx", 1, ["nothere.onnx"]),
