@@ -40,7 +40,7 @@ def diagnosis_table(diagnosis: Diagnosis) -> RenderableType:
         for line in (Text(f"{item.name}: {item.detail}", style="red"), Text(f"  {item.command}"))
     ]
     verdict = [] if broken else [Text("nothing that mvd knows of is broken", style="green")]
-    return Group(*lines, versions, abilities, *mend, *broken, *verdict)
+    return Group(*lines, Text(""), versions, abilities, *mend, *broken, *verdict)
 
 
 def _gb(size: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import typer
 from rich.console import Console, Group, RenderableType
 
@@ -22,19 +23,32 @@ from mobilevit_deploy.cli.app import app
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.inspection import Inspection
+from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.measurement.comparison.compare import Compared, Comparison
+from mobilevit_deploy.measurement.comparison.drift import Drift
+from mobilevit_deploy.measurement.comparison.ratio import Ratio
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.report.cards import card_table, models_table
+from mobilevit_deploy.report.comparison import comparison_table
 from mobilevit_deploy.report.devices import devices_table
+from mobilevit_deploy.report.doctor import diagnosis_table
 from mobilevit_deploy.report.export import export_summary
 from mobilevit_deploy.report.inspection import inspection_table
 from mobilevit_deploy.report.latency import latency_table
 from mobilevit_deploy.report.layout import parts
+from mobilevit_deploy.report.prediction import prediction_tables
 from mobilevit_deploy.report.verify import verify_summary
 from mobilevit_deploy.rewrites.rewrite import Refused, RewriteResult
+from mobilevit_deploy.system.hardware import Machine
+from mobilevit_deploy.targets.breaks import Break
 from mobilevit_deploy.targets.contents import Integrity
+from mobilevit_deploy.targets.doctor import Ability, Diagnosis
 from mobilevit_deploy.targets.rules import Finding
+from mobilevit_deploy.verification.differences import OutputDifference
 from mobilevit_deploy.verification.parity import NotRun, ParityReport
+from mobilevit_deploy.verification.prediction.predict import Predicted, PredictReport
+from mobilevit_deploy.verification.prediction.reading import Ranking
 from mobilevit_deploy.verification.report import VerifyReport
 
 WIDTHS = (50, 80, 160)
@@ -89,6 +103,9 @@ def screens(reports: list[ExportReport]) -> Mapping[str, RenderableType]:
         "inspect": Group(inspection_table(_inspected(), verbose=True)),
         "latency": latency_table([_measured("cas_vit_xs-224x224-fp32.onnx"), _measured("saevit_0p8g-64x64-int8.onnx")]),
         "check": summary.summary(_checked()),
+        "predict": prediction_tables(_predicted(), ["predictions/cat.net.png"]),
+        "compare": comparison_table(_compared()),
+        "doctor": diagnosis_table(_diagnosed()),
     }
 
 
@@ -150,6 +167,43 @@ def _checked() -> list[Checked]:
         )),
         Checked("my_net.py:build on coreml", (), "there is no file my_net.py"),
     ]  # fmt: skip
+
+
+def _predicted() -> PredictReport:
+    chances = np.array([0.034, 0.927, 0.021, 0.018])
+    found, beside = Ranking((1, 0, 2), chances), Ranking((1, 0, 2), chances - [0.001, -0.001, 0, 0])
+    names = ClassNames(("tabby cat", "Egyptian cat", "lynx, catamount", "tiger cat"))
+    picture = Predicted(Path("photographs/of my own/cat.jpg"), found, beside)
+    return PredictReport(
+        Path("artifacts/my_net_build-224x224-fp32.onnx"), "onnx", "ONNX Runtime", True, names, (picture,), ()
+    )
+
+
+def _compared() -> Comparison:
+    names, shape = ("cas_vit_xs-224x224-fp32", "cas_vit_xs-224x224-int8"), (1, 3, 224, 224)
+    machine = {"cpu": "AMD EPYC", "versions": {"onnxruntime": "1.31.1"}}
+    own = Drift((OutputDifference("logits", 0.1, 2e-2, 36.0, 0.97, 1.0),))
+    ratios = (Ratio(1.0, (1.0, 1.0), 8, 400), Ratio(0.663, (0.659, 0.668), 8, 400))
+    results = [
+        Compared(Path(f"artifacts/{name}.onnx"), "onnx", "", size * MEGABYTES, shape, time, ratio, None, drift)
+        for name, size, time, ratio, drift in zip(names, (11, 4), (7.51, 4.98), ratios, (Drift(), own), strict=True)
+    ]
+    return Comparison(tuple(results), 1, None, (), machine)
+
+
+def _diagnosed() -> Diagnosis:
+    gigabyte = 2**30
+    machine = Machine(
+        "Linux 6.1", "x86_64", "AMD EPYC", ("AVX2", "FMA"), 2, 24 * gigabyte, 20 * gigabyte, 70 * gigabyte, None
+    )
+    command = "pip install 'coreai-core==1.0.0b3' 'coreai-torch==0.4.3'"
+    abilities = (
+        Ability("export, verify and measure ONNX", True, "torch 2.13.0, onnx 1.23.2, onnxruntime 1.31.1"),
+        Ability("export and verify Core AI", False, "not installed: coreai-torch, coreai-core", command),
+    )
+    found = "its libraries take 4.1 GB, and no GPU of NVIDIA's is here to run them"
+    broken = Break("PyTorch for CUDA", found, "pip install --force-reinstall torch==2.13.0")
+    return Diagnosis(machine, {"torch": "2.13.0", "coreai-torch": None}, abilities, (broken,))
 
 
 def main() -> None:

@@ -9,7 +9,10 @@ from rich.console import RenderableType
 from mobilevit_deploy.report.layout import Facts, Paragraph, parts
 from tests.report.make_screens import FOLDER, WIDTHS, draw, export, help_of, screens
 
-NAMES = ("list", "show", "devices", "export", "export-v", "verify", "inspect", "latency", "check")
+NAMES = (
+    "list", "show", "devices", "export", "export-v", "verify", "inspect", "latency", "check",
+    "predict", "compare", "doctor",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
