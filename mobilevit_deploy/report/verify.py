@@ -25,7 +25,9 @@ def verify_summary(report: VerifyReport, *, verbose: bool = False) -> Renderable
     origin = f"weights: {weights.place}" if weights.trained else "UNTRAINED"
     parity, state = report.parity, report.integrity
     facts: dict[str, str | Text] = {
-        **interface_facts(report.artifact, verbose=verbose),
+        **(
+            {} if state.reason else interface_facts(report.artifact, verbose=verbose)
+        ),  # a changed file may say anything
         "size": f"{show_bytes(report.bytes)}; verified in {report.seconds:.1f} s",
         "digests": Text(integrity_line(state), style="red" if state.reason else ""),
     }

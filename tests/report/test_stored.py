@@ -69,9 +69,8 @@ def test_nothing_is_written_beside_a_file_that_was_not_exported_here(report: Lat
 
 def test_the_model_card_has_the_latencies_of_this_file(report: LatencyReport) -> None:
     card = report.artifact.with_name(f"{report.artifact.stem}.onnx.md")
-    assert "Latency" not in card.read_text()
-    store_latencies([replace(report, sha256="0" * 64, backend="another file's")])
-    assert "another" not in card.read_text()
+    store_latencies([replace(report, sha256="0" * 64)])
+    assert "Latency" not in card.read_text(), "it is another file's"
     store_latencies([report])
     row = next(line for line in card.read_text().splitlines() if line.startswith("| onnxruntime, CPU"))
     low, high = report.statistics.ci95_ms
