@@ -1,6 +1,7 @@
 """Where an export goes: a folder, or one file whose name the user chose."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +28,14 @@ def read_out(out: Path, targets: Sequence[str]) -> tuple[Path, str | None, tuple
     from mobilevit_deploy.catalog.formats import formats
     from mobilevit_deploy.errors import UsageError
 
-    target = next((name for name, known in formats().items() if known.suffix == out.suffix), None)
+    suffixes = {known.suffix: name for name, known in formats().items()}
+    target = suffixes.get(out.suffix)
     if target is None:
+        near = [] if out.is_dir() else get_close_matches(out.suffix, suffixes, n=1)
+        if near:
+            raise UsageError(
+                f"--out {out} ends in no artifact's suffix", f"did you mean {out.with_suffix(near[0]).name}?"
+            )
         return out, None, ()
     if len(targets) > 1:
         raise UsageError(f"--out {out} names one file, and there are {len(targets)} targets", "give --out a folder")

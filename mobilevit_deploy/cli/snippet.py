@@ -16,7 +16,7 @@ def snippet(
         typer.Option(
             "--lang",
             metavar="swift|kotlin|python|cpp|javascript",
-            help="Default: swift for Core ML, kotlin for LiteRT and ExecuTorch, python for ONNX.",
+            help="Default: as --out ends; else swift for Core ML, kotlin for LiteRT and ExecuTorch, python for ONNX.",
         ),
     ] = None,
     mean: Annotated[
@@ -30,12 +30,14 @@ def snippet(
 ) -> None:
     """Print code for an app: it prepares a picture as this file needs it, runs the file, and names the answer."""
     from mobilevit_deploy.catalog.formats import target_of
-    from mobilevit_deploy.report.snippet.languages import language_of
+    from mobilevit_deploy.report.snippet.languages import CODE_SUFFIXES, language_of
 
     means, stds = parse_channels(mean), parse_channels(std)
-    language = language_of(target_of(artifact), lang)
+    language = language_of(target_of(artifact), lang or (CODE_SUFFIXES.get(out.suffix.lower()) if out else None))
     with console.progress() as progress:
         progress("importing PyTorch")
+        from rich.text import Text
+
         from mobilevit_deploy.errors import printable
         from mobilevit_deploy.report.snippet.snippet import SnippetRequest, snippet_document, write_snippet
         from mobilevit_deploy.system.publish import publish_text
@@ -47,6 +49,7 @@ def snippet(
     if json:
         console.print_json(snippet_document(written, artifact))
     elif out:
-        typer.echo(f"wrote {printable(str(out))}: {written.run}")
+        run = written.run.replace(written.file, printable(out.name))
+        console.print_result(Text(f"wrote {printable(str(out))}: {run}"), quiet=[str(out)])
     else:
         typer.echo(written.code, nl=False)

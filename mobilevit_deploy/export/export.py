@@ -176,7 +176,7 @@ def _publish(
     """Writes reports and model cards beside the artifacts and moves all to their final names."""
     folder = request.folder
     if request.file_name:
-        reports = [_renamed(report, request.file_name) for report in reports]
+        reports = [_renamed(report, work, request.file_name) for report in reports]
     progress(f"publishing into {folder}")
     final = []
     for report in reports:
@@ -302,9 +302,12 @@ def _warn_of_loss(parity: ParityReport, plan: Plan, *, trained: bool) -> tuple[s
     )
 
 
-def _renamed(report: ExportReport, name: str) -> ExportReport:
-    """Gives an artifact the name that the user chose, which may not say that its weights are random."""
-    path = report.artifact.path.rename(report.artifact.path.with_name(name))
+def _renamed(report: ExportReport, work: Path, name: str) -> ExportReport:
+    """Gives an artifact the name that the user chose, which may not say that its weights are random.
+
+    A kept export's report has the path of the first time: the file is the one of that name in ``work``.
+    """
+    path = (work / report.artifact.path.name).rename(work / name)
     silent = f"{name} has random weights, and its name does not say so"
     warnings = report.warnings if report.weights.trained else (*report.warnings, silent)
     return replace(report, artifact=replace(report.artifact, path=path), warnings=warnings)

@@ -119,6 +119,7 @@ TRIES = [
     ("mvd snippet tiny.mlpackage --lang kotlin", 2, ["give --lang swift or python"]),
     ("mvd export my.py:build --out net.onnx --to coreml", 2, ["is a name for onnx, and --to is coreml", ".mlpackage"]),
     ("mvd export my.py:build --out net.onnx --to onnx,coreml", 2, ["names one file, and there are 2 targets"]),
+    ("mvd export my.py:build --out net.onx", 2, ["did you mean net.onnx?"]),
     ("mvd export my.py:build --out folder.onnx", 2, ["is a folder that mvd did not write"]),
     ("mvd quantize my.py:build --out net.mlpackage", 2, ["is a name for coreml, and --to is onnx"]),
     ("mvd latency tiny.onnx tiny.mlpackage", 2, ["these files are for onnxruntime and coreml"]),

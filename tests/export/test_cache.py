@@ -56,6 +56,15 @@ def test_the_same_export_is_taken_with_its_figures(kept: tuple[Path, list[Export
         assert after.artifact.path.parent == tmp_path
 
 
+def test_a_kept_export_takes_the_name_that_the_user_chose(tmp_path: Path) -> None:
+    alone = replace(REQUEST, targets=("onnx",), cache=tmp_path / "cache")
+    (first,) = export_model(replace(alone, folder=tmp_path / "first"))
+    (named,) = export_model(replace(alone, folder=tmp_path / "named", file_name="net.onnx"))
+    assert named.cached
+    assert {path.name for path in (tmp_path / "named").iterdir()} == {"net.onnx", "net.onnx.json", "net.onnx.md"}
+    assert measure_files(named.artifact.path) == measure_files(first.artifact.path)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

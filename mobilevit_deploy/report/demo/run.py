@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,13 +61,15 @@ class Demo:
         measured = [artifact for artifact in made if format_of(artifact.target).worker]
         usual = [artifact for artifact in measured if format_of(artifact.target).by_default]
         chosen = (usual or measured or made)[0]
+        own = Path(sys.argv[0])  # as it was started, where its environment is not activated
+        mvd = shlex.quote(str(own)) if own.name == "mvd" and not shutil.which("mvd") else "mvd"
         file, checkpoint = (shlex.quote(str(path)) for path in (chosen.path, self.checkpoint))
         return (
-            f"mvd predict {file} YOUR_PICTURE.png",
-            f"mvd inspect {file}",
-            *([f"mvd latency {file} --threads 1"] if measured else []),
-            f"mvd export {MODEL} --checkpoint {checkpoint} --input-size {SIZE} --to {chosen.target}",
-            "mvd list",
+            f"{mvd} predict {file} YOUR_PICTURE.png",
+            f"{mvd} inspect {file}",
+            *([f"{mvd} latency {file} --threads 1"] if measured else []),
+            f"{mvd} export {MODEL} --checkpoint {checkpoint} --input-size {SIZE} --to {chosen.target}",
+            f"{mvd} list",
         )
 
 

@@ -9,6 +9,11 @@ from mobilevit_deploy.errors import UsageError, printable
 
 PACKAGE = "mobilevit_deploy.report.snippet"
 SUFFIX = ".jinja"
+# Of files with code, for a name that tells its language.
+CODE_SUFFIXES = {
+    ".py": "python", ".cpp": "cpp", ".cc": "cpp", ".mjs": "javascript", ".js": "javascript", ".kt": "kotlin",
+    ".swift": "swift",
+}  # fmt: skip
 
 
 @cache
