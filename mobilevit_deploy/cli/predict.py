@@ -23,9 +23,23 @@ from mobilevit_deploy.cli.options import (
 DEFAULT_FOLDER = Path("predictions")
 
 
+def _check_pictures(images: list[Path]) -> list[Path]:
+    """Refuses a second artifact among the pictures."""
+    from mobilevit_deploy.catalog.formats import formats
+    from mobilevit_deploy.errors import printable
+
+    suffixes = {known.suffix for known in formats().values()}
+    for path in images:
+        if path.suffix in suffixes:
+            raise typer.BadParameter(f"{printable(str(path))} is an artifact; mvd predict runs one at a time")
+    return images
+
+
 def predict(
     artifact: Annotated[Path, typer.Argument(callback=check_artifact, help="A file that mvd export wrote.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Pictures, or folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE", callback=_check_pictures, help="Pictures, or folders of them.")
+    ],
     top: Annotated[int, typer.Option(min=1, max=100, help="How many classes are named.")] = 5,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The classes' names, one a line. Default: what the file says.")

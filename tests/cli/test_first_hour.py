@@ -125,6 +125,7 @@ TRIES = [
     ("mvd latency tiny.onnx tiny.mlpackage", 2, ["these files are for onnxruntime and coreml"]),
     ("mvd latency tiny.onnx --backend cuda", 2, ["there is no backend 'cuda'", "onnxruntime"]),
     ("mvd profile tiny.onnx --require-ne 0.5", 2, ["--require-ne is for an .mlpackage"]),
+    ("mvd predict tiny.onnx tiny.mlpackage a.png", 2, ["tiny.mlpackage is an artifact", "runs one at a time"]),
     ("mvd report --out page.txt", 2, ["does not end in .html"]),
     # found wrong in files or on the machine: 1
     ("mvd export cas_vit_xs --checkpoint nothere.pth", 1, ["there is no checkpoint file nothere.pth"]),
