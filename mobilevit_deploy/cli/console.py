@@ -23,7 +23,7 @@ PIPED_WIDTH = 160  # a file name is not broken where a program reads it
 
 @dataclass(frozen=True)
 class Output:
-    """What a command was asked to print, and how; each command sets it, see ``output_options``."""
+    """What a command was asked to print, and how; each command sets it, see ``with_output_options``."""
 
     format: str = "table"
     quiet: bool = False

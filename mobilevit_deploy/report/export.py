@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mobilevit_deploy.catalog.formats import format_of, target_of
 from mobilevit_deploy.report.accuracy import accuracy_lines
-from mobilevit_deploy.report.interface import interface_facts, knows_preparation
+from mobilevit_deploy.report.interface import Interface, read_interface
 from mobilevit_deploy.report.layout import INDENT, Facts, ResultTable, command
 from mobilevit_deploy.report.parity import explanations, legs_table, parity_text
 from mobilevit_deploy.report.quantization import quantization_summary
@@ -39,7 +39,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose:
     if first.cached:
         parts.append(Text("the same export was kept, with its figures: nothing was computed again (--force does)"))
     parts += [Text(f"{what}: {text}") for what, text in checkpoint_rows(first.weights)]
-    interfaces = [_interface(report, verbose=verbose) if published else {} for report in reports]
+    read = [read_interface(report.artifact.path, verbose=verbose) for report in reports] if published else []
+    interfaces = [_without_kind(item) for item in read] or [{} for _ in reports]
     shared = interfaces[0] if interfaces.count(interfaces[0]) == len(interfaces) else {}
     parts += [Facts(shared, INDENT)] if shared else []
     parts += _rewrites(reports, verbose=verbose)
@@ -59,14 +60,19 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose:
         else:
             parts += [Text(f"{artifact.target}: {line}") for line in explanations(parity)]
     if published:
-        parts += next_commands([report.artifact.path for report in reports])
+        parts += next_commands([report.artifact.path for report in reports], prepares=read[0].prepares)
     return Group(*parts)
 
 
-def next_commands(paths: Sequence[Path]) -> list[RenderableType]:
-    """Returns what to type after files were written: to look at an answer, to measure one, and for a page of all."""
+def next_commands(paths: Sequence[Path], *, prepares: bool) -> list[RenderableType]:
+    """Returns what to type after files were written: to look at an answer, to measure one, and for a page of all.
+
+    Args:
+        paths: of the files.
+        prepares: whether the first of them says how its images are normalised.
+    """
     timed = next((path for path in paths if format_of(target_of(path)).worker), None)
-    given = "" if knows_preparation(paths[0]) else " --mean M,M,M --std S,S,S"
+    given = "" if prepares else " --mean M,M,M --std S,S,S"
     commands = [
         f"mvd predict {quote(str(paths[0]))} PICTURE{given}",
         *([f"mvd latency {quote(str(timed))}"] if timed else []),
@@ -75,10 +81,9 @@ def next_commands(paths: Sequence[Path]) -> list[RenderableType]:
     return [Text("next:"), *map(command, commands)]
 
 
-def _interface(report: ExportReport, *, verbose: bool) -> dict[str, str]:
+def _without_kind(interface: Interface) -> dict[str, str]:
     """Returns what an app has to know of a file; what the file is stands in the report too, with more."""
-    facts = interface_facts(report.artifact.path, verbose=verbose)
-    return {key: text for key, text in facts.items() if key != "is"}
+    return {key: text for key, text in interface.facts.items() if key != "is"}
 
 
 def _is(report: ExportReport) -> str:

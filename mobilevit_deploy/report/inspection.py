@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.report.integrity import integrity_line
-from mobilevit_deploy.report.interface import interface_facts
+from mobilevit_deploy.report.interface import read_interface
 from mobilevit_deploy.report.layout import INDENT, Facts, ResultTable
 from mobilevit_deploy.report.table import with_origin
 
@@ -60,7 +60,7 @@ def inspection_table(inspection: Inspection, *, verbose: bool = False) -> Render
 def _interface(path: Path, *, verbose: bool) -> dict[str, str]:
     """Returns what a file takes and returns; why that is not known of one that is looked at all the same."""
     try:
-        return interface_facts(path, verbose=verbose)
+        return dict(read_interface(path, verbose=verbose).facts)
     except ArtifactError as error:
         return {"takes": error.message}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import format_of
@@ -20,8 +21,21 @@ LONGEST = 100  # characters of a text that a file has of itself
 MOST_OUTPUTS = 6  # a detector without its own suppression has dozens
 
 
-def interface_facts(path: Path, *, verbose: bool = False) -> dict[str, str]:
-    """Returns what a file says of itself, a line for each side of it; raises ArtifactError where it cannot be read.
+@dataclass(frozen=True)
+class Interface:
+    """What a file says of itself.
+
+    Attributes:
+        facts: a line for each side of it.
+        prepares: whether it says how its images are normalised.
+    """
+
+    facts: Mapping[str, str]
+    prepares: bool
+
+
+def read_interface(path: Path, *, verbose: bool = False) -> Interface:
+    """Reads a file, which takes as long as its weights are many; raises ArtifactError where it cannot be read.
 
     Args:
         path: of the artifact.
@@ -37,14 +51,8 @@ def interface_facts(path: Path, *, verbose: bool = False) -> dict[str, str]:
     }
     if verbose and noted and noted.preprocessing:
         facts["pictures"] = noted.preprocessing.description
-    return {key: printable(text) for key, text in facts.items() if text}
-
-
-def knows_preparation(path: Path) -> bool:
-    """Tells whether a file says how its images are normalised."""
-    file = describe_file(path)
-    noted = provenance.parse(file.metadata, path.name)
-    return noted is not None and noted.image_preparation() is not None
+    prepares = noted is not None and noted.image_preparation() is not None
+    return Interface({key: printable(text) for key, text in facts.items() if text}, prepares)
 
 
 def _is(file: FileDescription, noted: Provenance | None) -> str:

@@ -43,13 +43,12 @@ def parity_text(parity: ParityReport, precision: Precision) -> Text:
     if parity.status == "not_measured":
         return Text(f"parity not measured: {parity.reason}", style="yellow")
     own = [leg for leg in parity.legs if leg.subject == ARTIFACT]
-    outputs = [output for leg in own for output in leg.outputs]
+    largest = parity.largest_difference
     found = Text("computes what PyTorch computes", style="green")
-    if not outputs:
+    if largest is None:
         same = min((item.agreement for leg in own for item in leg.decisions), default=1.0)
         return found.append(f": {same:.0%} of its decisions are the same", style="default")
-    largest = max(output.max_rel for output in outputs)
-    what = "logit" if {output.name for output in outputs} == {"logits"} else "output"
+    what = "logit" if {output.name for leg in own for output in leg.outputs} == {"logits"} else "output"
     text = f": largest difference {share(largest)} of the largest {what}"
     if precision != "fp32":
         # What is not there before the precision is lowered is the precision's own.

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.report.integrity import integrity_line
-from mobilevit_deploy.report.interface import interface_facts
+from mobilevit_deploy.report.interface import read_interface
 from mobilevit_deploy.report.layout import INDENT, Facts
 from mobilevit_deploy.report.parity import explanations, legs_table, parity_text
 from mobilevit_deploy.report.table import show_bytes, with_origin
@@ -26,7 +26,7 @@ def verify_summary(report: VerifyReport, *, verbose: bool = False) -> Renderable
     parity, state = report.parity, report.integrity
     facts: dict[str, str | Text] = {
         **(
-            {} if state.reason else interface_facts(report.artifact, verbose=verbose)
+            {} if state.reason else read_interface(report.artifact, verbose=verbose).facts
         ),  # a changed file may say anything
         "size": f"{show_bytes(report.bytes)}; verified in {report.seconds:.1f} s",
         "digests": Text(integrity_line(state), style="red" if state.reason else ""),

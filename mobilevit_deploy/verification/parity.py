@@ -51,6 +51,12 @@ class ParityReport:
     refused: bool = False
     fixed: tuple[str, ...] = ()
 
+    @property
+    def largest_difference(self) -> float | None:
+        """Returns how far the artifact's outputs are from their reference, over the largest; None without outputs."""
+        own = (leg for leg in self.legs if leg.subject == ARTIFACT)
+        return max((output.max_rel for leg in own for output in leg.outputs), default=None)
+
 
 class Comparison:
     """Legs, as they are run, and the report of all.

@@ -9,6 +9,7 @@ from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.android.adb import Answer
 from mobilevit_deploy.measurement.benchmark_model.binary import NAME
 from mobilevit_deploy.measurement.benchmark_model.output import last_words, unknown_flags
+from mobilevit_deploy.system import child_process
 from mobilevit_deploy.targets.litert.tflite.program import read_program
 
 SUFFIX = ".tflite"
@@ -43,15 +44,7 @@ class Here:
     def run(self, *command: str, limit_s: float) -> Answer:
         """Runs a program on this machine; raises MeasurementError where it cannot be started, or does not end."""
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=limit_s,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
+            done = child_process.run_tool(command, limit_s)
         except subprocess.TimeoutExpired as error:
             raise MeasurementError(f"{NAME} did not end within {limit_s:.0f} s", "give fewer --seconds") from error
         except OSError as error:

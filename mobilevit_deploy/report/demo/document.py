@@ -5,18 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mobilevit_deploy.system.json_text import SCHEMA
-from mobilevit_deploy.verification.leg import ARTIFACT
 from mobilevit_deploy.verification.prediction.document import predict_document
 
 if TYPE_CHECKING:
-    from mobilevit_deploy.export.report import ExportReport
     from mobilevit_deploy.report.demo.run import Demo
-
-
-def largest_difference(report: ExportReport) -> float | None:
-    """Returns how far an artifact is from PyTorch, over the largest output; None where it could not be run."""
-    own = [leg for leg in report.parity.legs if leg.subject == ARTIFACT]
-    return max((output.max_rel for leg in own for output in leg.outputs), default=None)
 
 
 def demo_document(demo: Demo) -> dict[str, Any]:
@@ -34,7 +26,7 @@ def demo_document(demo: Demo) -> dict[str, Any]:
                 "precision": report.precision,
                 "bytes": report.artifact.bytes,
                 "parity": report.parity.status,
-                "max_rel": largest_difference(report),
+                "max_rel": report.parity.largest_difference,
                 "found": predict_document(predicted, {})["predictions"][0]["found"],
             }
             for report, predicted in zip(demo.reports, demo.predictions, strict=True)

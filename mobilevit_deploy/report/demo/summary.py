@@ -9,7 +9,6 @@ from rich.text import Text
 
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.report.demo.document import largest_difference
 from mobilevit_deploy.report.pictures import answer_text
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def demo_summary(demo: Demo, digit: int) -> RenderableType:
     parts = [Text(f"{demo.picture} shows a handwritten {digit}. What each file says of it:", style="bold")]
     for report, predicted in zip(demo.reports, demo.predictions, strict=True):
         found = predicted.predictions[0].found
-        difference = largest_difference(report)
+        difference = report.parity.largest_difference
         beside = "" if difference is None else f"; at most {difference:.0e} of the largest logit from PyTorch"
         title = format_of(report.artifact.target).title
         parts += [
