@@ -1,5 +1,6 @@
 """What every card is, and the cards of devices and of published latencies; ``catalog`` reads them."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -64,6 +65,10 @@ class TargetFormat(Card):
         if (self.worker is None) == (self.no_latency is None):
             raise ValueError("a format has a worker, or says in no_latency why there is none")
         return self
+
+    def writes(self, options: Sequence[str]) -> bool:
+        """Tells whether options for apps, as they are typed, can be written to the target's files."""
+        return self.takes_app_options or (bool(self.app_options) and set(options) <= set(self.app_options))
 
 
 class PublishedLatency(Card):

@@ -23,6 +23,11 @@ class InputRule(Card):
     default_size: int = Field(gt=0)
     multiple_of: Mapping[Task, Annotated[int, Field(gt=0)]]
 
+    def allows(self, task: Task, height: int, width: int) -> bool:
+        """Tells whether both sides fit."""
+        multiple = self.multiple_of[task]
+        return all(side >= multiple and side % multiple == 0 for side in (height, width))
+
     def check(self, model: str, task: Task, height: int, width: int) -> None:
         """Raises ChoiceError, naming the nearest sizes that fit, when a side does not fit."""
         multiple = self.multiple_of[task]

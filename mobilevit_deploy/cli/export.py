@@ -106,7 +106,9 @@ def export(
     labels: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE|card", help="One class a line: Core ML returns label and probabilities. card: the library's."
+            metavar="FILE|card",
+            help="One class a line: Core ML returns label and probabilities, other files say the names. card: the "
+            "library's.",
         ),
     ] = None,
     keep_fp32: Annotated[

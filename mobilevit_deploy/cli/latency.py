@@ -57,8 +57,8 @@ def latency(
         float | None,
         typer.Option(
             min=0.1,
-            help="Time limit for each artifact; less when the median is known to 2 %. "
-            "Default: 20, on an Android phone 60, on an iPhone 120.",
+            help="Limit of an artifact's runs, beside the start of six processes; less when the median is known to "
+            "2 %. Default: 20, on an Android phone 60, on an iPhone 120.",
         ),
     ] = None,
     provider: Annotated[str, typer.Option(metavar="NAME", help="Of ONNX Runtime, such as cpu.")] = "cpu",

@@ -66,6 +66,8 @@ class Command(TyperCommand):
             if known.param_type_name == "argument":
                 known.metavar = known.metavar or known.name.upper()
                 known.display_type_rich = lambda **_: None
+                known.get_usage_pieces = lambda *_, known=known: _in_usage(known)
+                known.get_missing_message = lambda *_, known=known, **__: known.help
             elif known.metavar is None:
                 known.metavar = _value_name(known.type_descriptor)
             known.min = known.max = None  # these are for the help alone, which would say x>=1
@@ -75,6 +77,12 @@ class Command(TyperCommand):
         if formatter.width < NARROW:
             formatter.write_dl = functools.partial(formatter.write_dl, col_max=INDENT)
         super().format_options(ctx, formatter)
+
+
+def _in_usage(argument: Any) -> list[str]:
+    """Returns how an argument stands in the line of usage."""
+    name = argument.metavar if argument.required else f"[{argument.metavar}]"
+    return [name if argument.nargs == 1 or name.endswith("...") else f"{name}..."]
 
 
 def _value_name(kind: Any) -> str | None:

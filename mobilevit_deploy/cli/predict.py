@@ -15,7 +15,6 @@ from mobilevit_deploy.cli.options import (
     ModelArg,
     Prefix,
     Pretrained,
-    check_artifact,
     check_checkpoint,
     parse_channels,
 )
@@ -23,22 +22,45 @@ from mobilevit_deploy.cli.options import (
 DEFAULT_FOLDER = Path("predictions")
 
 
-def _check_pictures(images: list[Path]) -> list[Path]:
-    """Refuses a second artifact among the pictures."""
-    from mobilevit_deploy.catalog.formats import formats
+def _divide(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Returns the artifacts and the pictures; a folder that artifacts are in stands for them, another is of pictures.
+
+    Raises:
+        BadParameter: one of the two is missing.
+        ArtifactError: an artifact is not there.
+    """
+    from mobilevit_deploy.catalog.formats import formats, target_of_file
     from mobilevit_deploy.errors import printable
+    from mobilevit_deploy.images.pictures import SUFFIXES
 
     suffixes = {known.suffix for known in formats().values()}
-    for path in images:
+    artifacts: list[Path] = []
+    pictures: list[Path] = []
+    for path in paths:
+        inside = sorted(file for file in path.iterdir() if file.suffix in suffixes) if path.is_dir() else []
         if path.suffix in suffixes:
-            raise typer.BadParameter(f"{printable(str(path))} is an artifact; mvd predict runs one at a time")
-    return images
+            target_of_file(path)
+            artifacts.append(path)
+        elif inside:
+            artifacts += inside
+        else:
+            pictures.append(path)
+    if not artifacts:
+        if not paths[0].is_dir() and paths[0].suffix.lower() not in SUFFIXES:
+            target_of_file(paths[0])
+        raise typer.BadParameter(f"{printable(str(paths[0]))} is no artifact: give one before the pictures")
+    if not pictures:
+        raise typer.BadParameter(f"give pictures behind {printable(str(paths[-1]))}")
+    return artifacts, pictures
 
 
 def predict(
-    artifact: Annotated[Path, typer.Argument(callback=check_artifact, help="A file that mvd export wrote.")],
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", callback=_check_pictures, help="Pictures, or folders of them.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ARTIFACT... IMAGE...",
+            help="Files that mvd export wrote, or their folder; then pictures, or folders of them.",
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, max=100, help="How many classes are named.")] = 5,
     labels: Annotated[
@@ -64,42 +86,61 @@ def predict(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="For the drawn pictures.")] = DEFAULT_FOLDER,
     json: Json = False,
 ) -> None:
-    """Run a file on pictures: the likeliest classes, or a mask or boxes drawn on the picture."""
+    """Run files on pictures: the likeliest classes, or a mask or boxes drawn on the picture."""
     arguments, means, stds = parse_arguments(model_arg), parse_channels(mean), parse_channels(std)
+    artifacts, images = _divide(paths)
     with console.progress() as progress:
         progress("importing PyTorch")
-        from mobilevit_deploy.errors import printable
+        from rich.console import Group
+
+        from mobilevit_deploy.errors import ArtifactError, printable
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.report.drawing import draw_all
         from mobilevit_deploy.report.prediction import prediction_tables
+        from mobilevit_deploy.system.json_text import SCHEMA
         from mobilevit_deploy.verification.prediction import PredictRequest, predict
         from mobilevit_deploy.verification.prediction.document import predict_document
 
         selection = Selection("auto", key, prefix)
-        request = PredictRequest(
-            artifact=artifact,
-            images=images,
-            largest_count=max_images,
-            labels=labels,
-            top=top,
-            mean=means,
-            std=stds,
-            reference=reference or model is not None or checkpoint is not None,
-            model=model,
-            checkpoint=checkpoint,
-            selection=selection if selection != Selection() else None,
-            pretrained=pretrained,
-            arguments=arguments,
-        )
-        with redirect_stdout(sys.stderr):  # the model's own code may print
-            report = predict(request, progress)
-        drawn = draw_all(report, out, progress)
-    for warning in report.warnings:
+        shown, documents = [], []
+        files: list[Path] = []
+        refused: ArtifactError | None = None
+        for artifact in artifacts:
+            request = PredictRequest(
+                artifact=artifact,
+                images=images,
+                largest_count=max_images,
+                labels=labels,
+                top=top,
+                mean=means,
+                std=stds,
+                reference=reference or model is not None or checkpoint is not None,
+                model=model,
+                checkpoint=checkpoint,
+                selection=selection if selection != Selection() else None,
+                pretrained=pretrained,
+                arguments=arguments,
+            )
+            try:
+                with redirect_stdout(sys.stderr):  # the model's own code may print
+                    report = predict(request, progress)
+            except ArtifactError as error:
+                if artifact in paths:
+                    raise
+                refused = error  # of a folder, what has no answer is left out
+                console.warn(f"left out: {error.message}")
+                continue
+            drawn = draw_all(report, out, progress)
+            shown.append((report, [printable(str(path)) for path in drawn.files]))
+            documents.append(predict_document(report, drawn.by_image))
+            files += drawn.files
+        if refused and not shown:
+            raise refused
+    for warning in dict.fromkeys(warning for report, _ in shown for warning in report.warnings):
         console.warn(warning)
     if json:
-        console.print_json(predict_document(report, drawn.by_image))
+        console.print_json(documents[0] if len(documents) == 1 else {"schema": SCHEMA, "results": documents})
         return
-    files = [printable(str(path)) for path in drawn.files]
-    console.print_result(prediction_tables(report, files), quiet=files or None)
-    for path in drawn.files[:1]:
+    console.print_result(Group(*(prediction_tables(report, written) for report, written in shown)))
+    for path in files[:1]:
         inline_image.show(path)

@@ -27,6 +27,7 @@ def report(
     if out and not out.is_dir() and out.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--out is the page, and {out} does not end in .html: what is there would be lost")
     with console.progress() as progress:
+        from rich.console import Group
         from rich.text import Text
 
         from mobilevit_deploy.errors import printable
@@ -38,12 +39,13 @@ def report(
         shown = printable(str(path))
         progress("reading reports and hashing artifacts")
         found = read_folder(folder)
-        prediction = None
+        prediction, answers = None, []
         if image:
             progress("importing PyTorch")
-            from mobilevit_deploy.report.page.predictions import predict_in_folder
+            from mobilevit_deploy.report.page.predictions import answers_table, predict_in_folder
 
             prediction = predict_in_folder(found, image, progress)
+            answers.append(answers_table(prediction))
         progress(f"writing {shown}")
         publish_text(render(found, prediction), path)
     for problem in found.problems:
@@ -52,5 +54,5 @@ def report(
         console.print_json(page_document(found, shown, prediction))
     else:
         count = sum(len(artifact.latencies) for artifact in found.artifacts)
-        line = f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}"
-        console.print_result(Text(line), quiet=[shown])
+        line = Text(f"wrote {shown}: artifacts {len(found.artifacts)}, measurements {count}")
+        console.print_result(Group(*answers, line), quiet=[shown])

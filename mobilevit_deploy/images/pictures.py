@@ -15,7 +15,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 LARGEST_IMAGE = 100_000_000  # pixels; more is a decompression bomb, or nothing that a phone took
 SIDEWAYS = range(5, 9)  # EXIF's orientations that exchange width and height
 
-ADVICE = "leave it out of the folder"
+ADVICE = "leave it out"
 
 
 @contextmanager

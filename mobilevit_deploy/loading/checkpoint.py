@@ -19,6 +19,7 @@ from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.records import Record
 from mobilevit_deploy.loading.special_tensors import special_tensor
+from mobilevit_deploy.loading.training_arguments import trained_size
 from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts, names_beside
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
@@ -68,6 +69,7 @@ class Checkpoint:
         others: the other state dicts of the file, the likeliest first.
         records: what its storages were made of, see ``check_records``.
         meta: the entry in which OpenMMLab's frameworks say what was trained; not to be trusted.
+        image_size: (height, width) in pixels, that the model was trained for; None where the file does not say it.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Checkpoint:
     others: tuple["Checkpoint", ...] = ()
     records: Mapping[int, Record] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
 
     @property
     def choices(self) -> tuple["Checkpoint", ...]:
@@ -126,7 +129,8 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
         not_loaded = (*names_beside(content.value, item), *left)
         checkpoint = Checkpoint(path, digest, item.key, tensors, not_loaded, unread, item.others)
         known = meta if isinstance(meta, Mapping) else {}
-        checkpoints.append(replace(checkpoint, meta=known, records=content.records))
+        size = trained_size(entries)
+        checkpoints.append(replace(checkpoint, meta=known, records=content.records, image_size=size))
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 
 

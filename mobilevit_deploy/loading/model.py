@@ -66,7 +66,8 @@ class LoadedModel:
     """A model in evaluation mode, float32, on the CPU; ``input_shape`` is (B, C, H, W), also for ``layout`` nhwc.
 
     ``card`` is the catalog's, ``library`` what a library says of its own model, ``arguments`` what that was built with,
-    and ``outputs`` leaves out what of the outputs is no tensor. ``layout_found`` tells that nobody gave the layout.
+    and ``outputs`` leaves out what of the outputs is no tensor. ``layout_found`` tells that nobody gave the layout,
+    ``size_found`` that the checkpoint gave the size.
     ``inputs`` are there where the user named them: one run takes one of each, so the batch of ``input_shape`` is 1, and
     its other sizes are the first image's. ``head`` is set for the tasks that have one.
     """
@@ -82,6 +83,7 @@ class LoadedModel:
     outputs: TensorOutputs | None = None
     layout: Layout = "nchw"
     layout_found: bool = False
+    size_found: bool = False
     inputs: tuple[TensorInput, ...] = ()
     head: ModelHead | None = None
 
@@ -92,6 +94,11 @@ class LoadedModel:
         notes = [f"left out of the outputs: {'; '.join(left_out)}"] if left_out else []
         if self.layout_found:
             notes.append("the model takes (N, H, W, C), as it was seen to: --layout nhwc says so")
+        if self.size_found:
+            _, _, height, width = self.input_shape
+            notes.append(
+                f"images are {height}x{width}, as the checkpoint says that it was trained; --input-size takes others"
+            )
         return tuple(notes)
 
     @property
@@ -116,7 +123,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
     card = None if catalog.is_own_code(request.name) else catalog.model(request.name)
     _check_options(request, card)
     if card:
-        shape = _input_shape(request, card)
+        shape = _input_shape(request, card)  # what cannot be is refused before anything is read
     checkpoint = read_checkpoint(request.checkpoint, request.selection) if request.checkpoint else None
     if card and checkpoint:
         checkpoint = choose(checkpoint, partial(lacks_of_card, card, request.task))
@@ -130,6 +137,11 @@ def load_model(request: ModelRequest) -> LoadedModel:
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
     if not card:
         shape = _input_shape(request, library.card if library else None)
+    told = checkpoint.image_size if checkpoint and not (request.size or request.inputs) else None
+    if told and card and not catalog.input_rule(card, request.task).allows(request.task, *told):
+        told = None
+    size_found = told not in (None, shape[2:])
+    shape = (*shape[:2], *told) if told else shape
     if request.layout == "nhwc":
         take_channels_first(module)
     if request.inputs:
@@ -168,6 +180,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         arguments={} if card else _arguments(request),
         outputs=outputs,
         layout=request.layout,
+        size_found=size_found,
         inputs=request.inputs,
         head=request.head.head_of(rule, module, classes, library.card.preprocessing if library else None)
         if rule

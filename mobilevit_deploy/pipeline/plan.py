@@ -40,7 +40,6 @@ class TargetRequest:
     app: AppOptions = field(default_factory=AppOptions)
     calibrated: bool = False
     sensitivity: bool = False
-    reads_images: bool = False
     allow_precision_loss: bool = False
 
 
@@ -71,7 +70,7 @@ def plan_target(request: TargetRequest) -> Plan:
     chosen_rewrites(recipe)  # a recipe with an unknown rewrite is refused before anything runs
     version = recipe.version.choose(request.version, str(known.version)) if recipe.version else None
     precision, app = recipe.choose_precision(request.precision), request.app
-    app.check(reads_images=request.reads_images)
+    app.check()
     _check_calibration(precision, request)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")

@@ -179,7 +179,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     head = prepared.model.head
     app = AppInterface(
         _image_input(plan, prepared),
-        _labels(plan, prepared),
+        _labels(plan, prepared) if _writes_labels(plan) else None,
         find_modules(graph, plan.app.keep_fp32),
         _classes(plan, prepared),
         head.decision if head else None,
@@ -208,11 +208,13 @@ def takes_channels_last(model: LoadedModel) -> bool:
 def check_app(plan: Plan, prepared: Prepared) -> None:
     """Raises UsageError for app options that this model cannot have; before anything is rewritten or converted."""
     _image_input(plan, prepared)
+    if plan.app.channels == "bgr" and not plan.app.image_input and prepared.preprocessing is None:
+        raise UsageError("--color bgr, but nobody said how this model's images are normalised", "add --mean and --std")
     labels = _labels(plan, prepared)
     _classes(plan, prepared)
     if labels and plan.app.labels:
         shapes = [output.shape for output in prepared.captured.outputs]
-        check_labels(labels, plan.app.labels, prepared.model.task, shapes)
+        check_labels(labels, plan.app.labels, prepared.model.task, shapes, written=_writes_labels(plan))
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
     if plan.app.sizes and prepared.model.head and isinstance(prepared.model.head.decision, Suppression):
         raise UsageError("--sizes with --output nms", "export each size by itself")
@@ -231,6 +233,11 @@ def _image_input(plan: Plan, prepared: Prepared) -> ImageInput | None:
     return choose_image_input(plan.app, prepared.model.input_shape, prepared.model.preprocessing)
 
 
+def _writes_labels(plan: Plan) -> bool:
+    """Tells whether a classifier's file can return the classes by name."""
+    return format_of(plan.recipe.target).writes(["--labels"])
+
+
 def _labels(plan: Plan, prepared: Prepared) -> tuple[str, ...] | None:
     """Returns a classifier's names, from the user's file or the library's card; raises UsageError for none there."""
     if prepared.model.head:
@@ -247,10 +254,13 @@ def _labels(plan: Plan, prepared: Prepared) -> tuple[str, ...] | None:
 
 
 def _classes(plan: Plan, prepared: Prepared) -> ClassNames:
-    """Returns the names of what a head tells apart, from the user's file or the checkpoint; raises UsageError."""
+    """Returns the names of what a head tells apart, from the user's file or the checkpoint; raises UsageError.
+
+    Of a classifier those that its file has no place for, beyond what is noted of its export.
+    """
     head = prepared.model.head
     if head is None:
-        return ClassNames()
+        return ClassNames(() if _writes_labels(plan) else _labels(plan, prepared) or ())
     if plan.labels and len(plan.labels) != head.num_classes:
         raise UsageError(
             f"{plan.app.labels} has {len(plan.labels)} labels, the model {head.num_classes} classes",

@@ -22,7 +22,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.weights_origin import VOUCHED
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.system.version import __version__
-from mobilevit_deploy.targets.app_options import AppInterface, AppOptions, Compression
+from mobilevit_deploy.targets.app_options import AppInterface, AppOptions, Channels, Compression
 from mobilevit_deploy.targets.quantization import Quantization
 
 # Of a file that asks for a model to compare with; a detector of so many has 0.7 GB of weights in its last layer.
@@ -165,10 +165,8 @@ class Provenance(BaseModel):
     def image_preparation(self) -> Preprocessing | None:
         """Returns how the user's images are prepared, as the export did it; None where the file does not say."""
         if self.preprocessing is None and self.image:
-            blue_first = self.image.color == "BGR"
-            mean, std = (values[::-1] if blue_first else values for values in (self.image.mean, self.image.std))
-            found = AppOptions(mean=mean, std=std).preprocessing(None)
-            return found.model_copy(update={"color": "BGR"}) if found and blue_first else found
+            order: Channels = "bgr" if self.image.color == "BGR" else "rgb"
+            return AppOptions(channels=order, mean=self.image.mean, std=self.image.std).preprocessing(None)
         return self.preprocessing
 
     def weights_text(self) -> str:
@@ -269,8 +267,8 @@ def describe(
         entries["head"] = HeadNote.of(model.head).model_dump(exclude_defaults=True)
         entries["classes"] = list(app.classes.names) or None
         entries["palette"] = list(app.classes.colors) or None
-    elif model.library and model.task == "classify":
-        entries["classes"] = list(model.library.classes) or None
+    elif model.task == "classify":
+        entries["classes"] = list(app.classes.names or (model.library.classes if model.library else ())) or None
     if app.image:
         entries["image"] = {"normalisation": "in the graph: (value / 255 - mean) / std", **vars(app.image)}
     if preprocessing:

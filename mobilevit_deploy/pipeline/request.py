@@ -1,10 +1,8 @@
 """What to export, and what it asks of each target."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilevit_deploy.catalog.cards import TargetFormat
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.errors import UsageError
@@ -14,6 +12,8 @@ from mobilevit_deploy.pipeline.given_images import ImagesRequest
 from mobilevit_deploy.pipeline.plan import TargetRequest
 from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 from mobilevit_deploy.targets.app_options import AppOptions
+
+NOTED = ["--color", "--mean", "--std", "--labels"]  # options for apps that every file can say something of
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class ExportRequest:
             raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
         if self.sensitivity and self.precision != "int8":
             raise UsageError("--sensitivity is for int8", "leave it out")
-        # --mean and --std also say how the user's own images are normalised, --keep-fp32 also what int8 leaves alone.
-        taken = ["--mean", "--std"] if self.images or self.calibrate else []
-        taken += ["--keep-fp32"] if self.precision == "int8" else []
+        # How images are normalised, and what the classes are called, any file can say; int8 can leave modules alone.
+        taken = [] if self.app.image_input else NOTED
+        taken = [*taken, "--keep-fp32"] if self.precision == "int8" else taken
         given = [option for option in self.app.given() if option not in taken]
-        takers = [name for name in self.targets if _takes(format_of(name), given)]
+        takers = [name for name in self.targets if format_of(name).writes(given)]
         if given and not takers:
             options = " and ".join(given)
-            able = [f"--to {name}" for name, known in formats().items() if _takes(known, given)]
+            able = [f"--to {name}" for name, known in formats().items() if known.writes(given)]
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", f"add {' or '.join(able)}")
         return [
             TargetRequest(
@@ -80,7 +80,6 @@ class ExportRequest:
                 app=self.app if name in takers else self._app_of_others(),
                 calibrated=self.calibrate is not None,
                 sensitivity=self.sensitivity,
-                reads_images=bool(self.images or self.calibrate),
                 allow_precision_loss=self.allow_precision_loss,
             )
             for name in dict.fromkeys(self.targets)
@@ -151,10 +150,11 @@ class ExportRequest:
             )
 
     def _app_of_others(self) -> AppOptions:
-        """Returns what of an app's options concerns a target that takes none."""
-        return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())
-
-
-def _takes(known: TargetFormat, options: Sequence[str]) -> bool:
-    """Tells whether options for apps can be written to a target's files."""
-    return known.takes_app_options or (bool(known.app_options) and set(options) <= set(known.app_options))
+        """Returns what of an app's options concerns a target that takes none: what its files only say."""
+        return replace(
+            self.app,
+            image_input=False,
+            keep_fp32=self.app.keep_fp32 if self.precision == "int8" else (),
+            prune=None,
+            sizes=(),
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, target_of
 from mobilevit_deploy.report.accuracy import accuracy_lines
 from mobilevit_deploy.report.interface import Interface, read_interface
@@ -42,7 +43,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose:
     read = [read_interface(report.artifact.path, verbose=verbose) for report in reports] if published else []
     interfaces = [_without_kind(item) for item in read] or [{} for _ in reports]
     shared = interfaces[0] if interfaces.count(interfaces[0]) == len(interfaces) else {}
-    parts += [Facts(shared, INDENT)] if shared else []
+    names = ", ".join(report.artifact.path.name for report in reports)
+    parts += [Facts(shared, INDENT, {"artifact": names})] if shared else []
     parts += _rewrites(reports, verbose=verbose)
     for report, interface in zip(reports, interfaces, strict=True):
         artifact, parity = report.artifact, report.parity
@@ -50,7 +52,8 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose:
             Text(f"wrote {artifact.path}" if published else f"not written: {artifact.path.name}", style="bold")
         )
         own = {} if shared else interface
-        parts.append(Facts({"is": _is(report), **own, "parity": parity_text(parity, report.precision)}, INDENT))
+        facts: dict[str, str | Text] = {"is": _is(report), **own, "parity": parity_text(parity, report.precision)}
+        parts.append(Facts(facts, INDENT, {"artifact": artifact.path.name}))
         parts += [Text(f"{artifact.target}: {line}") for line in _app_lines(report)]
         if artifact.quantization:
             parts.append(quantization_summary(artifact.target, artifact.quantization, artifact.bytes))
@@ -71,10 +74,11 @@ def next_commands(paths: Sequence[Path], *, prepares: bool) -> list[RenderableTy
         paths: of the files.
         prepares: whether the first of them says how its images are normalised.
     """
+    files = " ".join(quote(str(path)) for path in paths)
     timed = next((path for path in paths if format_of(target_of(path)).worker), None)
     given = "" if prepares else " --mean M,M,M --std S,S,S"
     commands = [
-        f"mvd predict {quote(str(paths[0]))} PICTURE{given}",
+        f"mvd predict {files} PICTURE{given}",
         *([f"mvd latency {quote(str(timed))}"] if timed else []),
         f"mvd report {quote(str(paths[0].parent))}",
     ]
@@ -102,7 +106,8 @@ def _weights_line(report: ExportReport) -> RenderableType:
     head = f"{report.model}{kind}, {task}, input {shape}, "
     if weights.trained:
         return Text(f"{head}weights: {weights.place}{f', {weights.key}' if weights.key else ''}")
-    return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE)", style="yellow")
+    own = "" if report.model in catalog.models() else ", or --trained 'where from' where the code loads its own"
+    return Text(f"{head}UNTRAINED: no checkpoint was given (--checkpoint FILE{own})", style="yellow")
 
 
 def _classes(head: ModelHead) -> str:

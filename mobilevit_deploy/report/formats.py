@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mobilevit_deploy.errors import printable
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def as_csv(result: RenderableType) -> str:
-    """Returns the tables alone, with an empty line between two."""
-    return "\n".join(_csv(item) for item in parts(result) if isinstance(item, ResultTable | Facts))
+    """Returns the tables alone, with what each is of in columns of its own; an empty line stands between two kinds."""
+    tables = [item for item in parts(result) if isinstance(item, ResultTable | Facts)]
+    kinds = groupby(tables, lambda table: (tuple(table.of), tuple(table.columns)))
+    return "\n".join(_csv([*titles, *columns], alike) for (titles, columns), alike in kinds)
 
 
 def as_markdown(result: RenderableType) -> str:
@@ -41,12 +44,13 @@ def escape(text: str) -> str:
     return flat
 
 
-def _csv(table: ResultTable | Facts) -> str:
+def _csv(columns: Sequence[str], tables: Iterable[ResultTable | Facts]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    if any(table.columns):
-        writer.writerow(table.columns)
-    writer.writerows(map(_cells, table.rows))
+    if any(columns):
+        writer.writerow(columns)
+    for table in tables:
+        writer.writerows([*map(printable, table.of.values()), *_cells(row)] for row in table.rows)
     return file.getvalue()
 
 

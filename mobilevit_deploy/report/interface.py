@@ -75,7 +75,7 @@ def _takes(file: FileDescription, noted: Provenance | None) -> str:
     layout = ", channels last" if noted.layout == "nhwc" else ""
     how = noted.image_preparation()
     if how is None:
-        return f"{tensors}{layout}: normalised as in training, which nobody told"
+        return f"{tensors}{layout}: normalised as in training (no --mean, --std)"
     return f"{tensors}{layout}: {_prepared(how)}"
 
 

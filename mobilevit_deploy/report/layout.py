@@ -23,17 +23,25 @@ INDENT = 2
 class ResultTable:
     """A table; where its words do not fit beside each other, a heading and a paragraph for each row."""
 
-    def __init__(self, *columns: str, numbers: Sequence[str] = (), whole: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *columns: str,
+        numbers: Sequence[str] = (),
+        whole: Sequence[str] = (),
+        of: Mapping[str, str] | None = None,
+    ) -> None:
         """Makes an empty table.
 
         Args:
             columns: their titles.
             numbers: those that are aligned to the right, and stay on one line.
             whole: others that stay on one line.
+            of: what the text around it says of all its rows; columns of their own where it stands alone, as in CSV.
         """
         self.columns = columns
         self.rows: list[tuple[Text, ...]] = []
         self.numbers, self._whole = numbers, (*numbers, *whole)
+        self.of: Mapping[str, str] = of or {}
 
     def add_row(self, *cells: str | Text) -> None:
         """Adds a row, with a cell for each column."""
@@ -87,8 +95,8 @@ class ResultTable:
 class Facts:
     """Keys and what is known of each, a line for each key; below each other where the terminal is narrow."""
 
-    def __init__(self, rows: Mapping[str, str | Text], indent: int = 0) -> None:
-        self.columns, self.numbers = ("", ""), ()
+    def __init__(self, rows: Mapping[str, str | Text], indent: int = 0, of: Mapping[str, str] | None = None) -> None:
+        self.columns, self.numbers, self.of = ("", ""), (), of or {}
         self.rows = [(Text(key), value if isinstance(value, Text) else Text(value)) for key, value in rows.items()]
         self._indent = indent
 

@@ -29,6 +29,8 @@ LEGS = {
 }
 RUNNERS = {
     "torch": "PyTorch",
+    "mil": "mvd's evaluator of ML Programs",
+    "onnxruntime": "ONNX Runtime",
     "mil fp16_storage": "mvd, rounding what is stored",
     "mil widened": "mvd, in float32",
     "onnxruntime disabled": "ONNX Runtime as written",
@@ -62,7 +64,8 @@ def legs_table(parity: ParityReport, title: str) -> RenderableType:
     """Returns every leg with its worst figures and what was allowed; and in one line each, what was not run."""
     numbers = ("difference", "at most", "SNR dB", "at least", "same")
     several = len({leg.size for leg in parity.legs}) > 1
-    table = ResultTable("compared", *["size"][: int(several)], "run by", *numbers, "", numbers=numbers)
+    columns = ["compared", *["size"][: int(several)], "run by", *numbers, ""]
+    table = ResultTable(*columns, numbers=numbers, of={"artifact": title})
     for leg in parity.legs:
         outputs = leg.outputs
         agreements = [item.top1_agreement for item in outputs if item.top1_agreement is not None]

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from mobilevit_deploy.errors import printable
 from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.parity import RUNNERS
 from mobilevit_deploy.verification.accuracy.detection import Detections
 from mobilevit_deploy.verification.prediction.document import shares_of
-from mobilevit_deploy.verification.prediction.reading import Found, Ranking
+from mobilevit_deploy.verification.prediction.reading import Ranking
 
 if TYPE_CHECKING:
     from mobilevit_deploy.verification.prediction.predict import Predicted, PredictReport
@@ -29,7 +30,8 @@ def prediction_tables(report: PredictReport, files: Sequence[str] = ()) -> Group
         files: that were drawn, by name.
     """
     state = "" if report.trained else "; its weights are random, so are its answers"
-    parts: list[RenderableType] = [Text(f"{report.artifact.name}, run by {report.runner}{state}", style="bold")]
+    runner = RUNNERS.get(report.runner, report.runner)
+    parts: list[RenderableType] = [Text(f"{report.artifact.name}, run by {runner}{state}", style="bold")]
     for item in report.predictions:
         parts += [Text(""), Text(printable(str(item.image)), style="bold")]
         parts += _table(report, item)
@@ -39,11 +41,11 @@ def prediction_tables(report: PredictReport, files: Sequence[str] = ()) -> Group
 def _table(report: PredictReport, item: Predicted) -> list[RenderableType]:
     found, beside = item.found, item.reference
     if isinstance(found, Ranking):
-        return _of_classes(report, found, beside)
+        return _of_classes(report, item, found)
     if isinstance(found, Detections):
-        return _of_boxes(report, found, beside)
+        return _of_boxes(report, item, found)
     columns = ["class", "share of the pixels", *(["PyTorch"] if beside is not None else [])]
-    table = ResultTable(*columns, numbers=columns[1:])
+    table = ResultTable(*columns, numbers=columns[1:], of=_of(report, item))
     expected = dict(shares_of(beside)) if isinstance(beside, np.ndarray) else {}
     shares = shares_of(found)
     for label, share in shares[:MOST_ROWS]:
@@ -55,9 +57,10 @@ def _table(report: PredictReport, item: Predicted) -> list[RenderableType]:
     return [table, *map(Text, lines)]
 
 
-def _of_classes(report: PredictReport, found: Ranking, beside: Found | None) -> list[RenderableType]:
+def _of_classes(report: PredictReport, item: Predicted, found: Ranking) -> list[RenderableType]:
+    beside = item.reference
     columns = ["class", "probability", *(["PyTorch"] if beside is not None else [])]
-    table = ResultTable("no.", *columns, numbers=["no.", *columns[1:]])
+    table = ResultTable("no.", *columns, numbers=["no.", *columns[1:]], of=_of(report, item))
     for label in found.classes:
         own = [f"{beside.probabilities[label]:.2%}"] if isinstance(beside, Ranking) else []
         table.add_row(str(label), report.name(label), f"{found.probabilities[label]:.2%}", *own)
@@ -67,9 +70,10 @@ def _of_classes(report: PredictReport, found: Ranking, beside: Found | None) -> 
     return [table, *map(Text, lines)]
 
 
-def _of_boxes(report: PredictReport, found: Detections, beside: Found | None) -> list[RenderableType]:
+def _of_boxes(report: PredictReport, item: Predicted, found: Detections) -> list[RenderableType]:
+    beside = item.reference
     columns = ["score", "left", "top", "right", "bottom"]
-    table = ResultTable("class", *columns, numbers=columns)
+    table = ResultTable("class", *columns, numbers=columns, of=_of(report, item))
     for place in np.argsort(-found.scores, kind="stable")[:MOST_ROWS]:
         box = [f"{side:.0f}" for side in found.boxes[place]]
         table.add_row(report.name(int(found.labels[place])), f"{found.scores[place]:.3f}", *box)
@@ -78,6 +82,10 @@ def _of_boxes(report: PredictReport, found: Detections, beside: Found | None) ->
         best = f", the best of them {beside.scores.max():.3f}" if len(beside.scores) else ""
         lines.append(f"PyTorch finds {len(beside.scores)} boxes{best}")
     return [table, *map(Text, lines)]
+
+
+def _of(report: PredictReport, item: Predicted) -> dict[str, str]:
+    return {"artifact": report.artifact.name, "picture": str(item.image)}
 
 
 def _more(count: int, what: str) -> list[str]:

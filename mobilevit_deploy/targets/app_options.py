@@ -28,7 +28,8 @@ class AppOptions:
     Attributes:
         image_input: take an image of values 0 to 255 in place of a normalised array.
         channels: the order of the channels that the model was trained on.
-        mean: per channel, of values in [0, 1], in the model's order; None leaves it to the model's card.
+        mean: per channel, of values in [0, 1], in the model's order; None leaves it to the model's card. In a file
+            that takes an image it is in the graph, in others it is noted.
         std: likewise.
         labels: a text file, one class a line; or the word for a library's own names.
         keep_fp32: patterns of module paths that stay in float32.
@@ -60,34 +61,29 @@ class AppOptions:
         return [option for option, value in values.items() if value]
 
     def preprocessing(self, card: Preprocessing | None) -> Preprocessing | None:
-        """Returns how the user's images are prepared where --mean and --std say it, read as RGB; else None.
+        """Returns how images are prepared where --mean and --std, or --color, say it; else None.
 
         Args:
             card: of the model, which says what is resized and cropped; None for a model without one.
         """
+        color: Literal["RGB", "BGR"] = "BGR" if self.channels == "bgr" else "RGB"
         if self.mean is None or self.std is None:
+            return card.model_copy(update={"color": color}) if card and self.channels else None
+        if len(self.mean) == 2 or len(self.mean) != len(self.std):
             return None
-        if self.channels == "bgr" or len(self.mean) == 2 or len(self.mean) != len(self.std):
-            return None
-        mean, std = (values if len(values) == 3 else 3 * values for values in (self.mean, self.std))
+        step = -1 if color == "BGR" else 1  # a card's mean and std are in the order RGB
+        mean, std = (values[::step] if len(values) == 3 else 3 * values for values in (self.mean, self.std))
         usual = Preprocessing(
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
+            color=color,
             interpolation="bicubic",
             description="short side resized, centre cropped",
         )
-        return card.model_copy(update={"mean": usual.mean, "std": usual.std, "color": "RGB"}) if card else usual
+        return card.model_copy(update={"mean": usual.mean, "std": usual.std, "color": color}) if card else usual
 
-    def check(self, *, reads_images: bool = False) -> None:
-        """Raises UsageError for options that need another one, or values that cannot be.
-
-        Args:
-            reads_images: --mean and --std are for the images that are read, too.
-        """
-        needing = ("--color",) if reads_images else ("--color", "--mean", "--std")
-        alone = [option for option in self.given() if option in needing]
-        if alone and not self.image_input:
-            raise UsageError(f"{' and '.join(alone)} without --image-input", "add --image-input, or --images")
+    def check(self) -> None:
+        """Raises UsageError for options that need another one, or values that cannot be."""
         if (self.mean is None) != (self.std is None):
             raise UsageError("--mean and --std go together", "give both, or neither for those of the model's card")
         if self.std is not None and min(self.std) <= 0:
@@ -115,7 +111,7 @@ class AppInterface:
         image: set when the input is an image; its normalisation is in the graph.
         labels: set when the one output is the probabilities of named classes.
         keep_fp32: paths of the modules that stay in float32.
-        classes: of the pixels or boxes of a model with a head.
+        classes: of the pixels or boxes of a model with a head, or of a classifier whose file returns logits.
         decision: what the graph decides of them.
     """
 
@@ -193,9 +189,19 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return labels
 
 
-def check_labels(labels: Sequence[str], path: Path, task: str, outputs: Sequence[tuple[int, ...]]) -> None:
-    """Raises UsageError unless there is one output (1, classes) of a classifier, and one label for each class."""
-    if task != "classify" or len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0][0] != 1:
+def check_labels(
+    labels: Sequence[str], path: Path, task: str, outputs: Sequence[tuple[int, ...]], *, written: bool
+) -> None:
+    """Raises UsageError unless there is one output (B, classes) of a classifier, and one label for each class.
+
+    Args:
+        labels: the classes' names.
+        path: that they are from.
+        task: of the model.
+        outputs: their shapes.
+        written: whether the file names the class itself, which it does of one image.
+    """
+    if task != "classify" or len(outputs) != 1 or len(outputs[0]) != 2 or (written and outputs[0][0] != 1):
         shapes = ", ".join("x".join(map(str, shape)) for shape in outputs)
         raise UsageError(f"--labels needs a classifier of one image with one output 1xN; this returns {shapes}")
     if len(labels) != outputs[0][1]:

@@ -37,13 +37,14 @@ def test_export_prints_a_table_and_writes_to_the_default_folder(mvd: Mvd) -> Non
     assert result.exit_code == 0, result.stderr
     assert "UNTRAINED" in result.stdout
     for text in (
-        "takes    input 1x3x32x32 float32: normalised as in training, which nobody told",
+        "takes    input 1x3x32x32 float32: normalised as in training (no --mean, --std)",
         "returns  logits 1x12 float32",
         "classes  12, without names",
         "largest difference ",
         "half precision's share of it ",
         "wrote artifacts/additive_net_build-32x32-fp32.untrained.onnx",
-        "mvd predict artifacts/additive_net_build-32x32-fp32.untrained.onnx PICTURE --mean M,M,M --std S,S,S",
+        "mvd predict artifacts/additive_net_build-32x32-fp32.untrained.onnx "
+        "artifacts/additive_net_build-32x32-fp16.untrained.mlpackage PICTURE",
     ):
         assert text in result.stdout
     assert not [word for word in ("unrounded", "mil", "widened", "storage", "legs") if word in result.stdout.split()]

@@ -4,6 +4,8 @@ Interruptions are in ``test_process.py``, full disks in ``tests/export/faults``,
 in the tests of each target.
 """
 
+import argparse
+import runpy
 import shlex
 from pathlib import Path
 
@@ -97,7 +99,10 @@ TRIES = [
     ("mvd doctor", 0, ["export, verify and measure ONNX"]),
     # typed wrong: 2, at once
     ("mvd exprot cas_vit_xs", 2, ["No such command 'exprot'", "Did you mean 'export'"]),
-    ("mvd export", 2, ["Missing argument 'MODEL'"]),
+    ("mvd export", 2, ["Usage: mvd export [OPTIONS] MODEL\n", "Missing argument 'MODEL'. A name from `mvd list`"]),
+    ("mvd predict", 2, ["[OPTIONS] ARTIFACT... IMAGE...\n", "Missing argument 'ARTIFACT... IMAGE...'"]),
+    ("mvd export tiny.onnx", 2, ["tiny.onnx is no model but a file for a phone", "mvd inspect"]),
+    ("mvd inspect other.pth", 2, ["MODEL --checkpoint other.pth"]),
     ("mvd export cas_vit_xs --chekpoint a.pth", 2, ["No such option: --chekpoint", "--checkpoint"]),
     ("mvd export cas_vit_x", 2, ["did you mean 'cas_vit_xs'?"]),
     ("mvd show cas_vit_x", 2, ["did you mean 'cas_vit_xs'?"]),
@@ -125,7 +130,8 @@ TRIES = [
     ("mvd latency tiny.onnx tiny.mlpackage", 2, ["these files are for onnxruntime and coreml"]),
     ("mvd latency tiny.onnx --backend cuda", 2, ["there is no backend 'cuda'", "onnxruntime"]),
     ("mvd profile tiny.onnx --require-ne 0.5", 2, ["--require-ne is for an .mlpackage"]),
-    ("mvd predict tiny.onnx tiny.mlpackage a.png", 2, ["tiny.mlpackage is an artifact", "runs one at a time"]),
+    ("mvd predict tiny.onnx tiny.mlpackage", 2, ["give pictures behind tiny.mlpackage"]),
+    ("mvd predict a.png", 2, ["a.png is no artifact"]),
     ("mvd report --out page.txt", 2, ["does not end in .html"]),
     # found wrong in files or on the machine: 1
     ("mvd export cas_vit_xs --checkpoint nothere.pth", 1, ["there is no checkpoint file nothere.pth"]),
@@ -144,13 +150,14 @@ TRIES = [
     ("mvd latency --out empty", 1, ["there is no .onnx file in empty"]),
     ("mvd check nothere.toml", 1, ["nothere.toml"]),
     ("mvd predict tiny.onnx nothere.png", 1, ["does not say how its images are normalised", "--mean"]),
+    ("mvd predict tiny.onnx nothere.png --mean 0,0,0 --std 1,1,1", 1, ["there is no picture nothere.png"]),
     ("mvd export my.py:build --out my.py --to onnx --input-size 16", 1, ["cannot write into my.py"]),
     ("mvd export my.py:build --out /proc/none --to onnx --input-size 16", 1, ["cannot write into /proc/none"]),
     # own models
     (
         "mvd export my.py:build -o net.onnx --input-size 16",
         0,
-        ["wrote net.onnx", "net.onnx has random weights, and its name"],
+        ["wrote net.onnx", "net.onnx has random weights, and its name", "or --trained 'where from'"],
     ),
     ("mvd export my.py:build -o net.onnx --input-size 16 -q", 0, ["net.onnx\n"]),
     (
@@ -188,6 +195,14 @@ TRIES = [
     ("mvd export my.py:text", 1, ["returned a str", "nn.Module"]),
     ("mvd export my.py:broken", 1, ["no weights here"]),
     ("mvd export my.py:build --to onnx --input-size 16 --require-trained", 2, ["--checkpoint"]),
+    (
+        "mvd export my.py:build -o net.onnx --input-size 16 --labels four.txt --mean 0.5,0.5,0.5 --std 0.2,0.2,0.2",
+        0,
+        ["RGB image, values 0 to 1", "classes  4: ant, bee, cow and 1 more", "mvd predict net.onnx PICTURE\n"],
+    ),
+    ("mvd export my.py:build -o net.onnx --input-size 16 --labels four.txt --model-arg classes=3", 2, ["has 4 labels"]),
+    ("mvd export my.py:build -o net.onnx --checkpoint sized.pth", 0, ["takes    input 1x3x48x32", "images are 48x32"]),
+    ("mvd export my.py:build -o net.onnx --checkpoint sized.pth --input-size 16", 0, ["takes    input 1x3x16x16"]),
     # what was written
     (
         "mvd inspect tiny.onnx",
@@ -217,6 +232,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Path:
     (folder / "page.pth").write_text("<!DOCTYPE html>")
     (folder / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     torch.save({"other": torch.zeros(3)}, folder / "other.pth")
+    (folder / "four.txt").write_text("ant\nbee\ncow\ndog\n")
+    sized = {
+        "model": runpy.run_path(str(folder / "my.py"))["build"]().state_dict(),
+        "args": argparse.Namespace(input_size=[3, 48, 32]),
+    }
+    torch.save(sized, folder / "sized.pth")
     with pytest.warns(DeprecationWarning, match="deprecated"):
         torch.jit.save(torch.jit.script(torch.nn.ReLU()), folder / "script.pth")
     for suffix in (".onnx", ".mlpackage"):

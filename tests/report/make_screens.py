@@ -16,6 +16,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.checks import summary
 from mobilevit_deploy.checks.run import Checked
 from mobilevit_deploy.checks.verdict import Verdict
@@ -28,6 +29,8 @@ from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.measurement.comparison.compare import Compared, Comparison
 from mobilevit_deploy.measurement.comparison.drift import Drift
 from mobilevit_deploy.measurement.comparison.ratio import Ratio
+from mobilevit_deploy.measurement.profiling import ProfileReport
+from mobilevit_deploy.measurement.profiling.tree import NodeTime
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.report.cards import card_table, models_table
 from mobilevit_deploy.report.comparison import comparison_table
@@ -38,12 +41,14 @@ from mobilevit_deploy.report.inspection import inspection_table
 from mobilevit_deploy.report.latency import latency_table
 from mobilevit_deploy.report.layout import parts
 from mobilevit_deploy.report.prediction import prediction_tables
+from mobilevit_deploy.report.profiling import profile_table
 from mobilevit_deploy.report.verify import verify_summary
 from mobilevit_deploy.rewrites.rewrite import Refused, RewriteResult
 from mobilevit_deploy.system.hardware import Machine
 from mobilevit_deploy.targets.breaks import Break
 from mobilevit_deploy.targets.contents import Integrity
 from mobilevit_deploy.targets.doctor import Ability, Diagnosis
+from mobilevit_deploy.targets.quantization import ModuleCost, QuantizationResult
 from mobilevit_deploy.targets.rules import Finding
 from mobilevit_deploy.verification.differences import OutputDifference
 from mobilevit_deploy.verification.parity import NotRun, ParityReport
@@ -102,6 +107,8 @@ def screens(reports: list[ExportReport]) -> Mapping[str, RenderableType]:
         "verify": verify_summary(_verified(reports[1])),
         "inspect": Group(inspection_table(_inspected(), verbose=True)),
         "latency": latency_table([_measured("cas_vit_xs-224x224-fp32.onnx"), _measured("saevit_0p8g-64x64-int8.onnx")]),
+        "profile": profile_table(_profiled(), depth=3),
+        "quantize": export_summary([_quantized(reports[0])], published=True),
         "check": summary.summary(_checked()),
         "predict": prediction_tables(_predicted(), ["predictions/cat.net.png"]),
         "compare": comparison_table(_compared()),
@@ -156,6 +163,28 @@ def _measured(name: str) -> Any:
         throughput_per_s=80.1, environment=machine, recommendations=(),
         statistics=SimpleNamespace(p50_ms=12.49, ci95_ms=(12.45, 12.57), p90_ms=15.21, p99_ms=16.03),
     )  # fmt: skip
+
+
+def _profiled() -> ProfileReport:
+    blocks = [
+        NodeTime(f"node_{i}", op, ms, macs, f"stages.{i}.attention", i > 0, ())
+        for i, (op, ms, macs) in enumerate((("Conv", 2.5, 40_000_000), ("FusedMatMul", 1.25, 9_000_000)))
+    ]
+    nodes = (*blocks, NodeTime("reorder", "ReorderInput", 0.25, 0, None, False, ()))
+    return ProfileReport(
+        Path("cas_vit_xs-224x224-fp32.onnx"), "", "CPUExecutionProvider", 1, (1, 3, 224, 224), nodes, run_ms=3.9,
+        fastest_run_ms=3.8, profiled_run_ms=4.0, runs=50, peak_macs_per_s=50e9, peak_shape=(196, 64, 256), trace=(),
+        warnings=(), environment={},
+    )  # fmt: skip
+
+
+def _quantized(report: ExportReport) -> ExportReport:
+    costs = (ModuleCost("stages.0.attention", 4, 31.0, 0.8), ModuleCost("", 2, 37.0, 0.2))
+    rule = QuantizationRule(op_types=("Conv",), reason="fast")
+    counts = ({"Conv": 145, "Gemm": 1}, {"Softmax": 4})
+    result = QuantizationResult("birds.npz", 200, rule, *counts, 11 * MEGABYTES, costs)
+    artifact = replace(report.artifact, bytes=4 * MEGABYTES, quantization=result)
+    return replace(report, artifact=artifact, precision="int8")
 
 
 def _checked() -> list[Checked]:

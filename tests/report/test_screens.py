@@ -10,7 +10,7 @@ from mobilevit_deploy.report.layout import Facts, Paragraph, parts
 from tests.report.make_screens import FOLDER, WIDTHS, draw, export, help_of, screens
 
 NAMES = (
-    "list", "show", "devices", "export", "export-v", "verify", "inspect", "latency", "check",
+    "list", "show", "devices", "export", "export-v", "verify", "inspect", "latency", "profile", "quantize", "check",
     "predict", "compare", "doctor",
 )  # fmt: skip
 

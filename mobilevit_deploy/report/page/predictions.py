@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mobilevit_deploy.errors import MvdError, printable
 from mobilevit_deploy.images.pictures import open_picture
+from mobilevit_deploy.report.layout import ResultTable
 from mobilevit_deploy.report.page.folder import Artifact, Folder
 from mobilevit_deploy.report.page.shown import Prediction, Shown
 from mobilevit_deploy.report.pictures import answer_text, draw
@@ -38,6 +39,14 @@ def predict_in_folder(folder: Folder, picture: Path, progress: Progress = lambda
         progress(f"running {artifact.name}")
         found[artifact.name] = _shown(folder.path, artifact, picture)
     return Prediction(printable(str(picture)), found)
+
+
+def answers_table(prediction: Prediction) -> ResultTable:
+    """Returns what each artifact says of the picture, in words."""
+    table = ResultTable("artifact", f"says of {prediction.image}")
+    for name, shown in prediction.by_artifact.items():
+        table.add_row(name, shown.text)
+    return table
 
 
 def show_report(report: PredictReport) -> Shown:

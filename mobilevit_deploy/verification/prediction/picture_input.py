@@ -45,7 +45,7 @@ def preparation_of(
         UsageError: mean and std are not such, or one is missing.
     """
     given = AppOptions(mean=tuple(mean) if mean else None, std=tuple(std) if std else None)
-    given.check(reads_images=True)
+    given.check()
     preparation = given.preprocessing(noted.preprocessing) or noted.image_preparation()
     if preparation is None:
         raise ArtifactError(

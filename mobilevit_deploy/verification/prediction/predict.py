@@ -165,6 +165,8 @@ def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance)
     preparation = preparation_of(file, noted, request.mean, request.std)
     files: list[Path] = []
     for path in request.images:
+        if not path.exists():
+            raise MvdError(f"there is no picture {path}", "give pictures, or a folder of them")
         below = pictures_below(path) if path.is_dir() else [path]
         if not below:
             raise MvdError(f"{path} has no images", "give pictures, or a folder of them")

@@ -281,7 +281,7 @@ IMAGE = AppOptions(image_input=True, mean=MEAN, std=STD)
         (AppOptions(image_input=True, mean=(1.0,), std=(1.0,)), {}, "--mean has 1 values .* the image 3 channels"),
         (AppOptions(image_input=True, mean=(123.0, 116.0, 104.0), std=(58.0, 57.0, 57.0)), {}, "fractions of 1"),
         (AppOptions(image_input=True, mean=MEAN, std=(0.0, 1.0, 1.0)), {}, "--std must be positive"),
-        (AppOptions(channels="bgr"), {}, "--color without --image-input"),
+        (AppOptions(channels="bgr"), {}, "--color bgr, but nobody said how"),
         (IMAGE, {"batch": 2}, "--image-input with a batch of 2"),
         (AppOptions(prune=1.5), {}, "--prune 1.5 is no share"),
         (AppOptions(keep_fp32=("head",)), {"precision": "fp32"}, "--keep-fp32 with --precision fp32"),

@@ -106,6 +106,44 @@ def test_a_folder_gives_a_contact_sheet_and_pytorch_beside(mvd: Mvd, artifact: P
         assert all(one["probability"] == pytest.approx(other["probability"], rel=1e-5) for one, other in pairs)
 
 
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_what_was_said_at_the_export_is_not_said_again(mvd: Mvd, folder: Path, order: str) -> None:
+    code, picture = f"{folder / 'net.py'}:build", folder / "pictures" / "halves.png"
+    means = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3")
+    said = (*means, "--color", order, "--labels", folder / "labels.txt")
+    done = mvd("export", code, "--to", "onnx", "--input-size", 8, "--out", f"{order}.onnx", *said)
+    assert done.exit_code == 0, done.stderr
+    (found,) = answers(mvd, f"{order}.onnx", picture, "--top", 6)
+    # Mean and std are in the model's order, so its first channel is the picture's blue where it was trained on BGR.
+    left, right = [255, 0, 0], [0, 0, 180]
+    channels = [*left, *right] if order == "rgb" else [*left[::-1], *right[::-1]]
+    logits = (np.array(channels) / 255 - np.array([0.5, 0.4, 0.3] * 2)) / np.array([0.2, 0.25, 0.3] * 2)
+    expected = np.exp(logits) / np.exp(logits).sum()
+    shares = {item["name"]: item["probability"] for item in found["found"]}
+    assert [shares[name] for name in CLASSES] == pytest.approx(expected, rel=1e-5)  # float32, few sums
+
+
+def test_several_files_and_their_folder_answer_beside_each_other(mvd: Mvd, artifact: Path, folder: Path) -> None:
+    picture = folder / "pictures" / "halves.png"
+    (Path("both") / "again.onnx").parent.mkdir()
+    for name in ("first.onnx", "again.onnx"):
+        (Path("both") / name).write_bytes(artifact.read_bytes())
+    named, inside = (
+        check("predict", mvd("predict", *given, picture, "--json").stdout)["results"]
+        for given in (("both/again.onnx", "both/first.onnx"), ("both",))
+    )
+    assert named == inside
+    assert [result["artifact"] for result in named] == ["both/again.onnx", "both/first.onnx"]
+    done = mvd("predict", "both", folder / "pictures", "--top", 1, "--format", "csv")
+    rows = [line.split(",") for line in done.stdout.splitlines()]
+    assert rows[0] == ["artifact", "picture", "no.", "class", "probability"]
+    assert [(row[0], Path(row[1]).name) for row in rows[1:]] == [
+        (name, picture) for name in ("again.onnx", "first.onnx") for picture in ("halves.png", "mirrored.png")
+    ]
+    quiet = mvd("predict", artifact, folder / "pictures", "-q")
+    assert "class" in quiet.stdout, "the answers are the result"
+
+
 def test_what_is_refused(mvd: Mvd, artifact: Path, folder: Path) -> None:
     picture = folder / "pictures" / "halves.png"
     (few := Path("few.txt")).write_text("a\nb")
