@@ -6,7 +6,7 @@ import json
 import re
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import requires
 from pathlib import Path
@@ -15,18 +15,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tree_sitter
+import tree_sitter_swift
 from packaging.requirements import Requirement
 from PIL import Image
 from typer.testing import Result
 
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.images.preparation import fit
-from mobilevit_deploy.report.snippet.facts import Facts
+from mobilevit_deploy.report.snippet.facts import Answer, Facts
 from mobilevit_deploy.report.snippet.languages import languages
 from mobilevit_deploy.report.snippet.snippet import fill
 from mobilevit_deploy.verification.accuracy.detection import counted, in_picture
 from tests.report.snippet.pictures import FACTS, NAMES, cases, draw, expected
 from tests.support.schemas import check
+
+ANSWERS: Sequence[Answer] = ("logits", "probabilities", "labels", "boxes", "arrays")
+SWIFT = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
 
 ROOT = Path(__file__).parents[3]
 Mvd = Callable[..., Result]
@@ -195,3 +200,27 @@ def test_the_page_of_litert_shows_what_is_printed() -> None:
     (block,) = re.findall(r"```kotlin\n(.*?)```", (ROOT / "docs/how-to/litert.md").read_text(), re.DOTALL)
     facts = replace(FACTS, name="net.tflite", pixels=True, channels_last=True, answer="probabilities", classes=10)
     assert fill("litert", "kotlin", facts).code.endswith(block)
+
+
+def swift_errors(code: str) -> list[str]:
+    """Returns the lines that Swift's grammar does not have; a compiler would find more, and is not to be had here."""
+
+    def lines(node: tree_sitter.Node) -> Iterator[str]:
+        if node.is_error or node.is_missing:
+            yield code.splitlines()[node.start_point.row]
+        for child in node.children if node.has_error else ():
+            yield from lines(child)
+
+    return list(lines(SWIFT.parse(code.encode()).root_node))
+
+
+@pytest.mark.parametrize("target", [name for name, known in languages().items() if "swift" in known])
+def test_swift_is_by_its_grammar(target: str) -> None:
+    for name, facts, _ in cases():
+        for answer in ANSWERS:
+            variant = replace(facts, answer=answer, labels=tuple(NAMES), outputs=("a", "b", "c", "d"))
+            for pixels in {False, target == "coreml"}:
+                code = fill(target, "swift", replace(variant, pixels=pixels)).code
+                assert not swift_errors(code), (name, answer, pixels)
+    for part in ("func ", "let ", " -> ", "\n}\n"):
+        assert swift_errors(code.replace(part, " ", 1)), part
