@@ -143,7 +143,9 @@ def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -
     rule = own or (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
-    rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
+    head = catalog.heads().get(prepared.model.task) if prepared.model.card else None
+    kept = (*rule.keep_float, *(head.keep_float if head else ()), *plan.app.keep_fp32)
+    rule = rule.model_copy(update={"keep_float": kept})
     calibration = prepared.calibration
     if ready.channels_last:
         calibration = replace(calibration, images=borders_of(ready).fed(calibration.images))
