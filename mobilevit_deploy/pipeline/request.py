@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.cards import TargetFormat
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
@@ -66,6 +67,8 @@ class ExportRequest:
         taken += ["--keep-fp32"] if self.precision == "int8" else []
         given = [option for option in self.app.given() if option not in taken]
         takers = [name for name in self.targets if _takes(format_of(name), given)]
+        if self.app.keep_fp32:  # what is float32 by its own default has nothing to keep, and leaves it to the others
+            takers = [name for name in takers if not self._is_float32(name)] or takers
         if given and not takers:
             options = " and ".join(given)
             able = [f"--to {name}" for name, known in formats().items() if _takes(known, given)]
@@ -150,6 +153,10 @@ class ExportRequest:
                 f"give {' or '.join(able)}",
             )
 
+    def _is_float32(self, target: str) -> bool:
+        """Tells whether a target's file computes in float32 throughout."""
+        return catalog.recipe(self.recipe or target).choose_precision(self.precision) == "fp32"
+
     def _app_of_others(self) -> AppOptions:
         """Returns what of an app's options concerns a target that takes none."""
         return AppOptions(keep_fp32=self.app.keep_fp32 if self.precision == "int8" else ())
@@ -157,4 +164,4 @@ class ExportRequest:
 
 def _takes(known: TargetFormat, options: Sequence[str]) -> bool:
     """Tells whether options for apps can be written to a target's files."""
-    return known.takes_app_options or (bool(known.app_options) and set(options) <= set(known.app_options))
+    return bool(known.app_options) and set(options) <= set(known.app_options)
