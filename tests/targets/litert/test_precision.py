@@ -110,7 +110,7 @@ def test_what_does_not_go_with_int8_borders(mvd: Callable[..., Result]) -> None:
     for target, options, said in (
         ("litert", ("--int8-io",), "--int8-io is for int8"),
         ("litert", (*int8, *colors), "bytes already"),
-        ("coreml", int8, "cannot be written to coreml"),
+        ("coreml", ("--int8-io",), "cannot be written to coreml"),
     ):
         done = mvd("export", NET, "--input-size", 16, "--to", target, *options)
         assert done.exit_code == 2

@@ -1,8 +1,8 @@
-"""Every catalog model to Core ML or Core AI in every precision and for every floor, compared on this machine.
+"""Every catalog model to Core ML, Core AI or LiteRT in every precision and for every floor, compared on this machine.
 
-Run: ``python benchmarks/every_apple_export.py coreml --markdown docs/measured/coreml-exports.md``, or with ``coreai``.
-Either takes about half an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``), Core AI its
-extra.
+Run: ``python benchmarks/every_export.py coreml --markdown docs/measured/coreml-exports.md``, or with ``coreai`` or
+``litert``. Each takes half an hour to an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``),
+the others their extras.
 Exit code 3 when any leg of any export fails.
 """
 
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of
@@ -24,12 +23,27 @@ from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare
-from mobilevit_deploy.verification.leg import ARTIFACT, Leg
+from mobilevit_deploy.targets.quantization import STRUCTURED
+from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Leg
 
-# By target: precisions, and the iOS versions to write for where the format has a choice.
-FORMS: dict[str, tuple[tuple[str, ...], tuple[int | None, ...]]] = {
-    "coreml": (("fp32", "fp16", "w8", "w4"), (16, 18)),
-    "coreai": (("fp32", "fp16"), (None,)),
+
+@dataclass(frozen=True)
+class Forms:
+    """What is written for a target: tasks, precisions by default, and iOS versions where the format has a choice."""
+
+    precisions: tuple[str, ...]
+    tasks: tuple[Task, ...] = ("classify",)
+    floors: tuple[int | None, ...] = (None,)
+
+    def of(self, task: Task) -> Iterator[tuple[str, int | None]]:
+        """Yields each precision and version; of another task than the first the first precision alone."""
+        yield from product(self.precisions if task == self.tasks[0] else self.precisions[:1], self.floors)
+
+
+FORMS = {
+    "coreml": Forms(("fp32", "fp16", "w8", "w4"), floors=(16, 18)),
+    "coreai": Forms(("fp32", "fp16")),
+    "litert": Forms(("fp32", "fp16", "int8"), ("classify", "features")),
 }
 
 
@@ -50,7 +64,7 @@ class Row:
     def cells(self) -> list[str]:
         """Returns the row of the table."""
         float32 = self.leg("float32 conversion", ARTIFACT)
-        unrounded = self.leg("half precision, unrounded")
+        unrounded = self.leg(UNROUNDED, INT8_UNROUNDED)
         artifact = self.leg(ARTIFACT)
         return [
             f"{self.model}{'' if self.task == 'classify' else ' ' + self.task}",
@@ -65,37 +79,36 @@ class Row:
         ]
 
 
-HEAD = ["model", "precision", "from", "size", "float32 leg", "half precision, unrounded", "file", "SNR", "parity"]
+HEAD = ["model", "precision", "from", "size", "float32 leg", "unrounded", "file", "SNR", "parity"]
 
 
 def _worst(leg: Leg | None) -> str:
     return f"{max(item.max_rel for item in leg.outputs):.0e}" if leg and leg.outputs else ""
 
 
-def export_all(target: str, models: list[str], tasks: list[Task]) -> Iterator[Row]:
+def export_all(target: str, models: list[str]) -> Iterator[Row]:
     """Exports every combination; nothing is kept on disk."""
-    precisions, floors = FORMS[target]
-    for name, task in product(models, tasks):
-        prepared = prepare(load_model(ModelRequest(name, task)))
-        for precision, floor in product(precisions, floors):
+    forms = FORMS[target]
+    for name, task in product(models, forms.tasks):
+        prepared = prepare(load_model(ModelRequest(name, task)), calibrate=Path(STRUCTURED))
+        for precision, floor in forms.of(task):
             yield Row(name, precision, task, floor, _export(target, prepared, precision, floor))
 
 
 def _export(target: str, prepared: Prepared, precision: str, floor: int | None) -> ExportReport:
-    plan = plan_target(TargetRequest(target, precision=precision, version=floor))
+    plan = plan_target(TargetRequest(target, precision=precision, version=floor, calibrated=True))
     with tempfile.TemporaryDirectory() as folder:
         return export_one(plan, prepared, Path(folder), Clock())
 
 
 NOTES = """# Every model and precision, verified
 
-Made by `python benchmarks/every_apple_export.py {target} --markdown docs/measured/{target}-exports.md`: untrained
+Made by `python benchmarks/every_export.py {target} --markdown docs/measured/{target}-exports.md`: untrained
 weights, default size, structured images, torch {torch}, {package} {version}. Differences are shares of the largest
 output.
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
-- *half precision, unrounded*: the half-precision package against that one, both computing in float32 with their weights
-  in half precision.
+- *unrounded*: the half-precision or int8 file against that one, both computing in float32 with their weights rounded.
 - *file*: what is shipped, against PyTorch. Untrained weights overstate what compression costs: for a trained model see
   [the page on apps](../start/iphone-app.md#smaller-files).
 
@@ -115,18 +128,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", choices=FORMS)
     parser.add_argument("models", nargs="*", help="names from `mvd list`; default: all")
-    parser.add_argument("--tasks", nargs="+", default=["classify"], choices=get_args(Task))
     parser.add_argument("--markdown", type=Path, help="write the table here as well")
     options = parser.parse_args()
-    rows = []
-    for row in export_all(options.target, options.models or list(catalog.models()), options.tasks):
+    rows: list[Row] = []
+    for row in export_all(options.target, options.models or list(catalog.models())):
         rows.append(row)
         print("  ".join(row.cells()), flush=True)
         if row.report.parity.status != "passed":
             print(f"  {row.report.parity.reason}", flush=True)
-    if options.markdown:
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(table(options.target, rows), encoding="utf-8")
+        if options.markdown:
+            options.markdown.write_text(table(options.target, rows), encoding="utf-8")
     sys.exit(0 if all(row.report.parity.status == "passed" for row in rows) else 3)
 
 
