@@ -1,8 +1,8 @@
 """Every catalog model to Core ML, Core AI or LiteRT in every precision and for every floor, compared on this machine.
 
 Run: ``python benchmarks/every_export.py coreml --markdown docs/measured/coreml-exports.md``, or with ``coreai`` or
-``litert``. Each takes half an hour to an hour on one core; Core ML needs scikit-learn (``pip install '.[compression]'``),
-the others their extras.
+``litert``. Each takes half an hour to an hour on one core; Core ML needs scikit-learn
+(``pip install '.[compression]'``), the others their extras.
 Exit code 3 when any leg of any export fails.
 """
 
@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
@@ -18,11 +19,12 @@ from pathlib import Path
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.export.export import Clock, export_one
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
-from mobilevit_deploy.pipeline.prepare import Prepared, prepare
+from mobilevit_deploy.pipeline.prepare import Prepared, prepare, resize_model
 from mobilevit_deploy.targets.quantization import STRUCTURED
 from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Leg
 
@@ -67,7 +69,7 @@ class Row:
         unrounded = self.leg(UNROUNDED, INT8_UNROUNDED)
         artifact = self.leg(ARTIFACT)
         return [
-            f"{self.model}{'' if self.task == 'classify' else ' ' + self.task}",
+            f"{self.model}{'' if self.task == 'classify' else ' ' + self.task}, {self.report.input.shape[-1]} px",
             self.precision,
             f"iOS {self.floor}" if self.floor else "",
             f"{self.report.artifact.bytes / 1e6:.1f} MB",
@@ -86,11 +88,14 @@ def _worst(leg: Leg | None) -> str:
     return f"{max(item.max_rel for item in leg.outputs):.0e}" if leg and leg.outputs else ""
 
 
-def export_all(target: str, models: list[str]) -> Iterator[Row]:
-    """Exports every combination; nothing is kept on disk."""
+def export_all(target: str, models: list[str], size: int | None) -> Iterator[Row]:
+    """Exports every combination, at a size in pixels where a model takes it; nothing is kept on disk."""
     forms = FORMS[target]
     for name, task in product(models, forms.tasks):
-        prepared = prepare(load_model(ModelRequest(name, task)), calibrate=Path(STRUCTURED))
+        loaded = load_model(ModelRequest(name, task))
+        with suppress(CatalogError):
+            loaded = resize_model(loaded, (size, size)) if size else loaded
+        prepared = prepare(loaded, calibrate=Path(STRUCTURED))
         for precision, floor in forms.of(task):
             yield Row(name, precision, task, floor, _export(target, prepared, precision, floor))
 
@@ -103,8 +108,8 @@ def _export(target: str, prepared: Prepared, precision: str, floor: int | None) 
 
 NOTES = """# Every model and precision, verified
 
-Made by `python benchmarks/every_export.py {target} --markdown docs/measured/{target}-exports.md`: untrained
-weights, default size, structured images, torch {torch}, {package} {version}. Differences are shares of the largest
+Made by `python benchmarks/every_export.py {target}{size} --markdown docs/measured/{target}-exports.md`: untrained
+weights, structured images, torch {torch}, {package} {version}. Differences are shares of the largest
 output.
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
@@ -115,11 +120,12 @@ output.
 """
 
 
-def table(target: str, rows: list[Row]) -> str:
+def table(target: str, rows: list[Row], size: int | None) -> str:
     """Returns the rows in Markdown, with what they mean."""
     lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
     package = format_of(target).packages[0]
-    notes = NOTES.format(target=target, package=package, version=version(package), torch=version("torch"))
+    given = f" --size {size}" if size else ""
+    notes = NOTES.format(target=target, size=given, package=package, version=version(package), torch=version("torch"))
     return notes + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
@@ -128,16 +134,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", choices=FORMS)
     parser.add_argument("models", nargs="*", help="names from `mvd list`; default: all")
+    parser.add_argument("--size", type=int, help="of an image, in pixels, where a model takes it; default: the model's")
     parser.add_argument("--markdown", type=Path, help="write the table here as well")
     options = parser.parse_args()
     rows: list[Row] = []
-    for row in export_all(options.target, options.models or list(catalog.models())):
+    for row in export_all(options.target, options.models or list(catalog.models()), options.size):
         rows.append(row)
         print("  ".join(row.cells()), flush=True)
         if row.report.parity.status != "passed":
             print(f"  {row.report.parity.reason}", flush=True)
         if options.markdown:
-            options.markdown.write_text(table(options.target, rows), encoding="utf-8")
+            options.markdown.write_text(table(options.target, rows, options.size), encoding="utf-8")
     sys.exit(0 if all(row.report.parity.status == "passed" for row in rows) else 3)
 
 
