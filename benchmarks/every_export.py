@@ -3,13 +3,15 @@
 Run: ``python benchmarks/every_export.py coreml --markdown docs/measured/coreml-exports.md``, or with ``coreai`` or
 ``litert``. Each takes half an hour to an hour on one core; Core ML needs scikit-learn
 (``pip install '.[compression]'``), the others their extras.
+A run adds its rows to those of the page, so that it can be taken up again.
 Exit code 3 when any leg of any export fails.
 """
 
 import argparse
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,9 +39,10 @@ class Forms:
     tasks: tuple[Task, ...] = ("classify",)
     floors: tuple[int | None, ...] = (None,)
 
-    def of(self, task: Task) -> Iterator[tuple[str, int | None]]:
+    def of(self, task: Task, chosen: Sequence[str]) -> Iterator[tuple[str, int | None]]:
         """Yields each precision and version; of another task than the first the first precision alone."""
-        yield from product(self.precisions if task == self.tasks[0] else self.precisions[:1], self.floors)
+        precisions = self.precisions if task == self.tasks[0] else self.precisions[:1]
+        yield from product([precision for precision in precisions if precision in chosen], self.floors)
 
 
 FORMS = {
@@ -88,7 +91,7 @@ def _worst(leg: Leg | None) -> str:
     return f"{max(item.max_rel for item in leg.outputs):.0e}" if leg and leg.outputs else ""
 
 
-def export_all(target: str, models: list[str], size: int | None) -> Iterator[Row]:
+def export_all(target: str, models: list[str], size: int | None, precisions: Sequence[str]) -> Iterator[Row]:
     """Exports every combination, at a size in pixels where a model takes it; nothing is kept on disk."""
     forms = FORMS[target]
     for name, task in product(models, forms.tasks):
@@ -96,7 +99,7 @@ def export_all(target: str, models: list[str], size: int | None) -> Iterator[Row
         with suppress(CatalogError):
             loaded = resize_model(loaded, (size, size)) if size else loaded
         prepared = prepare(loaded, calibrate=Path(STRUCTURED))
-        for precision, floor in forms.of(task):
+        for precision, floor in forms.of(task, precisions):
             yield Row(name, precision, task, floor, _export(target, prepared, precision, floor))
 
 
@@ -120,9 +123,23 @@ output.
 """
 
 
-def table(target: str, rows: list[Row], size: int | None) -> str:
+def read_rows(path: Path | None) -> list[list[str]]:
+    """Returns the rows of a page that an earlier run wrote, so that it can be taken up again; none without one."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    rows = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines if line.startswith("| ")]
+    return [[cell.strip() for cell in cells] for cells in rows[2:]]
+
+
+def merged(rows: Iterable[list[str]]) -> list[list[str]]:
+    """Returns rows in the order of the catalog, a later one in the place of an earlier one of the same export."""
+    models = list(catalog.models())
+    found = {tuple(cells[:3]): cells for cells in rows}
+    return sorted(found.values(), key=lambda cells: models.index(re.split("[ ,]", cells[0])[0]))
+
+
+def table(target: str, rows: list[list[str]], size: int | None) -> str:
     """Returns the rows in Markdown, with what they mean."""
-    lines = [HEAD, ["---"] * len(HEAD), *(row.cells() for row in rows)]
+    lines = [HEAD, ["---"] * len(HEAD), *rows]
     package = format_of(target).packages[0]
     given = f" --size {size}" if size else ""
     notes = NOTES.format(target=target, size=given, package=package, version=version(package), torch=version("torch"))
@@ -134,18 +151,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", choices=FORMS)
     parser.add_argument("models", nargs="*", help="names from `mvd list`; default: all")
+    parser.add_argument("--precisions", nargs="+", help="of the target; default: all")
     parser.add_argument("--size", type=int, help="of an image, in pixels, where a model takes it; default: the model's")
     parser.add_argument("--markdown", type=Path, help="write the table here as well")
     options = parser.parse_args()
-    rows: list[Row] = []
-    for row in export_all(options.target, options.models or list(catalog.models()), options.size):
-        rows.append(row)
+    rows, failed = read_rows(options.markdown), False
+    models, precisions = (
+        options.models or list(catalog.models()),
+        options.precisions or FORMS[options.target].precisions,
+    )
+    for row in export_all(options.target, models, options.size, precisions):
+        rows = merged([*rows, row.cells()])
+        failed |= row.report.parity.status != "passed"
         print("  ".join(row.cells()), flush=True)
         if row.report.parity.status != "passed":
             print(f"  {row.report.parity.reason}", flush=True)
         if options.markdown:
             options.markdown.write_text(table(options.target, rows, options.size), encoding="utf-8")
-    sys.exit(0 if all(row.report.parity.status == "passed" for row in rows) else 3)
+    sys.exit(3 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,9 @@ Delegate = Annotated[
 BenchmarkBinary = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="TensorFlow Lite's benchmark_model, built for the device. Default: in MVD_ANDROID_TOOLS."
+        metavar="FILE",
+        help="The runtime's own tool, such as TensorFlow Lite's benchmark_model, built for the device. "
+        "Default: in MVD_ANDROID_TOOLS.",
     ),
 ]
 LoadLimit = Annotated[

@@ -12,7 +12,6 @@ from mobilevit_deploy.targets.contents import compare
 from mobilevit_deploy.targets.litert.contents import METADATA, contents_of
 from mobilevit_deploy.targets.litert.tflite.metadata import metadata_ranges
 from mobilevit_deploy.targets.litert.tflite.program import parse_program
-
 from tests.research.additive_net import __file__ as SOURCE
 from tests.support.attacks import MANY, Place, flipped, rotated, tenths
 from tests.support.hostile import Attacks
@@ -149,7 +148,7 @@ def test_three_hundred_mutations(attack: Attacks, tflite: Path) -> None:
     program, draw = parse_program(good, tflite.name), np.random.default_rng(0)
     left_out = [*metadata_ranges(good, METADATA), *program.buffers]  # notes, and weights, which have tests of their own
     structure = sorted(set(range(4, len(good))) - {place for start, end in left_out for place in range(start, end)})
-    made = {}
+    made: dict[tuple[str, int], bytes] = {}
     for kind, mutate in MUTATIONS.items():
         while sum(name == kind for name, _ in made) < EACH:
             changed = bytes(mutate(bytearray(good), int(draw.choice(structure)), draw))
