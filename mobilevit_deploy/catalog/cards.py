@@ -29,8 +29,7 @@ class TargetFormat(Card):
         suppresses_boxes: whether its files can hold non-maximum suppression.
         by_default: whether ``mvd export`` writes it where no target is named, and its packages are installed.
         pools_regions: whether its files can hold RoIAlign: boxes cut out of a map, sampled by their size.
-        takes_app_options: whether image input, labels, float32 modules and compression are written.
-        app_options: those that are written, where not all of them are.
+        app_options: which of the options for apps are written: image input, labels, float32 modules, compression, ...
         image_arrays: whether an image is an array of bytes, (B, H, W, C), whose axes an app sees.
         backend: that runs its artifacts, for ``mvd latency``.
         runtime: the package whose version is the backend's; None for the one that has the backend's name.
@@ -47,7 +46,6 @@ class TargetFormat(Card):
     version: str | None = None
     version_option: str | None = None
     by_default: bool = False
-    takes_app_options: bool = False
     app_options: tuple[str, ...] = ()
     image_arrays: bool = False
     takes_several_inputs: bool = False
@@ -68,7 +66,7 @@ class TargetFormat(Card):
 
     def writes(self, options: Sequence[str]) -> bool:
         """Tells whether options for apps, as they are typed, can be written to the target's files."""
-        return self.takes_app_options or (bool(self.app_options) and set(options) <= set(self.app_options))
+        return bool(self.app_options) and set(options) <= set(self.app_options)
 
 
 class PublishedLatency(Card):

@@ -125,7 +125,7 @@ class Check(Part):
         trained: where a model of one's own code, that loads its weights by itself, has them from.
         model_args: for the function or library that builds the model, by name.
         input_size: ``64``, ``"256x192"`` or ``"1x28x28"``.
-        layout: of what the model takes, ``nchw`` or ``nhwc``.
+        layout: of what the file takes, ``nchw`` or ``nhwc``.
         batch: images per run.
         task: logits, or the maps that a detector needs; ``segment``, ``detect`` and ``instances`` put a head on them.
         output: what a model with a head returns.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mobilevit_deploy.report.stored import Measured
 
 DEFAULT_BACKEND = "onnxruntime"
+ANDROID = "android"  # no target's backend: the phone runs what the file is for
+ANDROID_FILES = (".tflite", ".onnx", ".pte")
 MEASURED = "for-latency"  # the folder, below that of the artifacts, of what was exported to be measured
 
 
@@ -55,16 +57,33 @@ def print_latencies(
         console.print_result(table(reports))
 
 
-def backend_of(names: "Sequence[str]") -> str:
-    """Returns what runs the files that are named; ONNX Runtime for models. Raises UsageError for several of them."""
+def backend_of(names: "Sequence[str]", device: "Sequence[str] | None" = None) -> str:
+    """Returns what runs the files that are named; ONNX Runtime for models.
+
+    Args:
+        names: of files and models.
+        device: that was named; an Android phone's profile, or for files that iPhones do not run the serial of a phone.
+
+    Raises:
+        UsageError: there are files for several.
+    """
+    from mobilevit_deploy.catalog import catalog
     from mobilevit_deploy.catalog.formats import formats
     from mobilevit_deploy.errors import UsageError
 
+    profiles = catalog.devices()
+    if device and all(profiles[name].kind == "android" if name in profiles else _for_android(names) for name in device):
+        return ANDROID
     backends = {known.suffix: known.backend for known in formats().values()}
     found = dict.fromkeys(backends[Path(name).suffix] for name in names if Path(name).suffix in backends)
     if len(found) > 1:
         raise UsageError(f"these files are for {' and '.join(found)}", "measure one kind of file at a time")
     return next(iter(found), DEFAULT_BACKEND)
+
+
+def _for_android(names: "Sequence[str]") -> bool:
+    """Tells whether there are files, and all are such as Android phones alone run."""
+    return bool(names) and all(Path(name).suffix in ANDROID_FILES for name in names)
 
 
 def find_artifacts(

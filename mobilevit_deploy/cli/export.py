@@ -22,6 +22,7 @@ from mobilevit_deploy.cli.options import (
     Images,
     Input,
     InputSize,
+    Int8Io,
     IouThreshold,
     Json,
     Key,
@@ -114,7 +115,7 @@ def export(
     keep_fp32: Annotated[
         list[str] | None,
         typer.Option(
-            "--keep-fp32", metavar="PATTERN", help="Modules that stay in float32, for Core ML and int8; repeatable."
+            "--keep-fp32", metavar="PATTERN", help="Modules that stay in float32: Core ML, LiteRT, int8; repeatable."
         ),
     ] = None,
     prune: Annotated[
@@ -124,6 +125,7 @@ def export(
         str | None, typer.Option(metavar="N,HxW,...", help="Other image sizes that the Core ML package takes as well.")
     ] = None,
     calibrate: Calibrate = None,
+    int8_io: Int8Io = False,
     sensitivity: Sensitivity = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
@@ -232,6 +234,7 @@ def export(
                 keep_fp32=tuple(keep_fp32 or ()),
                 prune=prune,
                 sizes=others,
+                int8_io=int8_io,
             ),
         )
         failure = None

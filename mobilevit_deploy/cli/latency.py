@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilevit_deploy.cli import console
-from mobilevit_deploy.cli.artifacts import backend_of, find_artifacts, print_latencies, store
+from mobilevit_deploy.cli.artifacts import ANDROID, backend_of, find_artifacts, print_latencies, store
 from mobilevit_deploy.cli.options import (
     BenchmarkBinary,
     Delegate,
@@ -22,8 +22,6 @@ from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ANDROID = "android"  # no target's backend: the phone runs what the file is for
-
 
 def latency(
     models: Annotated[
@@ -38,7 +36,7 @@ def latency(
         typer.Option(
             metavar="NAME",
             help="What runs the artifacts: onnxruntime, executorch, litert, coreml or android. Default: what the files "
-            "are for; ONNX Runtime for a model.",
+            "are for, android with an Android phone as --device; ONNX Runtime for a model.",
         ),
     ] = None,
     input_size: Annotated[
@@ -91,7 +89,7 @@ def latency(
     from mobilevit_deploy.catalog.formats import format_of, target_run_by
     from mobilevit_deploy.errors import MeasurementError
 
-    backend = backend or backend_of(models or ())
+    backend = backend or backend_of(models or (), device)
     size = parse_size(input_size)
     own_options = {"--provider": provider != "cpu", "--option": option}
     here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}

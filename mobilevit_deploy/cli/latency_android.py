@@ -26,7 +26,6 @@ def measure_files(
     with console.progress() as progress:
         from mobilevit_deploy.errors import UsageError
         from mobilevit_deploy.measurement.android.attached import open_phone
-        from mobilevit_deploy.measurement.benchmark_model.run import check_file
         from mobilevit_deploy.measurement.latency.android import (
             SECONDS,
             THREADS,
@@ -34,13 +33,14 @@ def measure_files(
             measure_android,
         )
         from mobilevit_deploy.measurement.latency.document import android_document
+        from mobilevit_deploy.measurement.phone_tools.choose import choose_tools
         from mobilevit_deploy.report.android import android_table
 
         paths = [Path(name) for name in names]
         if not paths:
             raise UsageError("no file was given to measure on the phone", "mvd latency FILE.tflite --backend android")
-        for path in paths:
-            check_file(path)  # what cannot be is refused before the phone is asked
+        for tool, path in zip(choose_tools(paths, chosen, binary), paths, strict=True):
+            tool.input_shape(path)  # what cannot be is refused before the phone is asked
         progress(f"looking for {wanted or 'an Android phone'}")
         phone = open_phone(wanted)
         limit = SECONDS if seconds is None else seconds

@@ -79,7 +79,7 @@ class PrecisionName(StrEnum):
 
 
 class LayoutName(StrEnum):
-    """The order of the axes of what a model takes: batch, channels, height, width."""
+    """The order of the axes of what a file takes: batch, channels, height, width."""
 
     NCHW = "nchw"
     NHWC = "nhwc"
@@ -173,7 +173,7 @@ NumClasses = Annotated[
 InputSize = Annotated[
     str | None, typer.Option(metavar="N|HxW|CxHxW", help="In pixels. Default: the model's or head's own, or 224.")
 ]
-Layout = Annotated[LayoutName, typer.Option(help="Of what the model takes, and its file.")]
+Layout = Annotated[LayoutName, typer.Option(help="Of what the file takes, whatever the model is written for.")]
 Input = Annotated[
     list[str] | None,
     typer.Option(
@@ -242,6 +242,9 @@ Calibrate = Annotated[
 Sensitivity = Annotated[
     bool, typer.Option("--sensitivity", help="For int8: measure what quantising each module alone costs.")
 ]
+Int8Io = Annotated[
+    bool, typer.Option("--int8-io", help="LiteRT, int8: the file takes and returns int8 too. Default: float32.")
+]
 MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
 Team = Annotated[
     str | None,
@@ -260,7 +263,9 @@ Delegate = Annotated[
 BenchmarkBinary = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="TensorFlow Lite's benchmark_model, built for the device. Default: in MVD_ANDROID_TOOLS."
+        metavar="FILE",
+        help="The runtime's own tool, such as TensorFlow Lite's benchmark_model, built for the device. "
+        "Default: in MVD_ANDROID_TOOLS.",
     ),
 ]
 LoadLimit = Annotated[

@@ -14,6 +14,7 @@ from mobilevit_deploy.verification.document import parity_document, weights_docu
 
 if TYPE_CHECKING:
     from mobilevit_deploy.export.report import ExportReport
+    from mobilevit_deploy.graph.capture import TensorSpec
     from mobilevit_deploy.rewrites.rewrite import RewriteResult
     from mobilevit_deploy.targets.app_options import ImageInput
     from mobilevit_deploy.targets.quantization import QuantizationResult
@@ -36,13 +37,13 @@ def export_document(report: ExportReport) -> dict[str, Any]:
         "reconstruction": report.reconstruction,
         "origin": _origin(report.model),
         "weights": weights_document(report.weights),
-        "input": {"name": report.input.name, "shape": list(report.input.shape), **_image(artifact.app.image)},
+        "input": {**_border(report.input), **_image(artifact.app.image)},
         **_inputs(report),
         "preprocessing": report.preprocessing.model_dump() if report.preprocessing else None,
         "classes": list(report.classes),
         **_head(report),
         "entries": [vars(entry) for entry in artifact.entries],
-        "outputs": [{"name": output.name, "shape": list(output.shape)} for output in report.outputs],
+        "outputs": [_border(output) for output in report.outputs],
         "target": artifact.target,
         "labels": len(artifact.app.labels) if artifact.app.labels else None,
         "keep_fp32": list(artifact.app.keep_fp32),
@@ -98,6 +99,12 @@ def _head(report: ExportReport) -> dict[str, Any]:
             "declaration": declared.model_dump_json(exclude_defaults=True) if declared else None,
         }
     }
+
+
+def _border(spec: TensorSpec) -> dict[str, Any]:
+    """Returns an input or output, and what its whole numbers stand for where it has those in place of real ones."""
+    found: dict[str, Any] = {"name": spec.name, "shape": list(spec.shape)}
+    return {**found, "type": spec.type, **vars(spec.steps)} if spec.steps else found
 
 
 def _image(image: ImageInput | None) -> dict[str, Any]:

@@ -240,7 +240,7 @@ def export_one(
         task=model.task,
         reconstruction=bool(model.card and model.card.family.reconstruction),
         weights=model.weights,
-        input=input_of(ready, prepared)[0],
+        input=artifact.input or input_of(ready, prepared)[0],
         inputs=model.inputs,
         preprocessing=prepared.preprocessing,
         classes=artifact.app.labels or artifact.app.classes.names or (model.library.classes if model.library else ()),

@@ -47,10 +47,12 @@ class Weights(Record):
 
 
 class Spec(Record):
-    """Name and shape of an input or an output."""
+    """Name and shape of an input or an output; scale and zero point of one in int8."""
 
     name: Name = ""
     shape: Annotated[list[Count], Field(max_length=16)] = []
+    scale: Number | None = None
+    zero_point: Whole = 0
 
 
 class Input(Spec):

@@ -35,12 +35,24 @@ QUIET = ("torch.onnx", "torch.export", "torch._export", "torch.fx", "torch._subc
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How whole numbers at a border stand for real ones: ``scale * (number - zero_point)``."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
 class TensorSpec:
-    """Name, shape and type of an input or output; float32 at the border, where an artifact does not say otherwise."""
+    """Name, shape and type of an input or output; float32 at the border, where an artifact does not say otherwise.
+
+    ``steps`` is there where an artifact takes or returns whole numbers in the place of real ones.
+    """
 
     name: str
     shape: tuple[int, ...]
     type: str = "float32"
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,20 @@ from mobilevit_deploy.loading.declared_head import add_declared_head, class_name
 from mobilevit_deploy.loading.fit_weights import Fitted, choose, fit_weights, lacks
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.next_step import next_step
-from mobilevit_deploy.loading.plain_module import TensorOutputs, take_by_name, take_channels_first, unwrap
+from mobilevit_deploy.loading.plain_module import (
+    TensorOutputs,
+    is_channels_last,
+    runs,
+    take_by_name,
+    take_channels_first,
+    unwrap,
+)
 from mobilevit_deploy.loading.source import FromLibrary, check_vouched, digest_of
 from mobilevit_deploy.loading.user_code import ModelCode, find_code
 from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 
 DEFAULT_SIZE = 224
-Layout = Literal["nchw", "nhwc"]  # of what a model takes
+Layout = Literal["nchw", "nhwc"]  # of what a file takes
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,11 @@ class ModelRequest:
     """What a user asked for; ``None`` leaves the choice to the card or the checkpoint.
 
     ``size`` is (height, width) or (channels, height, width), in pixels. ``arguments`` are those of the user's function,
-    or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is that
-    of the images which the model takes, and its file. ``inputs`` are those of a model that takes more than one
-    image, in place of ``size`` and ``batch``. ``head`` is what is asked of the tasks that have a head. ``vouched`` is
-    the user's word on where a model of their own code, that loads its weights by itself, has them from.
+    or of a library's model; ``pretrained`` takes the library's own weights, which may download them. ``layout`` is
+    that of the images which the file takes; a model that is written for (N, C, H, W) is left so. ``inputs`` are those
+    of a model that takes more than one image, in place of ``size`` and ``batch``. ``head`` is what is asked of the
+    tasks that have a head. ``vouched`` is the user's word on where a model of their own code, that loads its weights by
+    itself, has them from.
     """
 
     name: str
@@ -142,7 +150,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         told = None
     size_found = told not in (None, shape[2:])
     shape = (*shape[:2], *told) if told else shape
-    if request.layout == "nhwc":
+    if request.layout == "nhwc" and not card and is_channels_last(module, shape):
         take_channels_first(module)
     if request.inputs:
         take_by_name(module, [item.name for item in request.inputs])
@@ -199,10 +207,7 @@ def try_channels_last(model: LoadedModel) -> LoadedModel | None:
     ):
         return None
     batch, channels, height, width = model.input_shape
-    try:
-        with torch.no_grad():
-            model.module(torch.zeros(batch, height, width, channels))
-    except Exception:  # of the user's code, which was written for something else
+    if not runs(model.module, (batch, height, width, channels)):
         return None
     take_channels_first(model.module)
     return replace(model, layout="nhwc", layout_found=True)
@@ -223,8 +228,6 @@ def _check_options(request: ModelRequest, card: ModelCard | None) -> None:
     request.head.check(request.name, request.task, request.batch)
     if card is None:
         return
-    if request.layout != "nchw":
-        raise UsageError(f"--layout {request.layout}, but {card.name} takes (N, C, H, W)", "leave it out")
     if request.pretrained:
         raise UsageError("--pretrained is for models by name from a library", "give --checkpoint FILE")
     if request.arguments:

@@ -41,6 +41,22 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return compiled if isinstance(compiled, nn.Module) else None
 
 
+def runs(module: nn.Module, shape: Sequence[int]) -> bool:
+    """Tells whether a module runs on an image of zeros of a shape."""
+    try:
+        with torch.no_grad():
+            module(torch.zeros(*shape))
+    except Exception:  # of the user's code, which was written for something else
+        return False
+    return True
+
+
+def is_channels_last(module: nn.Module, shape: tuple[int, int, int, int]) -> bool:
+    """Tells whether a module is written for (N, H, W, C): it runs on that, or on (N, C, H, W), ``shape``, neither."""
+    batch, channels, height, width = shape
+    return runs(module, (batch, height, width, channels)) or not runs(module, shape)
+
+
 def take_channels_first(module: nn.Module) -> None:
     """Lets a module that takes (N, H, W, C) take (N, C, H, W), as everything here does; its artifact turns it back.
 

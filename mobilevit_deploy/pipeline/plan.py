@@ -75,6 +75,8 @@ def plan_target(request: TargetRequest) -> Plan:
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
     floor = Floor.of(request.target, version)
+    if app.int8_io and precision != "int8":
+        raise UsageError("--int8-io is for int8", "add --precision int8, and --calibrate DIR|FILE for its ranges")
     compression = choose_compression(recipe, precision, app.prune, floor)
     if compression:
         check_installed(compression)

@@ -185,6 +185,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         find_modules(graph, plan.app.keep_fp32),
         _classes(plan, prepared),
         head.decision if head else None,
+        plan.app.int8_io,
     )
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:

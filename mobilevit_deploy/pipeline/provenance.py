@@ -112,7 +112,7 @@ class Provenance(BaseModel):
         library: that built the model, and its version; None for another one.
         pretrained: the weights are that library's own.
         vouched: the model's code loaded them, and ``weights`` is the user's word.
-        layout: of the array that the model takes.
+        layout: of the array that the file takes.
         recipe: by name.
         target_version: the opset, or the iOS floor; None for a target without versions.
         rewritten: False for ``--no-rewrite``.

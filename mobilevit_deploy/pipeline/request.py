@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.errors import UsageError
@@ -66,6 +67,8 @@ class ExportRequest:
         taken = [*taken, "--keep-fp32"] if self.precision == "int8" else taken
         given = [option for option in self.app.given() if option not in taken]
         takers = [name for name in self.targets if format_of(name).writes(given)]
+        if self.app.keep_fp32:  # what is float32 by its own default has nothing to keep, and leaves it to the others
+            takers = [name for name in takers if not self._is_float32(name)] or takers
         if given and not takers:
             options = " and ".join(given)
             able = [f"--to {name}" for name, known in formats().items() if known.writes(given)]
@@ -149,6 +152,10 @@ class ExportRequest:
                 f"give {' or '.join(able)}",
             )
 
+    def _is_float32(self, target: str) -> bool:
+        """Tells whether a target's file computes in float32 throughout."""
+        return catalog.recipe(self.recipe or target).choose_precision(self.precision) == "fp32"
+
     def _app_of_others(self) -> AppOptions:
         """Returns what of an app's options concerns a target that takes none: what its files only say."""
         return replace(
@@ -157,4 +164,5 @@ class ExportRequest:
             keep_fp32=self.app.keep_fp32 if self.precision == "int8" else (),
             prune=None,
             sizes=(),
+            int8_io=False,
         )

@@ -105,4 +105,5 @@ def _classes(file: FileDescription, noted: Provenance | None) -> str:
 
 def _tensor(spec: TensorSpec) -> str:
     shape = "x".join(str(size or "N") for size in spec.shape)
-    return " ".join(filter(None, [spec.name[:LONGEST], shape, spec.type]))
+    steps = f"of {spec.steps.scale:.6g} * (number {-spec.steps.zero_point:+d})" if spec.steps else ""
+    return " ".join(filter(None, [spec.name[:LONGEST], shape, spec.type, steps]))

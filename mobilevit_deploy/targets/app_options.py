@@ -35,6 +35,7 @@ class AppOptions:
         keep_fp32: patterns of module paths that stay in float32.
         prune: share of the weights to set to zero.
         sizes: other image sizes, (height, width), that the package takes as well.
+        int8_io: take and return int8, with a scale and a zero point, in place of float32.
     """
 
     image_input: bool = False
@@ -45,6 +46,7 @@ class AppOptions:
     keep_fp32: tuple[str, ...] = ()
     prune: float | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    int8_io: bool = False
 
     def given(self) -> list[str]:
         """Returns the options that were given, as they are typed."""
@@ -57,6 +59,7 @@ class AppOptions:
             "--keep-fp32": self.keep_fp32,
             "--prune": self.prune is not None,
             "--sizes": self.sizes,
+            "--int8-io": self.int8_io,
         }
         return [option for option, value in values.items() if value]
 
@@ -84,6 +87,8 @@ class AppOptions:
 
     def check(self) -> None:
         """Raises UsageError for options that need another one, or values that cannot be."""
+        if self.int8_io and self.image_input:
+            raise UsageError("--int8-io with --image-input, whose pixels are bytes already", "leave one of them out")
         if (self.mean is None) != (self.std is None):
             raise UsageError("--mean and --std go together", "give both, or neither for those of the model's card")
         if self.std is not None and min(self.std) <= 0:
@@ -113,6 +118,7 @@ class AppInterface:
         keep_fp32: paths of the modules that stay in float32.
         classes: of the pixels or boxes of a model with a head, or of a classifier whose file returns logits.
         decision: what the graph decides of them.
+        int8_io: whether arrays are int8, with a scale and a zero point.
     """
 
     image: ImageInput | None = None
@@ -120,6 +126,7 @@ class AppInterface:
     keep_fp32: tuple[str, ...] = ()
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
+    int8_io: bool = False
 
     def input_name(self, own: str) -> str:
         """Returns what the input is called: the image of a detector as Vision's users know it, others as they are."""

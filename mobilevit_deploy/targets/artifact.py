@@ -84,7 +84,7 @@ class Artifact:
     ``ops`` counts its operations by type, constants left out; ``warnings`` are for the user; ``outputs`` and ``app``
     are what the app sees; ``intermediates`` are the steps to it, in order, and ``entries`` the ways into it where there
     are several, the default one first. ``graph`` is what it was lowered from, in its precision, where the file itself
-    cannot be read without its rounding.
+    cannot be read without its rounding. ``input`` is there where the file takes whole numbers in place of real ones.
     """
 
     path: Path
@@ -100,6 +100,7 @@ class Artifact:
     intermediates: tuple[Intermediate, ...] = ()
     entries: tuple[Entry, ...] = ()
     graph: Path | None = None
+    input: TensorSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -25,31 +25,32 @@ MACHINES = {
 }
 
 
-def find_binary(given: Path | None, abis: Sequence[str]) -> Path:
+def find_binary(given: Path | None, abis: Sequence[str], name: str = NAME) -> Path:
     """Returns the tool for a device.
 
     Args:
         given: by the user; None for the one in the folder that the environment names.
         abis: that the device runs, the best first.
+        name: of the tool.
 
     Raises:
         MeasurementError: there is none, or it is for other processors.
     """
     if given is not None:
-        check_binary(given, abis)
+        check_binary(given, abis, name)
         return given
     folder = os.environ.get(VARIABLE)
     if not folder:
-        raise MeasurementError(f"the tool that runs .tflite files, {NAME}, was not given", WHERE)
-    places = [Path(folder) / abi / NAME for abi in abis] + [Path(folder) / NAME]
+        raise MeasurementError(f"the tool that runs such files, {name}, was not given", WHERE)
+    places = [Path(folder) / abi / name for abi in abis] + [Path(folder) / name]
     for place in places:
         if place.is_file():
-            check_binary(place, abis)
+            check_binary(place, abis, name)
             return place
-    raise MeasurementError(f"{VARIABLE} names {folder}, which has no {NAME} for {' or '.join(abis)}", WHERE)
+    raise MeasurementError(f"{VARIABLE} names {folder}, which has no {name} for {' or '.join(abis)}", WHERE)
 
 
-def check_binary(path: Path, abis: Sequence[str]) -> None:
+def check_binary(path: Path, abis: Sequence[str], name: str = NAME) -> None:
     """Raises MeasurementError for a file that is no program, or one for other processors than a device has."""
     if not path.is_file():
         raise MeasurementError(f"there is no file {path}", WHERE)
@@ -62,7 +63,7 @@ def check_binary(path: Path, abis: Sequence[str]) -> None:
     if abi not in abis:
         raise MeasurementError(
             f"{path} is for {abi}, and the device runs {', '.join(abis) or 'no ABI that it tells'}",
-            f"take the {NAME} that is built for it (docs/how-to/android.md)",
+            f"take the {name} that is built for it (docs/how-to/android.md)",
         )
 
 

@@ -52,7 +52,7 @@ class Here:
         return Answer(done.returncode if done.returncode >= 0 else 128 - done.returncode, done.stdout, done.stderr)
 
 
-def run_tool(place: Place, command: Sequence[str], path: Path, seconds: float) -> str:
+def run_tool(place: Place, command: Sequence[str], path: Path, seconds: float, name: str = NAME) -> str:
     """Returns what one process of the tool prints.
 
     Args:
@@ -60,6 +60,7 @@ def run_tool(place: Place, command: Sequence[str], path: Path, seconds: float) -
         command: the tool and its arguments.
         path: of the file that is measured, for messages.
         seconds: that its runs take.
+        name: of the tool.
 
     Raises:
         MeasurementError: the tool fails, or does not end.
@@ -69,12 +70,12 @@ def run_tool(place: Place, command: Sequence[str], path: Path, seconds: float) -
     if answer.code != 0:
         ended = f"signal {answer.code - 128}" if answer.code > 128 else f"exit {answer.code}"
         raise MeasurementError(
-            f"{NAME} does not run {path.name} ({ended}): {last_words(text)}",
+            f"{name} does not run {path.name} ({ended}): {last_words(text)}",
             "mvd inspect says which runtime the file needs, and what each delegate takes",
         )
     if unknown := unknown_flags(text):
         raise MeasurementError(
-            f"this {NAME} does not know {unknown}, and would measure something else",
+            f"this {name} does not know {unknown}, and would measure something else",
             "take TensorFlow Lite's own (docs/how-to/android.md)",
         )
     return text

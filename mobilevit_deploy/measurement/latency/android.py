@@ -1,8 +1,8 @@
-"""Latency of ``.tflite`` files on an attached Android phone, by ``benchmark_model``: each process of it a block."""
+"""Latency of files on an attached Android phone, by their runtimes' own tools: each process of one is a block."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.measurement.android.attached import AttachedPhone
 from mobilevit_deploy.measurement.android.conditions import Conditions, read_conditions
 from mobilevit_deploy.measurement.android.workspace import Workspace, open_workspace
-from mobilevit_deploy.measurement.benchmark_model.arguments import WARMUP_S, measuring
-from mobilevit_deploy.measurement.benchmark_model.binary import NAME, find_binary
-from mobilevit_deploy.measurement.benchmark_model.output import ToolRun, read_run
-from mobilevit_deploy.measurement.benchmark_model.run import check_file, run_tool
+from mobilevit_deploy.measurement.benchmark_model.binary import find_binary
+from mobilevit_deploy.measurement.benchmark_model.output import ToolRun
+from mobilevit_deploy.measurement.benchmark_model.run import run_tool
 from mobilevit_deploy.measurement.latency.sampling import PRECISION, block_seconds, collect
 from mobilevit_deploy.measurement.latency.stability import DRIFT_LIMIT
 from mobilevit_deploy.measurement.latency.statistics import Statistics, summarise
+from mobilevit_deploy.measurement.phone_tools.choose import choose_tools
+from mobilevit_deploy.measurement.phone_tools.tool import Asked, PhoneTool
 from mobilevit_deploy.system.environment import check_seconds
 from mobilevit_deploy.system.hashing import measure_files
 
@@ -30,7 +31,7 @@ HALF_GPU = "the GPU delegate computes in half precision, as the tool has it by d
 NOT_ALL = {
     "part": "took a part of the graph only, in {} pieces, so this is not its latency: mvd inspect has the rest",
     "nothing": "took nothing of the graph, so this is not its latency: mvd inspect says why",
-    None: "may have taken the graph or not: this benchmark_model does not say it",
+    None: "may have taken the graph or not: this tool does not say it",
 }
 
 
@@ -41,6 +42,7 @@ class AndroidReport:
     Attributes:
         artifact: the file.
         sha256: of its content.
+        tool: that ran it.
         delegate: that the graph was given to.
         threads: of the runtime.
         input_shape: of its first input.
@@ -63,6 +65,7 @@ class AndroidReport:
 
     artifact: Path
     sha256: str
+    tool: str
     delegate: Delegate
     threads: int
     input_shape: tuple[int, ...]
@@ -98,8 +101,8 @@ class AndroidRequest:
     """Which files to measure, and how.
 
     Attributes:
-        artifacts: ``.tflite`` files.
-        binary: the tool; None for that of the environment.
+        artifacts: ``.tflite``, ``.onnx`` and ``.pte`` files.
+        binary: the tool, of one kind of files; None for those of the environment.
         threads: of the runtime.
         delegate: that the graph is given to.
         seconds: time limit of each file, pauses included.
@@ -133,34 +136,39 @@ def measure_android(
         UsageError: no time.
     """
     check_seconds(request.seconds)
-    shapes = [check_file(path) for path in request.artifacts]
-    binary = find_binary(request.binary, phone.abis)
+    tools = choose_tools(request.artifacts, request.delegate, request.binary)
+    shapes = [tool.input_shape(path) for tool, path in zip(tools, request.artifacts, strict=True)]
+    binaries = {tool.name: find_binary(request.binary, phone.abis, tool.name) for tool in tools}
     reports = []
     with open_workspace(phone.serial) as workspace:
-        tool = workspace.push_program(binary, NAME)
-        for path, shape in zip(request.artifacts, shapes, strict=True):
+        programs = {name: workspace.push_program(binary, name) for name, binary in binaries.items()}
+        for tool, path, shape in zip(tools, request.artifacts, shapes, strict=True):
             progress(f"measuring {path.name} on {phone.model}, {request.delegate}")
-            reports.append(_measure_one(path, shape, tool, request, phone, workspace))
+            reports.append(_measure_one(path, shape, tool, programs[tool.name], request, phone, workspace))
     return reports
 
 
 def _measure_one(
     path: Path,
     shape: tuple[int, ...],
-    tool: str,
+    tool: PhoneTool,
+    program: str,
     request: AndroidRequest,
     phone: AttachedPhone,
     workspace: Workspace,
 ) -> AndroidReport:
     sha256, _ = measure_files(path)
-    graph = workspace.push(path, "model.tflite")
-    seconds = block_seconds(request.seconds)
-    command = [tool, *measuring(graph, request.threads, request.delegate, seconds)]
+    graph = workspace.push(path, f"model{tool.suffix}")
+    asked = Asked(graph, request.threads, request.delegate, block_seconds(request.seconds))
     before = read_conditions(phone.serial)
 
     def take() -> _Process:
+        nonlocal asked
         time.sleep(COOL_DOWN_S)
-        return _Process(read_run(run_tool(workspace, command, path, seconds)))
+        command = [program, *tool.arguments(asked)]
+        found = tool.read(run_tool(workspace, command, path, asked.seconds, tool.name))
+        asked = replace(asked, run_ms=found.runs.mean_ms)
+        return _Process(found)
 
     processes = collect(take, request.seconds)
     conditions = (before, read_conditions(phone.serial))
@@ -170,6 +178,7 @@ def _measure_one(
     return AndroidReport(
         artifact=path,
         sha256=sha256,
+        tool=tool.name,
         delegate=request.delegate,
         threads=request.threads,
         input_shape=shape,
@@ -185,7 +194,7 @@ def _measure_one(
         load_ms=_middle([run.init_ms for run in runs]) or 0.0,
         memory_mb=_middle([run.memory_mb for run in runs]),
         conditions=conditions,
-        notes=_notes(runs, request.delegate, conditions),
+        notes=_notes(tool, runs, request.delegate, conditions),
         warnings=(*_doubts(statistics, runs, request.delegate, conditions), *_doubts_of(phone)),
         environment={**phone.facts(), "versions": tool_versions()},
     )
@@ -196,13 +205,15 @@ def _middle(values: Sequence[float | None]) -> float | None:
     return known[len(known) // 2] if known else None
 
 
-def _notes(runs: Sequence[ToolRun], delegate: Delegate, conditions: tuple[Conditions, Conditions]) -> tuple[str, ...]:
+def _notes(
+    tool: PhoneTool, runs: Sequence[ToolRun], delegate: Delegate, conditions: tuple[Conditions, Conditions]
+) -> tuple[str, ...]:
     medians = all(run.runs.median_ms is not None for run in runs)
     before, after = conditions
     found = [
-        f"timed: one run of the interpreter on random values, by {NAME} itself; of each process its "
+        f"timed: {tool.timed}, by {tool.name} itself; of each process its "
         f"{'median' if medians else 'mean, for this release of the tool prints no median'}",
-        f"processes are {COOL_DOWN_S:.0f} s apart, each after {WARMUP_S:g} s of warm-up; cores are not pinned",
+        f"processes are {COOL_DOWN_S:.0f} s apart, each after {runs[0].warmup.count} runs of warm-up; cores not pinned",
         f"thermal status: {before.thermal_status or 'not told'} before, {after.thermal_status or 'not told'} after; "
         f"governors: {', '.join(before.governors) or 'not told'}",
     ]

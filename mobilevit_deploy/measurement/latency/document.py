@@ -84,6 +84,7 @@ def android_document(report: AndroidReport) -> dict[str, Any]:
         "backend": "android",
         "provider": report.delegate,
         "delegate": report.delegate,
+        "tool": report.tool,
         "device": report.environment["device"],
         "threads": report.threads,
         "input_shape": list(report.input_shape),

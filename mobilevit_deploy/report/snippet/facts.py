@@ -5,6 +5,7 @@ from typing import Literal
 
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.images.preparation import kept_share, whole
 from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance
@@ -44,6 +45,8 @@ class Facts:
         shapes: of these.
         classes: how many scores there are.
         labels: names of the classes; empty where nobody told them.
+        input_steps: where the file takes int8, scale and zero point: the number is value / scale + zero point, rounded.
+        output_steps: of each output, likewise; None for one that is float32.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Facts:
     shapes: tuple[tuple[int, ...], ...]
     classes: int
     labels: tuple[str, ...]
+    input_steps: tuple[float, int] | None = None
+    output_steps: tuple[tuple[float, int] | None, ...] = ()
 
 
 def facts_of(file: FileDescription, noted: Provenance, preparation: Preprocessing) -> Facts:
@@ -120,9 +125,15 @@ def facts_of(file: FileDescription, noted: Provenance, preparation: Preprocessin
         answer=answer,
         outputs=tuple(output.name for output in file.outputs),
         shapes=tuple(output.shape for output in file.outputs),
+        input_steps=_steps(file.inputs[0]) if file.inputs else None,
+        output_steps=tuple(map(_steps, file.outputs)),
         classes=classes,
         labels=tuple(labels) if len(labels) == count <= MOST_NAMES else (),
     )
+
+
+def _steps(spec: TensorSpec) -> tuple[float, int] | None:
+    return (spec.steps.scale, spec.steps.zero_point) if spec.steps else None
 
 
 def _answer(file: FileDescription, noted: Provenance) -> Answer:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.capture import Steps, TensorSpec, quiet_torch
 from mobilevit_deploy.graph.graph import op_name
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import read_notes, write_notes
@@ -31,7 +31,7 @@ from mobilevit_deploy.targets.litert.nodes import KEY as NODES
 from mobilevit_deploy.targets.litert.nodes import owners, write_nodes
 from mobilevit_deploy.targets.litert.precision import change_precision
 from mobilevit_deploy.targets.litert.tflite.operations import operations_of
-from mobilevit_deploy.targets.litert.tflite.program import Program, parse_program, read_program
+from mobilevit_deploy.targets.litert.tflite.program import Program, Value, parse_program, read_program
 from mobilevit_deploy.targets.operations import Operation
 from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused
@@ -56,13 +56,15 @@ def convert(request: ConversionRequest) -> Artifact:
     finally:
         child.close()
     sha256, size = measure_files(request.path)
+    file = describe(request.path) if request.app.int8_io else None
     return Artifact(
         path=request.path,
         target="litert",
         ops=dict(Counter(item.kind for item in read_operations(request.path)).most_common()),
         sha256=sha256,
         bytes=size,
-        outputs=request.outputs,
+        outputs=file.outputs if file else request.outputs,
+        input=file.inputs[0] if file else None,
         quantization=quantization,
         intermediates=steps,
     )
@@ -85,10 +87,11 @@ def describe(path: Path) -> FileDescription:
     program = read_program(path)
     graph = program.subgraphs[0]
     inputs = [graph.values[number] for number in graph.inputs]
-    if len(inputs) != 1 or inputs[0].dtype not in ("float32", BYTES):
+    if len(inputs) != 1 or not (inputs[0].dtype in ("float32", BYTES) or _steps(inputs[0])):
         found = ", ".join(value.dtype for value in inputs) or "none"
         raise ArtifactError(
-            f"{path.name} has the inputs {found}, where mvd compares models of one image, of float32 or of bytes"
+            f"{path.name} has the inputs {found}, where mvd compares models of one image, of float32, of bytes, or of "
+            "int8 with a scale"
         )
     shape = inputs[0].shape
     if len(shape) != 4 or inputs[0].free:
@@ -131,9 +134,17 @@ def _specs(program: Program, side: Literal["inputs", "outputs"]) -> tuple[Tensor
         for name, number in getattr(signature, side).items()
     }
     return tuple(
-        TensorSpec(names.get(number, value.name), value.shape, value.dtype)
+        TensorSpec(names.get(number, value.name), value.shape, value.dtype, _steps(value))
         for number, value in ((number, graph.values[number]) for number in numbers)
     )
+
+
+def _steps(value: Value) -> Steps | None:
+    """Returns what the numbers of an int8 tensor stand for; None for other types, and for steps by channels."""
+    found = value.quantization
+    if value.dtype != "int8" or found is None or len(found.scales) != 1 or found.other:
+        return None
+    return Steps(found.scales[0], found.zero_points[0] if found.zero_points else 0)
 
 
 def read_operations(path: Path) -> list[Operation]:

@@ -1,7 +1,7 @@
 """From a float32 file to half precision, to weights of 8 bits, or to static int8: which operators, by which images."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,8 @@ def change_precision(child: Child, request: ConversionRequest, float32: Path) ->
     """
     files = {"path": str(float32.resolve()), "destination": str(request.path.resolve())}
     if request.precision in BITS:
-        child.ask("store_weights", **files, bits=BITS[request.precision])
+        kept = operators_in(read_program(float32), request.app.keep_fp32, float32.name)
+        child.ask("store_weights", **files, bits=BITS[request.precision], kept=kept)
         return None
     wanted = request.quantization
     if wanted is None:
@@ -52,7 +53,8 @@ def change_precision(child: Child, request: ConversionRequest, float32: Path) ->
         )
     images = np.stack([batch for batch, _ in batches(wanted.calibration.images, request.input.shape[0])])
     names = {kind: [name for name, found in chosen.items() if found == kind] for kind in chosen.values()}
-    child.ask("quantize", **files, chosen=names, images=child.store(images, "images"))
+    given = {"images": child.store(images, "images"), "borders": request.app.int8_io}
+    child.ask("quantize", **files, chosen=names, **given)
     quantized = Counter(chosen.values())
     every = Counter(operator.kind for operator in program.subgraphs[0].operators)
     return QuantizationResult(
@@ -63,6 +65,18 @@ def change_precision(child: Child, request: ConversionRequest, float32: Path) ->
         left=dict((every - quantized).most_common()),
         bytes_before=float32.stat().st_size,
     )
+
+
+def operators_in(program: Program, paths: Collection[str], name: str) -> list[str]:
+    """Returns the names of the tensors that the operators of some modules write.
+
+    Args:
+        program: float32.
+        paths: of the modules.
+        name: of the file.
+    """
+    noted = read_notes(metadata_of(program, name)) if paths else {}
+    return [tensor for tensor, path in noted.items() if path in paths]
 
 
 def choose(program: Program, rule: QuantizationRule, name: str) -> dict[str, str]:

@@ -31,13 +31,14 @@ EVERYWHERE = ".*"
 ALIGNMENT = 16  # bytes, of what a buffer holds
 
 
-def store_weights(path: str, destination: str, bits: int) -> None:
+def store_weights(path: str, destination: str, bits: int, kept: Sequence[str]) -> None:
     """Writes a file whose weights are half precision (16) or int8 (8), and are computed with as float32.
 
     Args:
         path: of the float32 file.
         destination: of the other.
         bits: of a weight.
+        kept: names of the tensors that operators write whose weights stay as they are.
     """
     recipes = RecipeManager()
     if bits == 16:
@@ -49,24 +50,33 @@ def store_weights(path: str, destination: str, bits: int) -> None:
         recipes.add_quantization_config(EVERYWHERE, TFLOperationName.ALL_SUPPORTED, config, AlgorithmName.FLOAT_CASTING)
     else:
         recipes.add_weight_only_config(EVERYWHERE, TFLOperationName.ALL_SUPPORTED, bits)
+    if kept:
+        nothing = AlgorithmName.NO_QUANTIZE
+        recipes.add_quantization_config(_scope(kept), TFLOperationName.ALL_SUPPORTED, algorithm_key=nothing)
     quantizer = Quantizer(path, recipes.get_quantization_recipe())
     _write(quantizer, None, destination)
 
 
-def quantize(path: str, destination: str, chosen: Mapping[str, Sequence[str]], images: str) -> None:
-    """Writes a file in which some operators compute in int8; its inputs and outputs stay float32.
+def _scope(names: Sequence[str]) -> str:
+    """Returns a pattern of operators: their scope is the names of what they write, each with a semicolon behind it."""
+    return f"^(?:{'|'.join(map(re.escape, names))});*$"
+
+
+def quantize(path: str, destination: str, chosen: Mapping[str, Sequence[str]], images: str, *, borders: bool) -> None:
+    """Writes a file in which some operators compute in int8.
 
     Args:
         path: of the float32 file.
         destination: of the other.
         chosen: by the kind of an operator, the names of the tensors that those of this kind write.
         images: file with an array of batches, (N, B, C, H, W), by which ranges are chosen.
+        borders: whether its inputs and outputs are int8 too; else they stay float32.
     """
     recipes = RecipeManager()
     for kind, names in chosen.items():
-        # An operator's scope is the names of what it writes, each with a semicolon behind it.
-        scope = f"^(?:{'|'.join(map(re.escape, names))});*$"
-        recipes.add_static_config(scope, TFLOperationName(kind), 8, 8)
+        recipes.add_static_config(_scope(names), TFLOperationName(kind), 8, 8)
+    for border in (TFLOperationName.INPUT, TFLOperationName.OUTPUT) if borders else ():
+        recipes.add_static_config(EVERYWHERE, border, 8, 8)
     quantizer = Quantizer(path, recipes.get_quantization_recipe())
     calibrator = Calibrator(
         path, num_threads=1, mode=CalibrationMode.CALIBRATION_PRESERVE_ALL_TENSORS, qsv_update_func=_widen

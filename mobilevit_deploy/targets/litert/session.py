@@ -53,7 +53,7 @@ class Session:
 
     def _invoke(self, path: str) -> None:
         (details,) = self._model.get_input_details()
-        self._model.set_tensor(details["index"], np.load(path, allow_pickle=False).astype(details["dtype"]))
+        self._model.set_tensor(details["index"], _stored(np.load(path, allow_pickle=False), details))
         self._model.invoke()
 
     def _store(self, numbers: Sequence[int], folder: Path, name: str) -> list[str]:
@@ -63,6 +63,14 @@ class Session:
             files.append(str(folder / f"{name}{i}.npy"))
             np.save(files[-1], _real(self._model.get_tensor(number), known[number]))
         return files
+
+
+def _stored(value: Any, details: Any) -> Any:
+    """Returns real numbers as an input takes them: of int8 with a scale, the nearest of its steps."""
+    scales, points = (details["quantization_parameters"][key] for key in ("scales", "zero_points"))
+    if len(scales) == 1 and details["dtype"] == np.int8:
+        value = np.clip(np.rint(value / scales[0]) + points[0], -128, 127)
+    return value.astype(details["dtype"])
 
 
 def _real(value: Any, details: Any) -> Any:

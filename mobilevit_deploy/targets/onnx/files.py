@@ -62,6 +62,11 @@ def check_onnx(model: onnx.ModelProto, path: Path) -> None:
     _check_sizes(model, path)
 
 
+def has_external_weights(path: Path) -> bool:
+    """Tells whether weights of a file stand in other files; raises ArtifactError for a damaged one."""
+    return any(external_data_helper.uses_external_data(tensor) for _, tensor in tensors_of(load_onnx(path)))
+
+
 def has_shapes_elsewhere(path: Path) -> bool:
     """Tells whether a file that was read before keeps whole numbers, such as axes, in another file."""
     tensors = (tensor for _, tensor in tensors_of(load_onnx(path)))

@@ -10,7 +10,8 @@ from mobilevit_deploy.export.records import LatencyRecord
 from mobilevit_deploy.measurement.android.attached import open_phone
 from mobilevit_deploy.measurement.benchmark_model.run import check_file
 from mobilevit_deploy.measurement.latency.android import AndroidRequest, measure_android
-from tests.measurement.android.conftest import X86_64, Mvd, Phone, write_program
+from tests.measurement.android.conftest import AARCH64, X86_64, Mvd, Phone, write_program
+from tests.measurement.comparison.models import save_classifier
 from tests.support.android_tools.adb import SERIAL
 from tests.support.schemas import check, read
 
@@ -152,7 +153,8 @@ def test_files_are_looked_at_before_the_phone_is(phone: Phone, mvd: Mvd, tmp_pat
     for name, code, message in [
         ("damaged.tflite", 1, "damaged.tflite is damaged"),
         ("none.tflite", 1, "there is no file"),
-        ("net.onnx", 1, "is no .tflite file"),
+        ("net.onnx", 1, "net.onnx is no ONNX file"),
+        ("net.mlpackage", 1, "nothing runs"),
     ]:
         done = mvd("latency", tmp_path / name, "--backend", "android")
         assert done.exit_code == code
@@ -188,6 +190,72 @@ def test_no_tool_was_given(phone: Phone, mvd: Mvd) -> None:
 
 def test_the_shape_of_a_file(phone: Phone) -> None:
     assert check_file(phone.model) == (1, 3, 16, 16)
+
+
+OTHER = {".onnx": "onnxruntime_perf_test", ".pte": "executor_runner"}
+
+
+@pytest.fixture
+def other(phone: Phone, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A file of another runtime, and a tool for it."""
+    path = tmp_path / f"a; rm -rf $HOME{request.param}"
+    if request.param == ".onnx":
+        save_classifier(path)
+    else:
+        path.write_bytes(request.getfixturevalue("program").read_bytes())
+    phone.set()
+    return path, write_program(tmp_path / OTHER[request.param], AARCH64)
+
+
+@pytest.mark.parametrize("other", OTHER, indirect=True)
+def test_files_of_other_runtimes(other: tuple[Path, Path], phone: Phone, mvd: Mvd, monkeypatch: Any) -> None:
+    """The phone's name says that it is one: by its serial or its profile; and the folder of the tools is enough."""
+    path, tool = other
+    monkeypatch.setenv("MVD_ANDROID_TOOLS", str(tool.parent))
+    done = mvd("latency", path, "--device", SERIAL, "--threads", 2, "--seconds", 0.1, "--json")
+    assert done.exit_code == 0, done.stderr
+    (found,) = check("latency", done.stdout)["results"]
+    assert (found["backend"], found["tool"], found["delegate"]) == ("android", tool.name, "cpu")
+    assert (found["p50_ms"], found["load_ms"], found["input_shape"]) == (12.01, 17.851, [1, 3, 32, 32])
+    assert found["samples_are_medians"] is True
+    assert any(f"by {tool.name} itself" in note for note in found["notes"])
+    assert phone.leftovers() == []
+    runs = [text for text in phone.shells() if tool.name in text and "chmod" not in text]
+    folder = runs[0].rpartition("/")[0].split(" ")[0].rpartition("/")[0]
+    if path.suffix == ".onnx":
+        assert set(runs) == {f"{folder}/{tool.name} -e cpu -m duration -t 1 -x 2 -o 99 -I -s {folder}/model.onnx"}
+    else:
+        assert runs[0] == f"{folder}/{tool.name} --model_path={folder}/model.pte --num_executions=13 --cpu_threads=2"
+        assert {found["warmup"], found["iterations"]} == {3 * len(runs), 10 * len(runs)}
+    assert not any("HOME" in text for text in phone.shells())
+
+
+@pytest.mark.parametrize("other", OTHER, indirect=True)
+def test_other_runtimes_that_say_less(other: tuple[Path, Path], phone: Phone, mvd: Mvd) -> None:
+    path, tool = other
+    options = ("--device", "pixel_8", "--benchmark-binary", tool, "--seconds", 0.1, "--json")
+    phone.set("old_tool")
+    (found,) = read("latency", mvd("latency", path, *options).stdout)["results"]
+    assert (found["p95_ms"], found["samples_are_medians"]) == (None, False)
+    phone.set("tool_fails")
+    done = mvd("latency", path, *options)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"{tool.name} does not run" in done.stderr
+    for more, message in (
+        (("--delegate", "gpu"), f"--delegate gpu, which {tool.name} cannot be told to use"),
+        ((phone.model,), "--benchmark-binary is one tool"),
+    ):
+        done = mvd("latency", path, "--backend", "android", *options, *more)
+        assert done.exit_code == 2
+        assert message in " ".join(done.stderr.split())
+
+
+def test_sizes_that_an_onnx_file_leaves_free(phone: Phone, mvd: Mvd, tmp_path: Path) -> None:
+    path = save_classifier(tmp_path / "free.onnx", ("batch", 3, 32, 32))
+    done = mvd("latency", path, "--device", "pixel_8")
+    assert done.exit_code == 1
+    assert "leaves sizes free" in " ".join(done.stderr.split())
+    assert phone.calls() == []
 
 
 def test_the_page_of_a_folder_reads_it(phone: Phone, mvd: Mvd) -> None:

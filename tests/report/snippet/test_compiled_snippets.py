@@ -279,7 +279,10 @@ def test_kotlin_is_written_for_the_documented_interfaces(tmp_path: Path) -> None
     for target in ("onnx", "litert", "executorch"):
         for answer in answers:
             facts = replace(FACTS, answer=answer, labels=tuple(NAMES), outputs=("a", "b", "c", "d"), rule="fit")
-            variants = [facts, replace(facts, pixels=True, channels_last=True)] if target == "litert" else [facts]
+            variants = [facts]
+            if target == "litert":
+                steps: dict[str, Any] = {"input_steps": (0.0175, -15), "output_steps": (None, (1e-6, 3), None, None)}
+                variants += [replace(facts, pixels=True, channels_last=True), replace(facts, **steps)]
             for i, variant in enumerate(variants):
                 files.append(tmp_path / f"{target}_{answer}_{i}.kt")
                 files[-1].write_text(f"package {target}_{answer}_{i}\n{fill(target, 'kotlin', variant).code}")

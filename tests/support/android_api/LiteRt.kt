@@ -10,6 +10,7 @@ class TensorBuffer internal constructor() : AutoCloseable {
     fun writeFloat(data: FloatArray): Unit = TODO("$data")
     fun writeInt8(data: ByteArray): Unit = TODO("$data")
     fun readFloat(): FloatArray = TODO()
+    fun readInt8(): ByteArray = TODO()
     fun readInt(): IntArray = TODO()
     override fun close() {}
 }

@@ -122,8 +122,21 @@ def properties(state: State) -> dict[str, str]:
 
 
 def tool(state: State, command: list[str]) -> tuple[int, str, str]:
-    """Plays ``benchmark_model``."""
-    program, options = local(state, command[0]), dict(item.split("=", 1) for item in command[1:])
+    """Plays the runtimes' own programs."""
+    program = local(state, command[0])
+    if program.name == "onnxruntime_perf_test":
+        assert local(state, command[-1]).is_file()
+        if state.has("tool_fails"):
+            return 1, "", "Load model from model.onnx failed: Unsupported model IR version\n"
+        text = printed.perf_test(12_000 + 10 * (state.count("runs") % 3), percentiles=not state.has("old_tool"))
+        return 0, text, ""
+    options = dict(item.split("=", 1) for item in command[1:])
+    if program.name == "executor_runner":
+        assert local(state, options["--model_path"]).is_file()
+        if state.has("tool_fails"):
+            return 134, "", "E 00:00:00.01 executorch:method.cpp:1] Backend XnnpackBackend is not registered.\n"
+        runs, number = int(options["--num_executions"]), state.count("runs")
+        return 0, "", printed.executor_runner(12_000 + 10 * (number % 3), runs, single=not state.has("old_tool"))
     assert program.name == "benchmark_model"
     assert local(state, options["--graph"]).is_file()
     number = state.count("runs")

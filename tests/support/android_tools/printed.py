@@ -1,9 +1,11 @@
-"""What ``benchmark_model`` prints, line by line as its source writes it.
+"""What the runtimes' tools print, line by line as their sources write it.
 
 Sources: tflite/tools/benchmark/benchmark_model.cc, benchmark_tflite_model.cc and tflite/profiling/
 profile_summary_formatter.cc of https://github.com/google-ai-edge/LiteRT at f6745779; xla/tsl/util/stats_calculator.h of
 https://github.com/openxla/xla for the lines with ``count=`` and the table. The order of lines is that of
 https://github.com/tensorflow/tensorflow/issues/42507 and /66025, where people have shown what their phones printed.
+onnxruntime/test/perftest/performance_runner.cc and its README (older) of https://github.com/microsoft/onnxruntime;
+examples/portable/executor_runner/executor_runner.cpp of https://github.com/pytorch/executorch.
 """
 
 from collections.abc import Sequence
@@ -83,4 +85,45 @@ def _table(rows: Sequence[Row]) -> str:
     return (
         f"{lines('Run Order')}{lines('Top by Computation Time')}"
         f"Number of nodes executed: {len(rows)}\n{'=' * 30} Summary by node type {'=' * 30}\n\n"
+    )
+
+
+def perf_test(median_us: int, *, percentiles: bool = True) -> str:
+    """Returns what ``onnxruntime_perf_test`` prints of a process with 80 runs; an older one without percentiles."""
+    low, high, middle = (f"{value / 1e6:.6g}" for value in (median_us - 9, median_us + 90, median_us))
+    if not percentiles:
+        return f"Session creation time cost: 0.0179 s\nTotal iterations:80\nAverage time cost:{median_us / 1e3:g} ms\n"
+    return "".join(
+        f"{line}\n"
+        for line in (
+            "Setting intra_op_num_threads to 4",
+            "Session creation time cost: 0.017851 s",
+            "First inference time cost: 21 ms",
+            "Total inference time cost: 0.96 s",
+            "Total inference requests: 80",
+            f"Average inference time cost total: {median_us / 1e3 + 0.0015:.6f} ms",
+            "Total inference run time: 0.9601 s",
+            "Number of inferences per second: 83.3",
+            "Avg CPU usage: 50 %",
+            "Peak working set size: 91336704 bytes",
+            "Runs:80",
+            f"Min Latency: {low} s",
+            f"Max Latency: {high} s",
+            f"P50 Latency: {middle} s",
+            f"P90 Latency: {high} s",
+            f"P95 Latency: {(median_us + 60) / 1e6:.6g} s",
+            f"P99 Latency: {high} s",
+            f"P999 Latency: {high} s",
+        )
+    )
+
+
+def executor_runner(run_us: int, runs: int, *, single: bool = True) -> str:
+    """Returns what ``executor_runner`` prints: slower while it warms up, and an older one without single runs."""
+    times = [run_us / 1e3 + (5 if number < 3 else 0) for number in range(runs)]
+    lines = ["Using method forward", "Model loaded in 17.851000 ms."] if single else ["Using method forward"]
+    lines += [f"Iteration {i + 1} of {runs}: {ms:.6f} ms" for i, ms in enumerate(times)] if single else []
+    lines += [f"Model executed successfully {runs} time(s) in {sum(times):.6f} ms.", "1 outputs: "]
+    return "".join(
+        f"I 00:00:00.0{i % 10} executorch:executor_runner.cpp:4{i % 10}0] {line}\n" for i, line in enumerate(lines)
     )

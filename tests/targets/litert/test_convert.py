@@ -177,6 +177,18 @@ def test_an_image_of_bytes(mvd: Mvd, tmp_path: Path) -> None:
     assert "--sizes cannot be written to litert" in refused.stderr
 
 
+def test_the_channels_come_last(mvd: Mvd) -> None:
+    """As cameras and bitmaps have them: the convolution reads the array as it comes, and nothing is turned."""
+    for layout, turned in (("nchw", 1), ("nhwc", 0)):
+        out = Path(f"{layout}.tflite")
+        done = mvd("export", NET, "--input-size", 32, "--to", "litert", "--layout", layout, "-o", out)
+        assert done.exit_code == 0, done.stderr
+        kinds = [item.kind for item in litert.read_operations(out)]
+        assert kinds[:2].count("TRANSPOSE") == turned
+    assert describe_file(out).inputs[0].shape == (1, 32, 32, 3)
+    assert mvd("verify", out, "--model", NET).exit_code == 0
+
+
 def test_what_names_of_classes_may_be(tflite: Path) -> None:
     assert [litert._labels({"mvd.labels": text}) for text in ("{", "3", "[" * 10**5, '["a", 1]')] == [
         *3 * [()], ("a", "1"),

@@ -1,11 +1,17 @@
 """Damaged and hostile ``.tflite`` files, given to every command that takes one."""
 
 import struct
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mobilevit_deploy.targets.contents import compare
+from mobilevit_deploy.targets.litert.contents import METADATA, contents_of
+from mobilevit_deploy.targets.litert.tflite.metadata import metadata_ranges
+from mobilevit_deploy.targets.litert.tflite.program import parse_program
 from tests.research.additive_net import __file__ as SOURCE
 from tests.support.attacks import MANY, Place, flipped, rotated, tenths
 from tests.support.hostile import Attacks
@@ -80,3 +86,77 @@ def test_flipped_bytes(attack: Attacks, tflite: Path, many: bool) -> None:
     made = flipped(content, 10, many)
     cases = [(number, command) for number in range(len(made)) for command in ("inspect", "verify")]
     attack(cases, lambda place, case: COMMANDS[case[1]](place.write("a.tflite", made[case[0]]), tflite))
+
+
+Mutation = Callable[[bytearray, int, np.random.Generator], bytes | bytearray]  # of a file, at a place
+
+
+def word(value: int) -> Mutation:
+    """Writes a number of 32 bits where one may stand: a length, an offset, a number of a tensor or of a type."""
+
+    def mutate(content: bytearray, place: int, _draw: np.random.Generator) -> bytearray:
+        content[place & ~3 : (place & ~3) + 4] = struct.pack("<I", value)
+        return content
+
+    return mutate
+
+
+def bits(count: int) -> Mutation:
+    def mutate(content: bytearray, place: int, draw: np.random.Generator) -> bytearray:
+        for _ in range(count):
+            content[place] ^= 1 << int(draw.integers(8))
+            place = int(draw.integers(8, len(content)))
+        return content
+
+    return mutate
+
+
+def noise(content: bytearray, place: int, draw: np.random.Generator) -> bytearray:
+    content[place : place + 64] = draw.bytes(len(content[place : place + 64]))
+    return content
+
+
+def swapped(content: bytearray, place: int, _draw: np.random.Generator) -> bytearray:
+    content[place : place + 16] = content[place + 8 : place + 16] + content[place : place + 8]
+    return content
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "cut short": lambda content, place, _: content[:place],
+    "a piece is missing": lambda content, place, _: content[:place] + content[place + 12 :],
+    "a piece is there twice": lambda content, place, _: content[: place + 12] + content[place:],
+    "zeros": lambda content, place, _: content[:place] + bytes(64) + content[place + 64 :],
+    "noise": noise,
+    "two numbers are swapped": swapped,
+    "one bit": bits(1),
+    "eight bits": bits(8),
+    "a number is 0": word(0),
+    "a number is -1": word(2**32 - 1),
+    "a number is 2**31 - 1": word(2**31 - 1),
+    "a number is 2**20": word(2**20),
+}
+EACH = 25  # of 12 kinds: 300
+
+
+@pytest.mark.slow
+def test_three_hundred_mutations(attack: Attacks, tflite: Path) -> None:
+    """Where a file says how it is built: each is refused (1) or told by a digest (3), and nothing crashes or hangs.
+
+    What hits the notes' own place leaves a file of nobody's, which has no digests: such a one may compute the same.
+    """
+    good = tflite.read_bytes()
+    program, draw = parse_program(good, tflite.name), np.random.default_rng(0)
+    left_out = [*metadata_ranges(good, METADATA), *program.buffers]  # notes, and weights, which have tests of their own
+    structure = sorted(set(range(4, len(good))) - {place for start, end in left_out for place in range(start, end)})
+    made: dict[tuple[str, int], bytes] = {}
+    for kind, mutate in MUTATIONS.items():
+        while sum(name == kind for name, _ in made) < EACH:
+            changed = bytes(mutate(bytearray(good), int(draw.choice(structure)), draw))
+            if changed != good:
+                made[kind, len(made)] = changed
+    found = attack(made, lambda place, case: COMMANDS["verify"](place.write("a.tflite", made[case]), tflite))
+    codes = Counter(done.code for done in found.values())
+    passed = [parse_program(made[case], tflite.name) for case, done in found.items() if done.code == 0]
+    assert [compare(contents_of(program, tflite.name)).status for program in passed] == ["not noted"] * codes[0]
+    assert (codes[1] + codes[3] + codes[0], codes[0] <= 3) == (len(MUTATIONS) * EACH, True)
+    assert codes[1] > codes[3] > 0

@@ -1,5 +1,6 @@
 """Half precision, weights of 8 bits and int8: what is stored, which operators, and the legs without rounding."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from mobilevit_deploy.runners.base import difference
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.litert import convert as litert
 from mobilevit_deploy.targets.litert.precision import choose
-from mobilevit_deploy.targets.litert.runner import open_unrounded
+from mobilevit_deploy.targets.litert.runner import LiteRTRunner, open_unrounded
 from mobilevit_deploy.targets.litert.tflite.program import Program, Value, read_program
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import RESEARCH
@@ -82,6 +83,47 @@ def test_layers_become_int8_and_the_borders_stay_float32(converted: Converted) -
     kernels = [value for value in weights_of(read_program(artifact.path)) if value.quantization]
     assert {len(value.quantization.scales) for value in kernels if value.quantization} == {16, 8, 20}, "per channel"
     assert error_of(artifact.path) < 0.05  # 8 bits of each of three layers
+
+
+def test_int8_borders(mvd: Callable[..., Result]) -> None:
+    """The array is int8, and what its numbers stand for stands in the report, the file and the card."""
+    options = ("--input-size", 16, "--to", "litert", "--precision", "int8", "--calibrate", "structured")
+    done = mvd("export", NET, *options, "--int8-io", "-o", "a.tflite", "--json")
+    assert done.exit_code == 0, done.stderr
+    (report,) = json.loads(done.stdout)["artifacts"]
+    file = describe_file(Path("a.tflite"))
+    for border, found in ((report["input"], file.inputs[0]), (report["outputs"][0], file.outputs[0])):
+        assert found.steps is not None
+        assert (border["type"], found.type) == ("int8", "int8")
+        assert (border["scale"], border["zero_point"]) == (found.steps.scale, found.steps.zero_point)
+        assert f"int8, of which a value is {found.steps.scale}" in Path("a.litert.md").read_text()
+    done = mvd("verify", "a.tflite", "--model", NET)
+    assert done.exit_code == 0, done.stderr
+    assert f"int8 of {file.inputs[0].steps.scale:.6g} * (number " in done.stdout  # type: ignore[union-attr]
+    runner, plain = LiteRTRunner(Path("a.tflite")), LiteRTRunner(Path("a.tflite"), reading="unrounded")
+    assert difference(plain.run(IMAGES[:1])[0], runner.run(IMAGES[:1])[0]) < 0.05, "not the numbers, the values"
+
+
+def test_what_does_not_go_with_int8_borders(mvd: Callable[..., Result]) -> None:
+    int8 = ("--precision", "int8", "--calibrate", "structured", "--int8-io")
+    colors = ("--image-input", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
+    for target, options, said in (
+        ("litert", ("--int8-io",), "--int8-io is for int8"),
+        ("litert", (*int8, *colors), "bytes already"),
+        ("coreml", ("--int8-io",), "cannot be written to coreml"),
+    ):
+        done = mvd("export", NET, "--input-size", 16, "--to", target, *options)
+        assert done.exit_code == 2
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp16", "float16"), ("w8", "int8")])
+def test_a_module_keeps_its_weights(mvd: Callable[..., Result], precision: str, dtype: str) -> None:
+    options = ("--input-size", 16, "--to", "litert", "--precision", precision, "--keep-fp32", "4")
+    done = mvd("export", NET, *options, "-o", "a.tflite")
+    assert done.exit_code == 0, done.stderr
+    found = {value.shape: value.dtype for value in weights_of(read_program(Path("a.tflite")))}
+    assert (found[8, 3, 3, 3], found[10, 8]) == (dtype, "float32")
 
 
 def test_wrong_ranges_are_seen(tmp_path: Path) -> None:
