@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.trained_heads.shapes import COLORS, LABELS, NAMES, Scene, make_scene
-from mobilevit_deploy.architectures.heads.anchors import LARGEST_SCALE, grid_anchors
+from mobilevit_deploy.architectures.heads.retinanet import BOXES
 from mobilevit_deploy.images.preparation import normalise
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
@@ -86,7 +86,7 @@ def detect_loss(module: Any, images: Tensor, scenes: Targets) -> Tensor:
     found: Mapping[str, Tensor] = module(images)
     levels = len(found) // 2
     maps = [found[f"bbox_pred{i}"] for i in range(levels)]
-    centres, sides = grid_anchors(maps, module.strides, module.anchor_shapes)
+    centres, sides = module.decoder.cells(*images.shape[2:])
     deltas = _by_anchor(maps, 4)
     logits = _by_anchor([found[f"cls_score{i}"] for i in range(levels)], module.num_classes)
     total, positives = logits.new_zeros(()), 0
@@ -123,10 +123,10 @@ def assign(centres: Tensor, sides: Tensor, boxes: Tensor) -> tuple[Tensor, Tenso
 
 
 def encode(centres: Tensor, sides: Tensor, boxes: Tensor) -> Tensor:
-    """Returns the deltas that ``decode_boxes`` makes boxes of."""
+    """Returns the deltas that ``move_boxes`` makes boxes of."""
     whole = boxes[:, 2:] - boxes[:, :2]
     moved = ((boxes[:, 2:] + boxes[:, :2]) / 2 - centres) / sides
-    return torch.cat((moved, (whole / sides).log().clamp(-LARGEST_SCALE, LARGEST_SCALE)), dim=1)
+    return torch.cat((moved, (whole / sides).clamp(BOXES.smallest_scale, BOXES.largest_scale).log()), dim=1)
 
 
 def focal_loss(logits: Tensor, wanted: Tensor) -> Tensor:
