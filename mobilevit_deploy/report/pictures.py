@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mobilevit_deploy.images.pictures import open_picture
-from mobilevit_deploy.verification.accuracy.detection import Detections
+from mobilevit_deploy.verification.accuracy.detection import Detections, Masks
 from mobilevit_deploy.verification.prediction.document import shares_of
 from mobilevit_deploy.verification.prediction.reading import Found, Ranking
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 1024  # pixels of a picture that is drawn on; a photograph has more than a page shows
 TILE = 320  # of one on a contact sheet, and the least that is drawn on: names must be read
 GAP = 6  # pixels between two
+HALF = 0.5  # of a cell of a mask: what has more is the instance's
 MASK = 0.55  # how much of a pixel is its class's colour
 GOLDEN = 0.618033988749895  # turns of the hue from one class to the next: near numbers get far colours
 SHOWN_SCORE = 0.3  # boxes that score less are left out of a picture; the table and the JSON have them
@@ -135,13 +136,14 @@ def _with_mask(report: PredictReport, picture: Image.Image, labels: Any) -> Imag
 
 
 def _with_boxes(report: PredictReport, picture: Image.Image, whole: tuple[int, int], found: Detections) -> Image.Image:
-    drawn = picture.copy()
-    pen, scale = ImageDraw.Draw(drawn), np.array([picture.width / whole[0], picture.height / whole[1]] * 2)
+    scale = np.array([picture.width / whole[0], picture.height / whole[1]] * 2)
+    drawn = _with_instances(report, picture, scale, found, found.masks) if found.masks else picture.copy()
+    pen = ImageDraw.Draw(drawn)
     font, width = _font(picture), max(1, max(picture.size) // 300)
     # The best last, so that no worse one lies over it.
     for place in np.argsort(found.scores, kind="stable"):
         box, score, label = found.boxes[place] * scale, found.scores[place], int(found.labels[place])
-        if not score >= SHOWN_SCORE or not np.isfinite(box).all() or (box[2:] < box[:2]).any():
+        if not _is_shown(box, score):
             continue
         color = _color(report, label)
         pen.rectangle(tuple(box), outline=color, width=width)
@@ -149,6 +151,34 @@ def _with_boxes(report: PredictReport, picture: Image.Image, whole: tuple[int, i
         pen.rectangle(pen.textbbox(corner, text, font=font), fill=color)
         pen.text(corner, text, fill=_readable_on(color), font=font)
     return drawn
+
+
+def _is_shown(box: Any, score: float) -> bool:
+    return bool(score >= SHOWN_SCORE and np.isfinite(box).all() and (box[2:] >= box[:2]).all())
+
+
+def _with_instances(
+    report: PredictReport, picture: Image.Image, scale: Any, found: Detections, masks: Masks
+) -> Image.Image:
+    """Returns a copy of a picture with the pixels of each instance in its class's colour, the best one's on top."""
+    drawn = picture.copy()
+    for place in np.argsort(found.scores, kind="stable"):
+        box = masks.boxes[place] * scale
+        if not _is_shown(box, found.scores[place]) or (box[2:] <= box[:2]).any():
+            continue
+        inside = _pasted(masks.shares[place], box, picture.size) >= HALF
+        color = Image.new("RGB", picture.size, _color(report, int(found.labels[place])))
+        drawn.paste(Image.blend(picture, color, MASK), mask=Image.fromarray(inside))
+    return drawn
+
+
+def _pasted(shares: Any, box: Any, size: tuple[int, int]) -> Any:
+    """Returns how much of each pixel, (height, width), is the instance's, of shares (s, s) on the grid of its box."""
+    across, down = shares.shape[1] / (box[2] - box[0]), shares.shape[0] / (box[3] - box[1])
+    around = Image.fromarray(np.pad(shares.astype(np.float32), 1))  # beyond the box there is nothing
+    # Where a pixel lies in the grid; Pillow looks at the pixels' centres on both sides.
+    grid = (across, 0, 1 - box[0] * across, 0, down, 1 - box[1] * down)
+    return np.asarray(around.transform(size, Image.Transform.AFFINE, grid, Image.Resampling.BILINEAR))
 
 
 def _with_lines(picture: Image.Image, lines: Sequence[tuple[str, Color]]) -> Image.Image:

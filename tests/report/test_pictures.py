@@ -10,7 +10,7 @@ from PIL import Image
 from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.report.drawing import draw_all
 from mobilevit_deploy.report.pictures import MASK, contact_sheet, draw
-from mobilevit_deploy.verification.accuracy.detection import Detections
+from mobilevit_deploy.verification.accuracy.detection import Detections, Masks
 from mobilevit_deploy.verification.prediction.predict import Predicted, PredictReport
 from mobilevit_deploy.verification.prediction.reading import Found, Ranking
 
@@ -48,6 +48,19 @@ def test_boxes_are_where_they_are_and_poor_ones_are_left_out(image: Path) -> Non
     for row, column in ((200, 40), (200, 200), (300, 100)):
         assert pixels[row, column].tolist() == [200, 0, 0]
     assert not (pixels[:400] == (0, 0, 200)).all(axis=-1).any()
+
+
+def test_an_instance_has_its_pixels_in_its_colour(image: Path) -> None:
+    boxes = np.array([[40.0, 80, 240, 320], [300, 100, 380, 180]])
+    shares = np.zeros((2, 28, 28))
+    shares[0, :14], shares[1] = 1.0, 0.4
+    masks = Masks(shares, boxes)
+    pixels = drawn(image, Detections(boxes, np.array([0.9, 0.8]), np.array([0.0, 1]), masks))
+    filled = [(1 - MASK) * 100 + MASK * part for part in (200, 0, 0)]
+    for row, column in ((90, 50), (90, 230), (195, 140)):  # the upper half of the box, up to row 200
+        assert pixels[row, column] == pytest.approx(filled, abs=1)  # 8 bits
+    for row, column in ((205, 140), (300, 140), (140, 340), (70, 140), (90, 30)):
+        assert pixels[row, column].tolist() == [100, 100, 100]
 
 
 def test_pytorch_stands_beside(image: Path) -> None:

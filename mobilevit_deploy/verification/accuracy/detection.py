@@ -22,12 +22,24 @@ MOST_DETECTIONS = 100  # of an image, that COCO's evaluation counts
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Of instances: shares (n, s, s) of the cells of the box's own grid, 0 to 1, and those boxes (n, 4), in pixels.
+
+    The boxes are those of the model, which end at the border of its input and not at that of the picture in it.
+    """
+
+    shares: Values
+    boxes: Values
+
+
+@dataclass(frozen=True)
 class Detections:
-    """Of one image: boxes (n, 4), x1, y1, x2, y2 in its own pixels; scores (n,) and labels (n,)."""
+    """Of one image: boxes (n, 4), x1, y1, x2, y2 in its own pixels; scores (n,) and labels (n,); perhaps masks."""
 
     boxes: Values
     scores: Values
     labels: Values
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,10 @@ def counted(outputs: Sequence[Array]) -> Detections:
     """Returns one image's detections, of the outputs boxes (K, 4), scores (K,), labels (K,), count and perhaps more."""
     boxes, scores, labels, count = (np.asarray(output, dtype=float) for output in outputs[:4])
     there = slice(int(count.reshape(-1)[0]))
-    return Detections(boxes[there], scores[there], labels[there])
+    masks = None
+    if len(outputs) > 4 and outputs[4].ndim == 3 and outputs[4].shape[0] == len(boxes):
+        masks = Masks(np.asarray(outputs[4], dtype=float)[there], boxes[there])
+    return Detections(boxes[there], scores[there], labels[there], masks)
 
 
 def in_picture(found: Detections, fit: Fit) -> Detections:
@@ -125,7 +140,8 @@ def in_picture(found: Detections, fit: Fit) -> Detections:
     height, width = fit.picture
     scale = np.array([width / fit.resized[1], height / fit.resized[0]] * 2)
     boxes = np.clip(found.boxes * scale, 0, np.array([width, height] * 2))
-    return Detections(boxes, found.scores, found.labels)
+    masks = Masks(found.masks.shares, found.masks.boxes * scale) if found.masks else None
+    return Detections(boxes, found.scores, found.labels, masks)
 
 
 def average_precision(given: BoxedImages, found: Sequence[Detections]) -> DetectScores:

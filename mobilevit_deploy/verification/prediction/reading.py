@@ -17,7 +17,7 @@ from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.verification.accuracy.detection import Detections, chosen_by, counted, in_picture
 from mobilevit_deploy.verification.accuracy.segmentation import labels_of
 
-WITH_BOXES = ("detect", "instances")  # of instances the boxes are read, and not the masks
+WITH_BOXES = ("detect", "instances")
 PICTURES_ARE_FOR = "mvd predict reads class scores (1xN), label maps, and boxes with scores"
 
 
