@@ -55,7 +55,6 @@ class HeadCard(Card):
         checkpoint: what a checkpoint says and holds.
         architecture: what the head's ``build`` is given.
         suppression: of boxes that overlap; None for a head without boxes.
-        keep_float: patterns of its modules' paths that stay in float32 in int8 files, beside those of the family.
     """
 
     head: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -73,7 +72,6 @@ class HeadCard(Card):
     checkpoint: HeadCheckpoint
     architecture: Mapping[str, Any]
     suppression: SuppressionRule | None = None
-    keep_float: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _boxes_have_a_rule(self) -> "HeadCard":

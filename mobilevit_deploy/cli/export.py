@@ -98,7 +98,8 @@ def export(
         bool, typer.Option("--image-input", help="Core ML takes an image, normalised in the graph; ONNX an array.")
     ] = False,
     color: Annotated[
-        ColorName | None, typer.Option(help="Channels that the model was trained on. Default: rgb.")
+        ColorName | None,
+        typer.Option(case_sensitive=False, help="Channels that the model was trained on. Default: rgb."),
     ] = None,
     mean: Annotated[
         str | None, typer.Option(metavar="M,M,M", help="Of the image's channels, fractions of 1. Default: the card's.")

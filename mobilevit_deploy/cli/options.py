@@ -316,5 +316,5 @@ def parse_channels(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     if not re.fullmatch(r"\d*\.?\d+(,\d*\.?\d+){0,2}", text):
-        raise typer.BadParameter(f"{text!r} is no list of numbers, such as 0.485,0.456,0.406")
+        raise typer.BadParameter(f"{text!r} is not one number or three, such as 0.485,0.456,0.406")
     return tuple(float(part) for part in text.split(","))

@@ -30,8 +30,9 @@ def _divide(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         ArtifactError: an artifact is not there.
     """
     from mobilevit_deploy.catalog.formats import formats, target_of_file
-    from mobilevit_deploy.errors import printable
+    from mobilevit_deploy.errors import ArtifactError, printable
     from mobilevit_deploy.images.pictures import SUFFIXES
+    from mobilevit_deploy.loading.checkpoint_files import SUFFIXES as CHECKPOINTS
 
     suffixes = {known.suffix for known in formats().values()}
     artifacts: list[Path] = []
@@ -46,8 +47,13 @@ def _divide(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         else:
             pictures.append(path)
     if not artifacts:
-        if not paths[0].is_dir() and paths[0].suffix.lower() not in SUFFIXES:
-            target_of_file(paths[0])
+        first = paths[0]
+        if not first.exists() and not first.suffix:
+            raise ArtifactError(f"there is no folder {first}", "mvd export writes one, artifacts")
+        if first.suffix.lower() in CHECKPOINTS:
+            raise ArtifactError(f"{first} is a checkpoint, and no artifact", f"mvd export {first} makes one of it")
+        if not first.is_dir() and first.suffix.lower() not in SUFFIXES:
+            target_of_file(first)
         raise typer.BadParameter(f"{printable(str(paths[0]))} is no artifact: give one before the pictures")
     if not pictures:
         raise typer.BadParameter(f"give pictures behind {printable(str(paths[-1]))}")
@@ -93,7 +99,7 @@ def predict(
         progress("importing PyTorch")
         from rich.console import Group
 
-        from mobilevit_deploy.errors import ArtifactError, printable
+        from mobilevit_deploy.errors import MvdError, printable
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.report.drawing import draw_all
         from mobilevit_deploy.report.prediction import prediction_tables
@@ -104,7 +110,7 @@ def predict(
         selection = Selection("auto", key, prefix)
         shown, documents = [], []
         files: list[Path] = []
-        refused: ArtifactError | None = None
+        refused: MvdError | None = None
         for artifact in artifacts:
             request = PredictRequest(
                 artifact=artifact,
@@ -124,11 +130,11 @@ def predict(
             try:
                 with redirect_stdout(sys.stderr):  # the model's own code may print
                     report = predict(request, progress)
-            except ArtifactError as error:
-                if artifact in paths:
+            except MvdError as error:
+                if artifact in paths or len(artifacts) == 1:
                     raise
                 refused = error  # of a folder, what has no answer is left out
-                console.warn(f"left out: {error.message}")
+                console.warn(f"left out: {printable(artifact.name)}: {error.message}")
                 continue
             drawn = draw_all(report, out, progress)
             shown.append((report, [printable(str(path)) for path in drawn.files]))
@@ -138,6 +144,8 @@ def predict(
             raise refused
     for warning in dict.fromkeys(warning for report, _ in shown for warning in report.warnings):
         console.warn(warning)
+    if len({report.weights_sha256 for report, _ in shown}) > 1:
+        console.warn("these files were made from different weights")
     if json:
         console.print_json(documents[0] if len(documents) == 1 else {"schema": SCHEMA, "results": documents})
         return

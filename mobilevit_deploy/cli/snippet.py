@@ -30,9 +30,11 @@ def snippet(
 ) -> None:
     """Print code for an app: it prepares a picture as this file needs it, runs the file, and names the answer."""
     from mobilevit_deploy.catalog.formats import target_of
-    from mobilevit_deploy.report.snippet.languages import CODE_SUFFIXES, language_of
+    from mobilevit_deploy.report.snippet.languages import CODE_SUFFIXES, check_place, language_of
 
     means, stds = parse_channels(mean), parse_channels(std)
+    if out:
+        check_place(out)
     language = language_of(target_of(artifact), lang or (CODE_SUFFIXES.get(out.suffix.lower()) if out else None))
     with console.progress() as progress:
         progress("importing PyTorch")

@@ -243,7 +243,7 @@ def export_one(
         input=artifact.input or input_of(ready, prepared)[0],
         inputs=model.inputs,
         preprocessing=prepared.preprocessing,
-        classes=artifact.app.labels or artifact.app.classes.names or (model.library.classes if model.library else ()),
+        classes=ready.app.labels or ready.app.classes.names or (model.library.classes if model.library else ()),
         head=model.head,
         outputs=artifact.outputs,
         artifact=artifact,

@@ -68,6 +68,14 @@ def take_channels_last(graph: Graph) -> Graph:
     return edited
 
 
+def returns_probabilities(graph: Graph) -> bool:
+    """Tells whether the one output, (B, classes), is a softmax over the classes already."""
+    outputs = graph.graph.output_node().all_input_nodes
+    if len(outputs) != 1 or not is_call(outputs[0], ATEN.softmax, ATEN._softmax) or len(shape(outputs[0])) != 2:
+        return False
+    return arguments(outputs[0])["dim"] in (1, -1)
+
+
 def append_softmax(graph: Graph) -> Graph:
     """Returns a graph whose one output, (B, classes), is probabilities in place of logits."""
     edited = graph.copy()

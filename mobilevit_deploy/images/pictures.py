@@ -1,7 +1,7 @@
 """One picture of a user's, opened as untrusted input: by its content, of few formats, no larger than a photograph."""
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,24 @@ def open_picture(file: Path, suffixes: Collection[str] = SUFFIXES, advice: str =
     # Pillow's decoders raise all of these for damaged files.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         raise MvdError(f"{file} is damaged: {error}", advice) from error
+
+
+def readable(files: Iterable[Path], left_out: list[str]) -> list[Path]:
+    """Returns the pictures that can be read, and adds a line for each other one.
+
+    Args:
+        files: as they lie in a folder.
+        left_out: what is said of the others.
+    """
+    found = []
+    for file in files:
+        try:
+            with open_picture(file) as opened:
+                opened.load()
+            found.append(file)
+        except MvdError as error:
+            left_out.append(f"left out: {error.message}")
+    return found
 
 
 def picture_size(file: Path) -> tuple[int, int]:

@@ -50,6 +50,8 @@ def prepare_picture(file: Path, size: tuple[int, int, int], preparation: Preproc
     if channels not in (1, 3):
         raise MvdError(f"the model takes {channels} channels, an image has 3 or 1", "give the arrays in a .npz")
     with open_picture(file) as opened:
+        if opened.mode[0] in "IF":  # Pillow would clip these to 8 bits, to white
+            raise MvdError(f"{file} has more than 8 bits a channel", "save a copy with 8 bits")
         turned = ImageOps.exif_transpose(opened)
         image = resize(turned.convert("L" if channels == 1 else "RGB"), size[1:], preparation)
     pixels = np.asarray(image, dtype=np.uint8)  # (H, W) or (H, W, C)

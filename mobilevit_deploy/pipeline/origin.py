@@ -17,8 +17,9 @@ from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.source import find_source
 from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
-from mobilevit_deploy.pipeline.provenance import Provenance
+from mobilevit_deploy.pipeline.provenance import Provenance, parse
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
+from mobilevit_deploy.targets.registry import describe_file
 
 LARGEST_REPORT = 16 * 2**20  # bytes
 LARGEST_ARGUMENT = (
@@ -81,7 +82,8 @@ def model_request(
         same = _digest_if_there(checkpoint) == noted.weights_sha256
     if checkpoint and noted and not same:
         warnings.append(
-            f"{checkpoint.name} is not the file that {file.path.name} was made from (that was {noted.weights})"
+            f"{checkpoint} is not the file that {file.path.name} was made from (that was {noted.weights}, SHA-256 "
+            f"{(noted.weights_sha256 or 'unknown')[:12]})"
         )
     batch, *size = file.entries[0].shape
     inputs = _inputs(file, noted)
@@ -268,3 +270,12 @@ def _task(file: FileDescription, noted: Provenance | None) -> Task:
     if noted:
         return noted.task
     return "classify" if len(file.outputs) == 1 and len(file.outputs[0].shape) == 2 else "features"
+
+
+def weights_digest(path: Path) -> str | None:
+    """Returns the SHA-256 of the weights that a file says that it was made from; None where it says nothing."""
+    try:
+        noted = parse(describe_file(path).metadata, path.name)
+    except ArtifactError:  # of another tool, which says nothing
+        return None
+    return noted.weights_sha256 if noted else None

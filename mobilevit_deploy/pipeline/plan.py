@@ -20,8 +20,6 @@ from mobilevit_deploy.targets.quantization import (
 )
 from mobilevit_deploy.targets.registry import target as find_target
 
-PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
-
 
 @dataclass(frozen=True)
 class TargetRequest:

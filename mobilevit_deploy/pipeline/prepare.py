@@ -10,7 +10,13 @@ from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
-from mobilevit_deploy.graph.app_interface import append_decision, append_softmax, normalize_pixels, take_channels_last
+from mobilevit_deploy.graph.app_interface import (
+    append_decision,
+    append_softmax,
+    normalize_pixels,
+    returns_probabilities,
+    take_channels_last,
+)
 from mobilevit_deploy.graph.capture import Captured, TensorSpec, capture
 from mobilevit_deploy.graph.graph import Graph
 from mobilevit_deploy.graph.sample import Sample, sample_of
@@ -42,7 +48,7 @@ from mobilevit_deploy.targets.quantization import (
     divide,
 )
 
-PROBABILITIES = "probabilities"  # the output in place of the logits when the classes have names
+PROBABILITIES = "probabilities"  # the output in place of the logits
 
 
 @dataclass(frozen=True)
@@ -143,9 +149,7 @@ def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -
     rule = own or (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
-    head = catalog.heads().get(prepared.model.task) if prepared.model.card else None
-    kept = (*rule.keep_float, *(head.keep_float if head else ()), *plan.app.keep_fp32)
-    rule = rule.model_copy(update={"keep_float": kept})
+    rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
     calibration = prepared.calibration
     if ready.channels_last:
         calibration = replace(calibration, images=borders_of(ready).fed(calibration.images))
@@ -186,6 +190,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         _classes(plan, prepared),
         head.decision if head else None,
         plan.app.int8_io,
+        prepared.model.task == "classify" and returns_probabilities(captured),
     )
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:
@@ -194,8 +199,9 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
     channels_last = arrays if app.image else takes_channels_last(prepared.model)
     if channels_last:
         bordered = take_channels_last(bordered)
-    if app.labels:
+    if app.labels and not app.own_probabilities:
         bordered = append_softmax(bordered)
+    if app.labels or app.own_probabilities:
         outputs = (TensorSpec(PROBABILITIES, outputs[0].shape),)
     if app.decision and app.decision.behind_model:
         bordered, shapes = append_decision(bordered, app.decision, *prepared.model.input_shape[2:])
@@ -286,7 +292,8 @@ def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
 
 def borders_of(ready: ReadyForTarget) -> Borders:
     """Returns the borders that an app asked for."""
-    return Borders(ready.app.image, ready.app.labels is not None, ready.channels_last, ready.app.decision)
+    added = ready.app.labels is not None and not ready.app.own_probabilities
+    return Borders(ready.app.image, added, ready.channels_last, ready.app.decision)
 
 
 def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Sample]:

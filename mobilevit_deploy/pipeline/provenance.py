@@ -126,6 +126,7 @@ class Provenance(BaseModel):
         inputs: all of them, as --input names them; none for one image.
         model_arguments: of the user's own function, or of a library's model, by name; any of JSON's values.
         calibration: of an int8 file.
+        own_probabilities: the model's own output is a softmax over the classes.
         head: of a model that has one.
         allow_precision_loss: the export was told to write what half precision leaves, however little it is.
     """
@@ -159,6 +160,7 @@ class Provenance(BaseModel):
     inputs: Annotated[tuple[TensorInput, ...], BeforeValidator(_read_inputs)] = ()
     model_arguments: dict[str, Any] = Field(default_factory=dict)
     calibration: CalibrationNote | None = None
+    own_probabilities: bool = False
     head: HeadNote | None = None
     allow_precision_loss: bool = False
 
@@ -192,6 +194,7 @@ STRUCTURED = (
     "vouched",
     "target_version",
     "allow_precision_loss",
+    "own_probabilities",
     "weights_ignore",
     "classes",
     "palette",
@@ -253,6 +256,7 @@ def describe(
         "rewritten": results is not None,
         "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},
         "allow_precision_loss": allow_precision_loss or None,
+        "own_probabilities": app.own_probabilities or None,
         "prune": compression.prune if compression else None,
         "keep_fp32": list(app.keep_fp32) or None,
         "labels_sha256": hash_labels(labels) if labels else None,

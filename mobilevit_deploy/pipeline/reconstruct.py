@@ -41,7 +41,7 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
         graph = rewrite_captured(recipe, graph, prepared.example)[0].graph
     if file.image and noted and noted.image:
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
-    if file.probabilities:
+    if file.probabilities and not (noted and noted.own_probabilities):
         graph = append_softmax(graph)
     sample = prepared.example
     if takes_channels_last(file, noted) and isinstance(sample, Tensor):

@@ -63,22 +63,24 @@ def export_summary(reports: Sequence[ExportReport], *, published: bool, verbose:
         else:
             parts += [Text(f"{artifact.target}: {line}") for line in explanations(parity)]
     if published:
-        parts += next_commands([report.artifact.path for report in reports], prepares=read[0].prepares)
+        answering = [report.artifact.path for report, item in zip(reports, read, strict=True) if item.answers]
+        parts += next_commands([report.artifact.path for report in reports], answering, prepares=read[0].prepares)
     return Group(*parts)
 
 
-def next_commands(paths: Sequence[Path], *, prepares: bool) -> list[RenderableType]:
+def next_commands(paths: Sequence[Path], answering: Sequence[Path], *, prepares: bool) -> list[RenderableType]:
     """Returns what to type after files were written: to look at an answer, to measure one, and for a page of all.
 
     Args:
         paths: of the files.
+        answering: those of them that have an answer about a picture.
         prepares: whether the first of them says how its images are normalised.
     """
-    files = " ".join(quote(str(path)) for path in paths)
+    files = " ".join(quote(str(path)) for path in answering)
     timed = next((path for path in paths if format_of(target_of(path)).worker), None)
     given = "" if prepares else " --mean M,M,M --std S,S,S"
     commands = [
-        f"mvd predict {files} PICTURE{given}",
+        *([f"mvd predict {files} PICTURE{given}"] if answering else []),
         *([f"mvd latency {quote(str(timed))}"] if timed else []),
         f"mvd report {quote(str(paths[0].parent))}",
     ]

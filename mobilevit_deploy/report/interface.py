@@ -8,13 +8,14 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Preprocessing
-from mobilevit_deploy.errors import printable
+from mobilevit_deploy.errors import ArtifactError, printable
 from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.report.table import precision_name, shorten
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.registry import describe_file
+from mobilevit_deploy.verification.prediction.reading import reading_of
 
 MOST_NAMES = 3  # of classes
 LONGEST = 100  # characters of a text that a file has of itself
@@ -28,10 +29,12 @@ class Interface:
     Attributes:
         facts: a line for each side of it.
         prepares: whether it says how its images are normalised.
+        answers: whether ``mvd predict`` can show what it returns for a picture.
     """
 
     facts: Mapping[str, str]
     prepares: bool
+    answers: bool
 
 
 def read_interface(path: Path, *, verbose: bool = False) -> Interface:
@@ -52,7 +55,17 @@ def read_interface(path: Path, *, verbose: bool = False) -> Interface:
     if verbose and noted and noted.preprocessing:
         facts["pictures"] = noted.preprocessing.description
     prepares = noted is not None and noted.image_preparation() is not None
-    return Interface({key: printable(text) for key, text in facts.items() if text}, prepares)
+    return Interface({key: printable(text) for key, text in facts.items() if text}, prepares, _answers(file, noted))
+
+
+def _answers(file: FileDescription, noted: Provenance | None) -> bool:
+    if noted is None or noted.inputs:
+        return False
+    try:
+        reading_of(file, noted, top=1)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _is(file: FileDescription, noted: Provenance | None) -> str:
@@ -80,7 +93,8 @@ def _takes(file: FileDescription, noted: Provenance | None) -> str:
 
 
 def _prepared(how: Preprocessing) -> str:
-    return f"{how.color} image, values 0 to 1, then {_normalisation(how.mean, how.std)}"
+    step = -1 if how.color == "BGR" else 1  # as the channels stand in the array
+    return f"{how.color} image, values 0 to 1, then {_normalisation(how.mean[::step], how.std[::step])}"
 
 
 def _normalisation(mean: Sequence[float], std: Sequence[float]) -> str:

@@ -72,7 +72,7 @@ class AppOptions:
         color: Literal["RGB", "BGR"] = "BGR" if self.channels == "bgr" else "RGB"
         if self.mean is None or self.std is None:
             return card.model_copy(update={"color": color}) if card and self.channels else None
-        if len(self.mean) == 2 or len(self.mean) != len(self.std):
+        if len(self.mean) != len(self.std):  # of an image of another number of channels
             return None
         step = -1 if color == "BGR" else 1  # a card's mean and std are in the order RGB
         mean, std = (values[::step] if len(values) == 3 else 3 * values for values in (self.mean, self.std))
@@ -91,6 +91,11 @@ class AppOptions:
             raise UsageError("--int8-io with --image-input, whose pixels are bytes already", "leave one of them out")
         if (self.mean is None) != (self.std is None):
             raise UsageError("--mean and --std go together", "give both, or neither for those of the model's card")
+        for option, values in (("--mean", self.mean), ("--std", self.std)):
+            if values is not None and (len(values) not in (1, 3) or len(values) != len(self.mean or ())):
+                raise UsageError(
+                    f"{option} has {len(values)} values", "give both three, one a channel, or one for all channels"
+                )
         if self.std is not None and min(self.std) <= 0:
             raise UsageError("--std must be positive", "give fractions of 1, such as 0.229,0.224,0.225")
         if self.mean is not None and self.std is not None and max(*self.mean, *self.std) > 1:
@@ -119,6 +124,7 @@ class AppInterface:
         classes: of the pixels or boxes of a model with a head, or of a classifier whose file returns logits.
         decision: what the graph decides of them.
         int8_io: whether arrays are int8, with a scale and a zero point.
+        own_probabilities: whether the model itself returns probabilities, to which no softmax is added.
     """
 
     image: ImageInput | None = None
@@ -127,6 +133,7 @@ class AppInterface:
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
     int8_io: bool = False
+    own_probabilities: bool = False
 
     def input_name(self, own: str) -> str:
         """Returns what the input is called: the image of a detector as Vision's users know it, others as they are."""

@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
 from mobilevit_deploy.graph.capture import graph_of
@@ -198,8 +199,9 @@ def _check_app(file: FileDescription, noted: Provenance | None) -> None:
             f"{file.path.name} takes a {file.color} image, and was exported for {noted.image.color}", "export it again"
         )
     labels = file.labels[: noted.head.num_classes] if noted.head else file.labels  # a detector may have unused ones
-    named = labels or not noted.head  # a file of ONNX has no place for them
-    if noted.labels_sha256 and named and hash_labels(labels) != noted.labels_sha256:
+    if noted.head or not format_of(file.target).writes(["--labels"]):  # which has no place for them but the note
+        labels = labels or noted.classes
+    if noted.labels_sha256 and hash_labels(labels) != noted.labels_sha256:
         raise CheckFailedError(f"the labels of {file.path.name} are not those of its export", "export it again")
 
 
@@ -211,7 +213,8 @@ def _borders(file: FileDescription, noted: Provenance | None, model: LoadedModel
             "verify a package that mvd exported, or one that takes an array",
         )
     decision = model.head.decision if model.head else None
-    return Borders(image if file.image else None, file.probabilities, takes_channels_last(file, noted), decision)
+    added = file.probabilities and not (noted and noted.own_probabilities)
+    return Borders(image if file.image else None, added, takes_channels_last(file, noted), decision)
 
 
 def _compare(

@@ -9,8 +9,10 @@ import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from mobilevit_deploy.cli.app import app
@@ -132,6 +134,11 @@ TRIES = [
     ("mvd profile tiny.onnx --require-ne 0.5", 2, ["--require-ne is for an .mlpackage"]),
     ("mvd predict tiny.onnx tiny.mlpackage", 2, ["give pictures behind tiny.mlpackage"]),
     ("mvd predict a.png", 2, ["a.png is no artifact"]),
+    ("mvd predict nothere a.png", 1, ["there is no folder nothere"]),
+    ("mvd predict other.pth a.png", 1, ["mvd export other.pth makes one of it"]),
+    ("mvd predict tiny.onnx deep.png --mean 0,0,0 --std 1,1,1", 1, ["more than 8 bits a channel"]),
+    ("mvd predict tiny.onnx a.png --mean 0,0 --std 1,1", 2, ["--mean has 2 values", "one for all channels"]),
+    ("mvd export my.py:build --mean 0,0 --std 1,1 --to onnx", 2, ["--mean has 2 values"]),
     ("mvd report --out page.txt", 2, ["does not end in .html"]),
     # found wrong in files or on the machine: 1
     ("mvd export cas_vit_xs --checkpoint nothere.pth", 1, ["there is no checkpoint file nothere.pth"]),
@@ -185,6 +192,7 @@ TRIES = [
         ["logits 1x4 float32, doubled 1x4 float32"],
     ),
     ("mvd export my.py:Several --to onnx --task features --input-size 16", 0, ["1x4 float32, ", "1x8x7x7 float32"]),
+    ("mvd export my.py:Several -o two.onnx --input-size 16", 0, ["next:\n  mvd latency two.onnx"]),
     ("mvd export my.py:Gray --to onnx --input-size 1x16x16", 0, ["input 1x1x16x16 float32"]),
     (
         "mvd export my.py:Two --to onnx --task features --input image=1x3x16x16 --input mask=1x1x16x16",
@@ -210,6 +218,10 @@ TRIES = [
         ["takes    input 1x3x8x8 float32", "ONNX opset 20, fp32; tiny_net_build, classify, UNTRAINED"],
     ),
     ("mvd inspect my.py:build --to onnx --input-size 16", 0, ["op (ATen)"]),
+    ("mvd snippet tiny.onnx --lang py --mean 0,0,0 --std 1,1,1", 2, ["did you mean --lang python?"]),
+    ("mvd snippet tiny.onnx -o tiny.onnx", 2, ["is no name for code", ".py"]),
+    ("mvd snippet tiny.onnx -o my.py", 2, ["my.py is there, and mvd did not write it"]),
+    ("mvd report tiny.onnx", 1, ["is a file, and mvd report reads a folder"]),
     ("mvd snippet tiny.onnx", 1, ["does not say how its images are normalised"]),
     ("mvd snippet tiny.onnx --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5", 0, ["import onnxruntime", "def prepare"]),
     ("mvd verify tiny.onnx --model tiny_net.py:build -q", 0, []),  # whose answer is its exit code
@@ -232,6 +244,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Path:
     (folder / "page.pth").write_text("<!DOCTYPE html>")
     (folder / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     torch.save({"other": torch.zeros(3)}, folder / "other.pth")
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(folder / "deep.png")
     (folder / "four.txt").write_text("ant\nbee\ncow\ndog\n")
     sized = {
         "model": runpy.run_path(str(folder / "my.py"))["build"]().state_dict(),

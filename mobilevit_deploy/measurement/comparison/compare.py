@@ -16,6 +16,7 @@ from mobilevit_deploy.measurement.comparison.subject import Subject, open_subjec
 from mobilevit_deploy.measurement.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.measurement.latency.process import Session, worker_of
 from mobilevit_deploy.measurement.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
+from mobilevit_deploy.pipeline.origin import weights_digest
 from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads, machine
 from mobilevit_deploy.system.hashing import measure_files
 
@@ -129,7 +130,18 @@ def compare_artifacts(request: ComparisonRequest, progress: Progress = lambda _s
         for subject, drift, count in zip(subjects, drifts, counted, strict=True)
     )
     conditions = alternated.conditions if alternated else None
-    return Comparison(results, threads, conditions, _warnings(results, conditions), environment)
+    warnings = (*_other_weights(request.artifacts), *_warnings(results, conditions))
+    return Comparison(results, threads, conditions, warnings, environment)
+
+
+def _other_weights(paths: Sequence[Path]) -> list[str]:
+    """Returns a warning for each artifact that says that it was made from other weights than the base."""
+    base, *others = ((path, weights_digest(path)) for path in paths)
+    return [
+        f"{path} has other weights than {base[0]}: its drift is not the conversion's alone"
+        for path, digest in others
+        if digest and base[1] and digest != base[1]
+    ]
 
 
 def _count(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> Sequence[Counted | None]:

@@ -82,6 +82,8 @@ def read_folder(path: Path) -> Folder:
     Raises:
         ArtifactError: there is no such folder, or no report in it.
     """
+    if path.is_file() or path.suffix in {known.suffix for known in formats().values()}:
+        raise ArtifactError(f"{path} is a file, and mvd report reads a folder", f"give {path.parent}")
     if not path.is_dir():
         raise ArtifactError(f"there is no folder {path}", "mvd export makes one, with artifacts and their reports")
     problems: list[Problem] = []

@@ -139,7 +139,7 @@ def _steps(spec: TensorSpec) -> tuple[float, int] | None:
 def _answer(file: FileDescription, noted: Provenance) -> Answer:
     shapes = [output.shape for output in file.outputs]
     if noted.head is None and noted.task == "classify" and len(shapes) == 1 and len(shapes[0]) == 2:
-        return "probabilities" if file.probabilities else "logits"
+        return "probabilities" if file.probabilities or noted.own_probabilities else "logits"
     if noted.head and noted.task == "segment" and noted.head.output == "labels":
         return "labels"
     if noted.head and noted.task in WITH_BOXES and noted.head.output == "nms":

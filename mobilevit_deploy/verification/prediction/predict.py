@@ -7,6 +7,7 @@ from pathlib import Path
 from mobilevit_deploy.errors import ArtifactError, MvdError, UsageError
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.images.image_files import ImageFiles, pictures_below
+from mobilevit_deploy.images.pictures import readable
 from mobilevit_deploy.images.preparation import spread
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.class_names import ClassNames
@@ -81,6 +82,7 @@ class PredictReport:
         classes: names and colours; empty where nobody told them.
         predictions: of each picture, in order.
         warnings: for the user.
+        weights_sha256: of what its weights were loaded from; None where the file does not say.
     """
 
     artifact: Path
@@ -90,6 +92,7 @@ class PredictReport:
     classes: ClassNames
     predictions: tuple[Predicted, ...]
     warnings: tuple[str, ...]
+    weights_sha256: str | None = None
 
     def name(self, label: int) -> str:
         """Returns what a class is called, or its number."""
@@ -109,9 +112,10 @@ def predict(request: PredictRequest, progress: Progress = lambda _line: None) ->
     file, noted = read_artifact(request.artifact)
     read = reading_of(file, noted, request.top)
     classes = _classes(request, file, noted)
-    pictures = _pictures(request, file, noted)
-    borders = Borders(noted.image if file.image else None, file.probabilities, takes_channels_last(file, noted))
     warnings: list[str] = []
+    pictures = _pictures(request, file, noted, warnings)
+    added = file.probabilities and not noted.own_probabilities
+    borders = Borders(noted.image if file.image else None, added, takes_channels_last(file, noted))
     reference = _reference(request, file, noted, borders, warnings, progress) if request.reference else None
     progress(f"opening {file.path.name}")
     runner = _open(file, borders)
@@ -133,6 +137,7 @@ def predict(request: PredictRequest, progress: Progress = lambda _line: None) ->
         classes=classes,
         predictions=tuple(predictions),
         warnings=tuple(warnings),
+        weights_sha256=noted.weights_sha256,
     )
 
 
@@ -160,17 +165,24 @@ def _classes(request: PredictRequest, file: FileDescription, noted: Provenance) 
     return ClassNames(tuple(names) if len(names) == count else (), noted.palette if len(noted.palette) == count else ())
 
 
-def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance) -> ImageFiles:
-    """Returns the pictures, prepared as the artifact says."""
+def _pictures(request: PredictRequest, file: FileDescription, noted: Provenance, warnings: list[str]) -> ImageFiles:
+    """Returns the pictures, prepared as the artifact says; of a folder's those that can be read, and a warning."""
     preparation = preparation_of(file, noted, request.mean, request.std)
     files: list[Path] = []
     for path in request.images:
         if not path.exists():
             raise MvdError(f"there is no picture {path}", "give pictures, or a folder of them")
-        below = pictures_below(path) if path.is_dir() else [path]
-        if not below:
-            raise MvdError(f"{path} has no images", "give pictures, or a folder of them")
-        files += [below[i] for i in spread(len(below), min(len(below), request.largest_count))]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        below = pictures_below(path)
+        chosen = [below[i] for i in spread(len(below), min(len(below), request.largest_count))]
+        there = readable(chosen, warnings)
+        if not there:
+            raise MvdError(
+                f"{path} has no images" + (" that can be read" if chosen else ""), "give pictures, or a folder of them"
+            )
+        files += there
     pictures = ImageFiles.of(files, file.entries[0].shape[1:], preparation)  # whole, as a head takes them
     return pictures if noted.head else replace(pictures, preparation=preparation)
 

@@ -54,7 +54,8 @@ def reading_of(file: FileDescription, noted: Provenance, top: int) -> Reading:
         shown = ", ".join("x".join(map(str, shape)) for shape in shapes[:8])
         advice = "export it with --output nms" if noted.task in WITH_BOXES else PICTURES_ARE_FOR
         raise ArtifactError(f"{file.path.name} returns {shown}, which is no answer that can be shown", advice)
-    return lambda outputs, _fit: rank(outputs[0], top, probabilities=file.probabilities)
+    ready = file.probabilities or noted.own_probabilities
+    return lambda outputs, _fit: rank(outputs[0], top, probabilities=ready)
 
 
 def rank(scores: Array, top: int, *, probabilities: bool) -> Ranking:

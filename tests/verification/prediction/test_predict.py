@@ -1,6 +1,7 @@
 """What an artifact says of pictures: prepared as it says itself, and read as what it returns."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -121,6 +122,34 @@ def test_what_was_said_at_the_export_is_not_said_again(mvd: Mvd, folder: Path, o
     expected = np.exp(logits) / np.exp(logits).sum()
     shares = {item["name"]: item["probability"] for item in found["found"]}
     assert [shares[name] for name in CLASSES] == pytest.approx(expected, rel=1e-5)  # float32, few sums
+
+
+@pytest.mark.parametrize("target", ["onnx", "coreml"])
+def test_a_softmax_is_not_taken_once_more(mvd: Mvd, folder: Path, target: str) -> None:
+    code = CODE.replace("* self.scale", "* self.scale).softmax(-1)").replace("return sides", "return (sides")
+    Path("soft.py").write_text(code)
+    said = ("--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3", "--labels", folder / "labels.txt")
+    done = mvd("export", "soft.py:build", "--to", target, "--input-size", 8, "--precision", "fp32", "--out", "o", *said)
+    assert done.exit_code == 0, done.stderr
+    assert "probabilities" in done.stdout
+    (made,) = (path for path in Path("o").iterdir() if path.suffix in (".onnx", ".mlpackage"))
+    (found,) = answers(mvd, made, folder / "pictures" / "halves.png", "--top", 6, "--model", "soft.py:build")
+    values = np.array([255, 0, 0, 0, 0, 180]) / 255
+    logits = (values - np.array([0.5, 0.4, 0.3] * 2)) / np.array([0.2, 0.25, 0.3] * 2)
+    expected = np.exp(logits) / np.exp(logits).sum()
+    for item in (found["found"], found["reference"]):
+        shares = {one["name"]: one["probability"] for one in item}
+        assert [shares[name] for name in CLASSES] == pytest.approx(expected, rel=1e-4)  # float32, eight sums
+    assert mvd("verify", made, "--model", "soft.py:build").exit_code == 0
+
+
+def test_a_picture_of_a_folder_that_cannot_be_read_is_left_out(mvd: Mvd, artifact: Path, folder: Path) -> None:
+    shutil.copytree(folder / "pictures", "mixed")
+    (Path("mixed") / "broken.png").write_bytes(b"\x89PNG\r\n")
+    done = mvd("predict", artifact, "mixed", "--json")
+    document = check("predict", done.stdout)
+    assert [Path(item["image"]).name for item in document["predictions"]] == ["halves.png", "mirrored.png"]
+    assert any("broken.png" in warning for warning in document["warnings"])
 
 
 def test_several_files_and_their_folder_answer_beside_each_other(mvd: Mvd, artifact: Path, folder: Path) -> None:
