@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.images.batches import batches
 from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.targets.onnx.module_paths import read_path
 from mobilevit_deploy.targets.onnx.qdq import account, calibrate, choose_nodes, insert_pairs
-from mobilevit_deploy.targets.onnx.runner import EXACT_INT8
+from mobilevit_deploy.targets.onnx.runner import open_session
 from mobilevit_deploy.targets.quantization import ModuleCost, Quantization, QuantizationResult, signal_to_noise
 
 LARGEST_GROUPS = 40  # modules in the table: each one costs a quantisation and a session, about a second
@@ -61,11 +60,11 @@ def measure_sensitivity(
         wanted: with the images.
     """
     images = wanted.calibration.images[:SENSITIVITY_IMAGES]
-    expected = _run(path.read_bytes(), images)
+    expected = _run(path, path.read_bytes(), images)
     found = {}
     for module, names in groups.items():
         alone = insert_pairs(path, ranges, names, wanted.rule)
-        found[module] = signal_to_noise(expected, _run(alone.SerializeToString(), images))
+        found[module] = signal_to_noise(expected, _run(path, alone.SerializeToString(), images))
     noise = {module: 10 ** (-ratio / 10) for module, ratio in found.items()}
     whole = sum(noise.values()) or 1.0
     costs = [ModuleCost(module, len(groups[module]), found[module], noise[module] / whole) for module in groups]
@@ -89,12 +88,9 @@ def _groups(nodes: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     return best
 
 
-def _run(model: bytes, images: Array) -> list[Array]:
-    """Returns each output over all images, (N, ...)."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_INT8)
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+def _run(path: Path, model: bytes, images: Array) -> list[Array]:
+    """Returns each output over all images, (N, ...), of a model that was made of a file."""
+    session = open_session(path, model, "all")
     value = session.get_inputs()[0]
     parts = [
         [output[:count] for output in session.run(None, {value.name: batch})]

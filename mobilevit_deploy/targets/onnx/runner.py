@@ -62,7 +62,7 @@ class OnnxRuntimeRunner:
             "graph_optimization": optimization,
             **({"rounding": rounding} if rounding else {}),
         }
-        self._session = _open(path, change(path) if change else str(path), optimization, without)
+        self._session = open_session(path, change(path) if change else str(path), optimization, without)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, batch: Array) -> Sequence[Array]:
@@ -104,9 +104,21 @@ def open_without(path: Path, optimizers: Sequence[str]) -> Opener:
     return partial(OnnxRuntimeRunner, path, "all", without=optimizers)
 
 
-def _open(
+def open_session(
     path: Path, model: str | bytes, optimization: Optimization, without: Sequence[str] = ()
 ) -> onnxruntime.InferenceSession:
+    """Returns a session whose int8 sums do not overflow, where ONNX Runtime opens the model so.
+
+    Args:
+        path: of the file, for messages.
+        model: its path, or another model in its place.
+        optimization: of the graph, by ONNX Runtime.
+        without: optimisers that are switched off.
+
+    Raises:
+        ArtifactError: ONNX Runtime refuses it.
+    """
+
     def opened(*entries: tuple[str, str]) -> onnxruntime.InferenceSession:
         options = _options(optimization, *entries)
         providers = ["CPUExecutionProvider"]
@@ -157,7 +169,7 @@ def observe_nodes(path: Path, batch: Array, change: Change | None = None) -> lis
         if name and (name in known or node.op_type not in ROUNDING)
     }
     model.graph.output.extend(ValueInfoProto(name=name) for name in kinds if name not in known)
-    session = _open(path, model.SerializeToString(), "disabled")
+    session = open_session(path, model.SerializeToString(), "disabled")
     names = list(kinds)
     if not names:  # of a model that computes nothing; of no names ONNX Runtime makes all outputs
         return []

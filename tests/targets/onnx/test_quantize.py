@@ -310,10 +310,11 @@ def test_a_layer_that_several_maps_share(mvd: Callable[..., Result], tmp_path: P
     """Such as a detector's head: its bias has the steps of each reader's input, and its weight stands once."""
     (tmp_path / "shared.py").write_text(SHARED)
     given = ("export", f"{tmp_path / 'shared.py'}:build", "--to", "onnx", "--precision", "int8", "--input-size", 32)
-    result = mvd(*given, "--calibrate", "structured", "--json", "--out", tmp_path / "out")
+    result = mvd(*given, "--calibrate", "structured", "--sensitivity", "--json", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     (report,) = json.loads(result.stdout)["artifacts"]
     assert report["quantization"]["quantized"] == {"Conv": 6}
+    assert {cost["module"]: cost["nodes"] for cost in report["quantization"]["sensitivity"]} == {"down": 3, "head": 3}
     legs = [leg["subject"] for leg in report["parity"]["legs"]]
     assert legs.count("artifact") == 2, "with the optimisations of ONNX Runtime and without"
     assert "int8, unrounded" in legs
