@@ -48,6 +48,7 @@ from mobilevit_deploy.targets.quantization import (
     divide,
 )
 
+BACKBONE = "backbone"  # what every model with a head calls it, as MMDetection and MMSegmentation do
 PROBABILITIES = "probabilities"  # the output in place of the logits
 
 
@@ -149,6 +150,7 @@ def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -
     rule = own or (family and family.quantization) or plan.recipe.quantization
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
+    rule = rule.within(BACKBONE) if prepared.model.head else rule
     rule = rule.model_copy(update={"keep_float": (*rule.keep_float, *plan.app.keep_fp32)})
     calibration = prepared.calibration
     if ready.channels_last:

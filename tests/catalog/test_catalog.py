@@ -125,3 +125,15 @@ def test_what_an_export_writes_where_no_target_is_named(monkeypatch: pytest.Monk
     assert default_targets(several_inputs=True) == ["onnx"]
     monkeypatch.setattr(INSTALLED, lambda: ["onnx"])
     assert default_targets() == ["onnx"]
+
+
+def test_a_familys_rule_of_int8_holds_within_a_model_with_a_head() -> None:
+    rule = catalog.models()["cas_vit_xs"].family.quantization
+    assert rule is not None
+    assert rule.keeps_float("patch_embed.0")
+    assert not rule.keeps_float("")
+    within = rule.within("backbone")
+    assert within.keeps_float("backbone.patch_embed.0")
+    assert not within.keeps_float("backbone.patch_embed.3")
+    assert not within.keeps_float("bbox_head.retina_cls")
+    assert within.keeps_float(""), "boxes are made in float32"
