@@ -23,6 +23,7 @@ from mobilevit_deploy.targets.artifact import (
     Intermediate,
     check_input,
 )
+from mobilevit_deploy.targets.litert.app_note import app_note
 from mobilevit_deploy.targets.litert.bytes_input import take_bytes
 from mobilevit_deploy.targets.litert.child import Child, ChildError
 from mobilevit_deploy.targets.litert.contents import metadata_of, note_contents
@@ -78,7 +79,7 @@ def _convert(child: Child, request: ConversionRequest) -> tuple[tuple[Intermedia
     float32 = (request.intermediates or child.folder) / f"float32{SUFFIX}"
     metadata = _write(child, request, float32)
     result = change_precision(child, request, float32)
-    _note(request.path, metadata)
+    _note(request.path, metadata, request)
     return (Intermediate("float32 conversion", "fp32", float32),) if request.intermediates else (), result
 
 
@@ -170,9 +171,9 @@ def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, st
     metadata = {**request.metadata, MODULES: modules, NODES: write_nodes(program, calls)}
     if request.app.labels:
         metadata[LABELS] = json.dumps(request.app.labels)
-    _note(path, metadata)
+    _note(path, metadata, request)
     return metadata
 
 
-def _note(path: Path, metadata: Mapping[str, str]) -> None:
-    path.write_bytes(note_contents(path.read_bytes(), metadata, path.name))
+def _note(path: Path, metadata: Mapping[str, str], request: ConversionRequest) -> None:
+    path.write_bytes(note_contents(path.read_bytes(), metadata, path.name, app_note(request, metadata)))

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mobilevit_deploy.targets.litert import child
 from mobilevit_deploy.targets.litert import convert as litert
 from mobilevit_deploy.targets.litert.contents import read_contents
 from mobilevit_deploy.targets.litert.runner import LiteRTRunner
+from mobilevit_deploy.targets.litert.tflite.app_metadata import ImageNote, read_note
 from mobilevit_deploy.targets.litert.tflite.program import read_program
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import RESEARCH
@@ -168,6 +170,10 @@ def test_an_image_of_bytes(mvd: Mvd, tmp_path: Path) -> None:
         assert [output.name for output in file.outputs] == ["probabilities"]
         program = read_program(path)
         assert program.subgraphs[0].values[program.subgraphs[0].inputs[0]].dtype == "uint8"
+        told = read_note(program)
+        assert told is not None
+        assert (told.image, told.labels) == (ImageNote("RGB", 32, 32, (0.0,), (1.0,)), file.labels)
+        assert zipfile.ZipFile(path).read("labels.txt").decode().splitlines() == list(file.labels)
         kinds = [item.kind for item in litert.read_operations(path)]
         assert kinds[0] == "CAST"
         assert mvd("verify", path, "--model", NET).exit_code == 0
