@@ -22,7 +22,7 @@ def app_note(request: ConversionRequest, metadata: Mapping[str, str]) -> AppNote
     return AppNote(
         metadata.get("mvd.model", ""),
         metadata.get("mvd.description", ""),
-        request.input.name,
+        tuple(item.name for item in request.inputs) or (request.input.name,),
         tuple(output.name for output in request.outputs),
         _image(request, metadata),
         labels if len(shape) == 2 and shape[1] == len(labels) else (),
@@ -39,7 +39,7 @@ def _image(request: ConversionRequest, metadata: Mapping[str, str]) -> ImageNote
         size: Sequence[int] = shape[1:3]
         return ImageNote(image.color, size[1], size[0], (0.0,), (1.0,)) if image.color in COLORS else None
     how = _noted(metadata, "mvd.preprocessing")
-    if metadata.get("mvd.layout") != "nhwc" or how is None or shape[3] not in (1, 3):
+    if request.inputs or metadata.get("mvd.layout") != "nhwc" or how is None or shape[3] not in (1, 3):
         return None
     color = "GRAYSCALE" if shape[3] == 1 else how.get("color", "RGB")
     if color not in COLORS:

@@ -26,6 +26,8 @@ from mobilevit_deploy.targets.litert.tflite.app_metadata import ImageNote, read_
 from mobilevit_deploy.targets.litert.tflite.program import read_program
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import RESEARCH
+from tests.export.test_inputs import MASKED, PAIR, WORDS
+from tests.export.test_inputs import NET as SEVERAL
 from tests.rewrites.conftest import Of
 from tests.targets.litert.conversion import IMAGES, request_of
 
@@ -193,6 +195,19 @@ def test_the_channels_come_last(mvd: Mvd) -> None:
         assert kinds[:2].count("TRANSPOSE") == turned
     assert describe_file(out).inputs[0].shape == (1, 32, 32, 3)
     assert mvd("verify", out, "--model", NET).exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("pair", PAIR), ("words", WORDS), ("masked", MASKED)])
+def test_several_inputs(mvd: Mvd, name: str, inputs: tuple[str, ...]) -> None:
+    """By their names, whatever their order in the file; and a file that mixes two of them up is found."""
+    Path("net.py").write_text(SEVERAL)
+    done = mvd("export", f"net.py:{name}", "--to", "litert", *inputs, "-o", "a.tflite")
+    assert done.exit_code == 0, done.stderr
+    assert {item.name for item in describe_file(Path("a.tflite")).inputs} == {
+        text.split("=")[0] for text in inputs[1::2]
+    }
+    done = mvd("verify", "a.tflite", "--model", f"net.py:{name}")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_what_names_of_classes_may_be(tflite: Path) -> None:

@@ -48,15 +48,15 @@ class AppNote:
     Attributes:
         model: its name.
         description: a line.
-        input: name of the one input.
+        inputs: names of the inputs.
         outputs: names of the outputs.
-        image: where the input is one as Android has it.
+        image: where the one input is one as Android has it.
         labels: of the classes along the last axis of the first output.
     """
 
     model: str
     description: str
-    input: str
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     image: ImageNote | None = None
     labels: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ def pack(note: AppNote) -> bytes:
     """Returns the entry's FlatBuffer."""
     builder = flatbuffers.Builder(1024)
     image = _image(builder, note.image) if note.image else {}
-    inputs = [_table(builder, {0: builder.CreateString(note.input), **image})]
+    inputs = [_table(builder, {0: builder.CreateString(name), **image}) for name in note.inputs]
     outputs = []
     for i, name in enumerate(note.outputs):
         files = {6: _tables(builder, [_labels(builder)])} if note.labels and i == 0 else {}
@@ -97,13 +97,13 @@ def read_note(program: Program) -> AppNote | None:
         graph = next(root.tables(3))
         outputs = list(graph.tables(3))
         files = [item for item in outputs[0].tables(6) if item.whole(2, "b") == TENSOR_AXIS_LABELS] if outputs else []
-        entry = next(graph.tables(2))
+        inputs = list(graph.tables(2))
         return AppNote(
             root.text(0),
             root.text(1),
-            entry.text(0),
+            tuple(item.text(0) for item in inputs),
             tuple(item.text(0) for item in outputs),
-            _read_image(entry),
+            _read_image(inputs[0]) if len(inputs) == 1 else None,
             _read_labels(program.content, files[0].text(0)) if files else (),
         )
     except (DamagedError, StopIteration, struct.error):

@@ -29,7 +29,7 @@ from mobilevit_deploy.targets.litert.tflite.program import parse_program
 from tests.targets.litert.tflite.test_program import CONTENT
 
 IMAGE = ImageNote("RGB", 32, 24, (127.5, 100.0, 90.0), (50.0, 51.0, 52.0))
-NOTE = AppNote("net", "a net; exported", "image", ("logits", "maps"), IMAGE, ("zero", "eins ü", "two words"))
+NOTE = AppNote("net", "a net; exported", ("image",), ("logits", "maps"), IMAGE, ("zero", "eins ü", "two words"))
 NOTES = {"mvd.model": "net", "mvd.description": "a net"}
 
 
@@ -41,7 +41,9 @@ def read(content: bytes) -> AppNote | None:
     return read_note(parse_program(content, "a.tflite"))
 
 
-@pytest.mark.parametrize("note", [NOTE, AppNote("", "", "x", ("y",)), AppNote("n", "", "x", ("y",), labels=("a",))])
+@pytest.mark.parametrize(
+    "note", [NOTE, AppNote("", "", ("x", "z"), ("y",)), AppNote("n", "", ("x",), ("y",), labels=("a",))]
+)
 def test_what_is_written_is_read(note: AppNote) -> None:
     content = noted(note)
     assert read(content) == note
