@@ -213,7 +213,7 @@ def _notes(
     found = [
         f"timed: {tool.timed}, by {tool.name} itself; of each process its "
         f"{'median' if medians else 'mean, for this release of the tool prints no median'}",
-        f"processes are {COOL_DOWN_S:.0f} s apart, each after {runs[0].warmup.count} runs of warm-up; cores not pinned",
+        f"processes are {COOL_DOWN_S:.0f} s apart, warm-up runs of each: {runs[0].warmup.count}; cores are not pinned",
         f"thermal status: {before.thermal_status or 'not told'} before, {after.thermal_status or 'not told'} after; "
         f"governors: {', '.join(before.governors) or 'not told'}",
     ]

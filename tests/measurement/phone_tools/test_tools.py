@@ -30,7 +30,7 @@ def test_onnx_runtime() -> None:
     assert times == pytest.approx((12.0, 12.06, 12.09, 17.851))
     older = onnx.read(README)
     assert (older.runs.count, older.runs.mean_ms, older.init_ms) == (1000, 58.8053, None)
-    assert (older.runs.median_ms, older.runs.min_ms) == (pytest.approx(58.7108), pytest.approx(55.9777))
+    assert (older.runs.median_ms, older.runs.min_ms) == pytest.approx((58.7108, 55.9777))
 
 
 def test_executorch() -> None:
