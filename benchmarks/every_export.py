@@ -66,13 +66,22 @@ class Row:
         """Returns the first leg of these subjects."""
         return next((leg for subject in subjects for leg in self.report.parity.legs if leg.subject == subject), None)
 
+    @property
+    def title(self) -> str:
+        """Returns the model, its task where it does not classify, and its size where that is not the model's own."""
+        size = self.report.input.shape[-1]
+        usual = catalog.input_rule(catalog.model(self.model), self.task).default_size
+        return " ".join([self.model, *([self.task] if self.task != "classify" else [])]) + (
+            f", {size} px" if size != usual else ""
+        )
+
     def cells(self) -> list[str]:
         """Returns the row of the table."""
         float32 = self.leg("float32 conversion", ARTIFACT)
         unrounded = self.leg(UNROUNDED, INT8_UNROUNDED)
         artifact = self.leg(ARTIFACT)
         return [
-            f"{self.model}{'' if self.task == 'classify' else ' ' + self.task}, {self.report.input.shape[-1]} px",
+            self.title,
             self.precision,
             f"iOS {self.floor}" if self.floor else "",
             f"{self.report.artifact.bytes / 1e6:.1f} MB",
@@ -112,8 +121,8 @@ def _export(target: str, prepared: Prepared, precision: str, floor: int | None) 
 NOTES = """# Every model and precision, verified
 
 Made by `python benchmarks/every_export.py {target}{size} --markdown docs/measured/{target}-exports.md`: untrained
-weights, structured images, torch {torch}, {package} {version}. Differences are shares of the largest
-output.
+weights, the default size unless a row has another, structured images, torch {torch}, {package} {version}. Differences
+are shares of the largest output.{missing}
 
 - *float32 leg*: the same graph converted in float32, against PyTorch.
 - *unrounded*: the half-precision or int8 file against that one, both computing in float32 with their weights rounded.
@@ -137,12 +146,32 @@ def merged(rows: Iterable[list[str]]) -> list[list[str]]:
     return sorted(found.values(), key=lambda cells: models.index(re.split("[ ,]", cells[0])[0]))
 
 
+def _missing(target: str, rows: list[list[str]]) -> str:
+    """Returns which exports have no row, by precision and task."""
+    there = {(cells[0].partition(",")[0], cells[1]) for cells in rows}
+    found = []
+    for task in FORMS[target].tasks:
+        for precision in dict(FORMS[target].of(task, FORMS[target].precisions)):
+            suffix = "" if task == "classify" else f" {task}"
+            models = [model for model in catalog.models() if (f"{model}{suffix}", precision) not in there]
+            found += [f"{precision}{suffix} of {', '.join(models)}"] if models else []
+    return "; ".join(found)
+
+
 def table(target: str, rows: list[list[str]], size: int | None) -> str:
     """Returns the rows in Markdown, with what they mean."""
     lines = [HEAD, ["---"] * len(HEAD), *rows]
     package = format_of(target).packages[0]
     given = f" --size {size}" if size else ""
-    notes = NOTES.format(target=target, size=given, package=package, version=version(package), torch=version("torch"))
+    missing = _missing(target, rows)
+    notes = NOTES.format(
+        target=target,
+        size=given,
+        package=package,
+        version=version(package),
+        torch=version("torch"),
+        missing=f"\n\nNot run yet: {missing}." if missing else "",
+    )
     return notes + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

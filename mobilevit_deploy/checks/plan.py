@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.cards import Delegate
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.image_size import parse_image_size
@@ -23,6 +24,9 @@ from mobilevit_deploy.system.text_files import read_limited
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+ON_ANDROID = ("litert", "onnx", "executorch")  # targets whose files a phone's tools run
 
 
 class Part(BaseModel):
@@ -88,6 +92,26 @@ class NeuralEngineLimit(Part):
     device: str | None = None
 
 
+class AndroidLimit(Part):
+    """The p50 latency on an attached Android phone.
+
+    Attributes:
+        max_ms: at most so many milliseconds.
+        device: serial, model or profile of the phone; None for the one that is attached.
+        delegate: that the graph is given to.
+        threads: of the runtime.
+        seconds: time limit of the measurement.
+        tool: the runtime's own program; None for that in the folder that ``MVD_ANDROID_TOOLS`` names.
+    """
+
+    max_ms: float = Field(gt=0)
+    device: str | None = None
+    delegate: Delegate = "cpu"
+    threads: int = Field(default=4, ge=1)
+    seconds: float = Field(default=60.0, gt=0)
+    tool: Path | None = None
+
+
 class Limits(Part):
     """The gates of one export; parity always is one. What is not given is not judged.
 
@@ -98,6 +122,7 @@ class Limits(Part):
         latency: against a baseline.
         accuracy: on labelled images.
         neural_engine: where the operations run.
+        android: the latency on a phone.
     """
 
     trained: bool = False
@@ -106,6 +131,7 @@ class Limits(Part):
     latency: LatencyLimit | None = None
     accuracy: AccuracyLimit | None = None
     neural_engine: NeuralEngineLimit | None = None
+    android: AndroidLimit | None = None
 
 
 class Check(Part):
@@ -176,6 +202,8 @@ class Check(Part):
                 raise ValueError(f"limits.latency: a baseline is a .json file of figures or an earlier {suffix} file")
         if self.limits.neural_engine and self.to != "coreml":
             raise ValueError("limits.neural_engine is for to = 'coreml'")
+        if self.limits.android and self.to not in ON_ANDROID:
+            raise ValueError(f"limits.android is for to = {' or '.join(map(repr, ON_ANDROID))}")
         return self
 
     @property
@@ -256,5 +284,8 @@ def _beside(check: Check, folder: Path) -> Check:
         limits = limits.model_copy(update={"latency": latency})
     if limits.accuracy:
         limits = limits.model_copy(update={"accuracy": limits.accuracy.beside(folder)})
+    if limits.android and limits.android.tool:
+        android = limits.android.model_copy(update={"tool": folder / limits.android.tool})
+        limits = limits.model_copy(update={"android": android})
     checkpoint, head = (folder / path if path else None for path in (check.checkpoint, check.head))
     return check.model_copy(update={"limits": limits, "checkpoint": checkpoint, "head": head})

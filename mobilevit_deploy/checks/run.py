@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilevit_deploy.checks.android import judge_android
 from mobilevit_deploy.checks.judge import judge_parity, judge_report
 from mobilevit_deploy.checks.latency import judge_latency, update_baseline
 from mobilevit_deploy.checks.neural_engine import judge_neural_engine
@@ -91,6 +92,8 @@ def _judge(check: Check, request: GatesRequest, progress: Progress) -> Iterator[
         yield _latency(report, check, request, progress)
     if limits.neural_engine:
         yield judge_neural_engine(report.artifact.path, limits.neural_engine, progress)
+    if limits.android:
+        yield judge_android(report.artifact.path, limits.android, progress)
 
 
 def _latency(report: ExportReport, check: Check, request: GatesRequest, progress: Progress) -> Verdict:

@@ -34,7 +34,7 @@ def android_table(reports: Sequence[AndroidReport]) -> RenderableType:
             "" if report.p95_ms is None else milliseconds(report.p95_ms),
             milliseconds(report.min_ms),
             str(report.iterations),
-            f"{report.load_ms:.0f}",
+            "" if report.load_ms is None else f"{report.load_ms:.0f}",
             "" if report.memory_mb is None else f"{report.memory_mb:.0f}",
             Text("yes", style="green") if report.stable else Text("no", style="yellow"),
         )

@@ -32,13 +32,20 @@ model = "cas_vit_xs"
 to = "coreml"
 input_size = 64
 limits.neural_engine = { min_share = 0.95, device = "My iPhone" }
+
+[[check]]
+model = "cas_vit_xs"
+to = "litert"
+limits.android = { max_ms = 12.5, device = "pixel_8", tool = "tools/benchmark_model" }
 """
 
 
 def test_a_whole_file_with_paths_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "checks.toml"
     file.write_text(WHOLE)
-    first, second = read_checks(file)
+    first, second, third = read_checks(file)
+    assert third.limits.android is not None
+    assert third.limits.android.tool == tmp_path / "tools/benchmark_model"
     assert (first.title, second.title) == ("small", "cas_vit_xs to coreml")
     assert first.checkpoint == tmp_path / "best.pth"
     assert first.limits.latency is not None
@@ -61,6 +68,8 @@ def test_a_whole_file_with_paths_beside_it(tmp_path: Path) -> None:
         ("base/xs.json", "base/xs.pte", "an earlier .onnx file"),
         ('to = "onnx"', 'to = "coreml"', "latency is measured on this machine"),
         ('to = "coreml"', 'to = "onnx"', "neural_engine is for"),
+        ('to = "litert"', 'to = "coreml"', "limits.android is for to = 'litert' or 'onnx' or 'executorch'"),
+        ("max_ms = 12.5", "max_ms = 0", "greater than 0"),
         ("64x96", "64xx96", "is no size"),
         ("min_share = 0.95", "min_share = 95", "less than or equal to 1"),
         ('name = "small"', 'name = "cas_vit_xs to coreml"', "two checks are called"),

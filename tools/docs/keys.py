@@ -74,6 +74,7 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
             "limits.latency": plan.LatencyLimit,
             "limits.accuracy": plan.AccuracyLimit,
             "limits.neural_engine": plan.NeuralEngineLimit,
+            "limits.android": plan.AndroidLimit,
         },
     ),
 }

@@ -51,7 +51,7 @@ class ToolRun:
     Attributes:
         warmup: the runs that do not count.
         runs: those that count.
-        init_ms: loading the model and preparing its tensors.
+        init_ms: loading the model and preparing its tensors; None where the tool does not tell.
         memory_mb: that the process took since its start, about; None where the tool does not tell.
         taken: what of the graph the delegate took that was asked for; None where none was.
         parts: into how many parts the delegate took the graph.
@@ -59,7 +59,7 @@ class ToolRun:
 
     warmup: RunTimes
     runs: RunTimes
-    init_ms: float
+    init_ms: float | None
     memory_mb: float | None
     taken: Taken | None
     parts: int

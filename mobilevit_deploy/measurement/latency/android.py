@@ -55,7 +55,7 @@ class AndroidReport:
         mean_ms: of all runs.
         min_ms: of all runs.
         p95_ms: of single runs, median of the processes; None where the tool does not print it.
-        load_ms: loading the file and preparing its tensors, in a fresh process, median.
+        load_ms: loading the file and preparing its tensors, in a fresh process, median; None as for memory.
         memory_mb: that a process took while it ran, about, median; None where the tool does not tell.
         conditions: of the phone, before and after.
         notes: what has to stand beside the figures.
@@ -78,7 +78,7 @@ class AndroidReport:
     mean_ms: float
     min_ms: float
     p95_ms: float | None
-    load_ms: float
+    load_ms: float | None
     memory_mb: float | None
     conditions: tuple[Conditions, Conditions]
     notes: tuple[str, ...]
@@ -191,7 +191,7 @@ def _measure_one(
         mean_ms=sum(run.runs.mean_ms * run.runs.count for run in runs) / iterations,
         min_ms=min(run.runs.min_ms for run in runs),
         p95_ms=_middle([run.runs.p95_ms for run in runs]),
-        load_ms=_middle([run.init_ms for run in runs]) or 0.0,
+        load_ms=_middle([run.init_ms for run in runs]),
         memory_mb=_middle([run.memory_mb for run in runs]),
         conditions=conditions,
         notes=_notes(tool, runs, request.delegate, conditions),
@@ -213,7 +213,7 @@ def _notes(
     found = [
         f"timed: {tool.timed}, by {tool.name} itself; of each process its "
         f"{'median' if medians else 'mean, for this release of the tool prints no median'}",
-        f"processes are {COOL_DOWN_S:.0f} s apart, each after {runs[0].warmup.count} runs of warm-up; cores not pinned",
+        f"processes are {COOL_DOWN_S:.0f} s apart, warm-up runs of each: {runs[0].warmup.count}; cores are not pinned",
         f"thermal status: {before.thermal_status or 'not told'} before, {after.thermal_status or 'not told'} after; "
         f"governors: {', '.join(before.governors) or 'not told'}",
     ]

@@ -39,7 +39,7 @@ def read(text: str) -> ToolRun:
     if done is None or int(done[1]) < 1:
         raise MeasurementError(f"{NAME} printed no times that mvd knows", last_words(text))
     loaded = _LOADED.search(text)
-    load_ms = float(loaded[1]) if loaded else 0.0
+    load_ms = float(loaded[1]) if loaded else None
     single = [float(match[1]) for match in _ONE.finditer(text)]
     if len(single) <= WARMUP_RUNS:
         mean = float(done[2]) / int(done[1])

@@ -41,7 +41,7 @@ def arguments(asked: Asked) -> list[str]:
 def read(text: str) -> ToolRun:
     """Returns what a process measured; raises MeasurementError where it printed no times."""
     found = {name: match[1] for name, line in _LINES.items() if (match := re.search(line, text))}
-    if not {"load", "count", "mean"} <= set(found) or float(found["count"]) < 1:
+    if not {"count", "mean"} <= set(found) or float(found["count"]) < 1:
         raise MeasurementError(f"{NAME} printed no times that mvd knows", last_words(text))
     mean = float(found["mean"])
     seconds = {name: 1e3 * float(found[name]) for name in ("min", "max", "median", "p95") if name in found}
@@ -57,7 +57,7 @@ def read(text: str) -> ToolRun:
     )
     memory = float(found["memory"]) / 1e6 if "memory" in found else None
     warmup = RunTimes(1, first, first, first, first, None, None)
-    return ToolRun(warmup, runs, 1e3 * float(found["load"]), memory, None, 0)
+    return ToolRun(warmup, runs, 1e3 * float(found["load"]) if "load" in found else None, memory, None, 0)
 
 
 def input_shape(path: Path) -> tuple[int, ...]:

@@ -8,13 +8,14 @@ import hashlib
 import json
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.module_notes import common_path, read_notes
 from mobilevit_deploy.targets.contents import Contents, StoredTensor, digest, note
 from mobilevit_deploy.targets.flatbuffer import COPY_AGAIN, DamagedError
+from mobilevit_deploy.targets.litert.tflite.app_metadata import ENTRY, AppNote, pack, with_labels
 from mobilevit_deploy.targets.litert.tflite.metadata import metadata_ranges, write_metadata
 from mobilevit_deploy.targets.litert.tflite.program import Program, parse_program, read_program
 
@@ -27,25 +28,36 @@ def read_contents(path: Path) -> Contents:
     return contents_of(read_program(path), path.name)
 
 
-def note_contents(content: bytes, metadata: Mapping[str, str], name: str) -> bytes:
+def note_contents(content: bytes, metadata: Mapping[str, str], name: str, app: AppNote | None = None) -> bytes:
     """Returns a file that says what it is and what it holds.
 
     Args:
         content: of a ``.tflite`` file.
         metadata: texts by key; the digests of what the file holds are added.
         name: of the file, for messages.
+        app: what Android's own tools read.
 
     Raises:
         ArtifactError: the file is damaged.
         ConversionError: it has no place for metadata, for it is larger than 2 GB.
     """
     parse_program(content, name)
+    labels = app.labels if app else ()
     try:
-        written = write_metadata(content, METADATA, _text(metadata))
-        held = contents_of(parse_program(written, name), name)
-        return write_metadata(written, METADATA, _text({**metadata, **note(held)}))
+        if app:
+            content = write_metadata(content, ENTRY, pack(app))
+        written = _with_notes(content, metadata, labels)
+        for _ in range(2 if labels else 1):  # an archive's places change with the length of the notes in front of it
+            held = contents_of(parse_program(written, name), name)
+            written = _with_notes(content, {**metadata, **note(held)}, labels)
+        return written
     except DamagedError as error:
         raise ConversionError(f"nothing can be noted in {name}: {error}", "export a smaller model") from error
+
+
+def _with_notes(content: bytes, metadata: Mapping[str, str], labels: Sequence[str]) -> bytes:
+    written = write_metadata(content, METADATA, _text(metadata))
+    return with_labels(written, labels) if labels else written
 
 
 def metadata_of(program: Program, name: str) -> dict[str, str]:

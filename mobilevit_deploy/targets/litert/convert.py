@@ -22,7 +22,9 @@ from mobilevit_deploy.targets.artifact import (
     FileDescription,
     Intermediate,
     check_input,
+    image_of,
 )
+from mobilevit_deploy.targets.litert.app_note import app_note
 from mobilevit_deploy.targets.litert.bytes_input import take_bytes
 from mobilevit_deploy.targets.litert.child import Child, ChildError
 from mobilevit_deploy.targets.litert.contents import metadata_of, note_contents
@@ -78,7 +80,7 @@ def _convert(child: Child, request: ConversionRequest) -> tuple[tuple[Intermedia
     float32 = (request.intermediates or child.folder) / f"float32{SUFFIX}"
     metadata = _write(child, request, float32)
     result = change_precision(child, request, float32)
-    _note(request.path, metadata)
+    _note(request.path, metadata, request)
     return (Intermediate("float32 conversion", "fp32", float32),) if request.intermediates else (), result
 
 
@@ -86,17 +88,17 @@ def describe(path: Path) -> FileDescription:
     """Reads a file's names, shapes and metadata; raises ArtifactError when it is damaged."""
     program = read_program(path)
     graph = program.subgraphs[0]
-    inputs = [graph.values[number] for number in graph.inputs]
-    if len(inputs) != 1 or not (inputs[0].dtype in ("float32", BYTES) or _steps(inputs[0])):
-        found = ", ".join(value.dtype for value in inputs) or "none"
+    inputs = _specs(program, "inputs")
+    image = image_of(inputs, path.name)
+    if len(inputs) == 1 and not (image.type in ("float32", BYTES) or image.steps):
         raise ArtifactError(
-            f"{path.name} has the inputs {found}, where mvd compares models of one image, of float32, of bytes, or of "
-            "int8 with a scale"
+            f"{path.name} has an input of {image.type}, where mvd compares models of one image, of float32, of bytes, "
+            "or of int8 with a scale"
         )
-    shape = inputs[0].shape
-    if len(shape) != 4 or inputs[0].free:
+    shape = image.shape
+    if len(shape) != 4 or any(graph.values[number].free for number in graph.inputs):
         raise ArtifactError(
-            f"{path.name} takes an input of shape {list(shape[:8])}, where mvd compares models of one image of one size"
+            f"{path.name} takes an input of shape {list(shape[:8])}, where mvd compares models of images of one size"
         )
     check_input(shape, path.name)
     metadata = metadata_of(program, path.name)
@@ -107,8 +109,8 @@ def describe(path: Path) -> FileDescription:
         metadata=metadata,
         entries=(Entry((shape[0], shape[1], shape[2], shape[3])),),
         outputs=_specs(program, "outputs"),
-        inputs=_specs(program, "inputs"),
-        image=inputs[0].dtype == BYTES,
+        inputs=inputs,
+        image=len(inputs) == 1 and image.type == BYTES,
         probabilities=bool(labels),
         labels=labels,
     )
@@ -162,7 +164,8 @@ def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, st
             take_bytes(parts)
         saved = child.folder / "program.pt2"
         torch.export.save(parts, saved)
-    names = {"inputs": [request.input.name], "outputs": [output.name for output in request.outputs]}
+    inputs = [item.name for item in request.inputs] or [request.input.name]
+    names = {"inputs": inputs, "outputs": [output.name for output in request.outputs]}
     child.ask("convert", program=str(saved), path=str(path.resolve()), **names)
     calls = [node for node in parts.graph.nodes if op_name(node)]
     program = parse_program(path.read_bytes(), path.name)
@@ -170,9 +173,9 @@ def _write(child: Child, request: ConversionRequest, path: Path) -> dict[str, st
     metadata = {**request.metadata, MODULES: modules, NODES: write_nodes(program, calls)}
     if request.app.labels:
         metadata[LABELS] = json.dumps(request.app.labels)
-    _note(path, metadata)
+    _note(path, metadata, request)
     return metadata
 
 
-def _note(path: Path, metadata: Mapping[str, str]) -> None:
-    path.write_bytes(note_contents(path.read_bytes(), metadata, path.name))
+def _note(path: Path, metadata: Mapping[str, str], request: ConversionRequest) -> None:
+    path.write_bytes(note_contents(path.read_bytes(), metadata, path.name, app_note(request, metadata)))

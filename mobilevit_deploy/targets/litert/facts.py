@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobilevit_deploy.errors import printable
+from mobilevit_deploy.targets.litert.tflite.app_metadata import AppNote, read_note
 from mobilevit_deploy.targets.litert.tflite.operations import weights_by_type
 from mobilevit_deploy.targets.litert.tflite.program import Program, Value, read_program
 from mobilevit_deploy.targets.litert.tflite.runtime import minimum_runtime
@@ -21,8 +22,24 @@ def read_facts(path: Path) -> dict[str, str]:
         "operators_of_no_known_runtime": ", ".join(runtime.unknown),
         "weights": ", ".join(f"{size:,} bytes {dtype}" for dtype, size in weights_by_type(program).items()),
         "signatures": "; ".join(_signatures(program)),
+        "told_to_apps": _told(read_note(program)),
     }
     return {name: printable(text[:LONGEST]) for name, text in facts.items() if text}
+
+
+def _told(note: AppNote | None) -> str:
+    """Returns what Android's own tools read: the image, and how many classes have names."""
+    if note is None:
+        return ""
+    image, count = note.image, len(note.labels)
+    found = []
+    if image:
+        mean, std = (" ".join(f"{value:g}" for value in values[:4]) for values in (image.mean, image.std))
+        size = f"{image.height}x{image.width}"
+        found.append(
+            f"{image.color} image {size}, values 0 to 255, then (value - mean) / std of mean {mean}, std {std}"
+        )
+    return "; ".join([*found, *([f"{count} names of classes"] if count else [])])
 
 
 def _signatures(program: Program) -> list[str]:

@@ -52,9 +52,19 @@ class Session:
         return self._store(tensors, folder, "value")
 
     def _invoke(self, path: str) -> None:
-        (details,) = self._model.get_input_details()
-        self._model.set_tensor(details["index"], _stored(np.load(path, allow_pickle=False), details))
+        batch = np.load(path, allow_pickle=False)
+        for name, details in self._inputs(batch.dtype.names).items():
+            value = batch if batch.dtype.names is None else np.array(batch[0][name])
+            self._model.set_tensor(details["index"], _stored(value, details))
         self._model.invoke()
+
+    def _inputs(self, names: Sequence[str] | None) -> dict[str, Any]:
+        """Returns what is known of each input, by the names of a record's fields where there are some."""
+        if names is None:
+            (details,) = self._model.get_input_details()
+            return {"": details}
+        known = self._model.get_signature_runner().get_input_details()
+        return {name: known[name] for name in names}
 
     def _store(self, numbers: Sequence[int], folder: Path, name: str) -> list[str]:
         known = {item["index"]: item for item in self._model.get_tensor_details()}

@@ -25,6 +25,8 @@ class _Session:
         batch = np.random.default_rng(0).standard_normal(details[0]["shape"])
         self._shape = [int(size) for size in request["input_shape"] or batch.shape]
         self._model.set_tensor(details[0]["index"], batch.astype(details[0]["dtype"]))
+        for more in details[1:]:  # integers may be places in a table: zero is one of every table
+            self._model.set_tensor(more["index"], np.zeros(more["shape"], more["dtype"]))
 
     def _load(self) -> tuple[Any, float]:
         """Returns a model, and the milliseconds that it took to load; XNNPACK packs its weights then."""

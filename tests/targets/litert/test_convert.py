@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from mobilevit_deploy.targets.litert import child
 from mobilevit_deploy.targets.litert import convert as litert
 from mobilevit_deploy.targets.litert.contents import read_contents
 from mobilevit_deploy.targets.litert.runner import LiteRTRunner
+from mobilevit_deploy.targets.litert.tflite.app_metadata import ImageNote, read_note
 from mobilevit_deploy.targets.litert.tflite.program import read_program
 from mobilevit_deploy.targets.registry import describe_file
 from tests.conftest import RESEARCH
+from tests.export.test_inputs import MASKED, PAIR, WORDS
+from tests.export.test_inputs import NET as SEVERAL
 from tests.rewrites.conftest import Of
 from tests.targets.litert.conversion import IMAGES, request_of
 
@@ -168,6 +172,10 @@ def test_an_image_of_bytes(mvd: Mvd, tmp_path: Path) -> None:
         assert [output.name for output in file.outputs] == ["probabilities"]
         program = read_program(path)
         assert program.subgraphs[0].values[program.subgraphs[0].inputs[0]].dtype == "uint8"
+        told = read_note(program)
+        assert told is not None
+        assert (told.image, told.labels) == (ImageNote("RGB", 32, 32, (0.0,), (1.0,)), file.labels)
+        assert zipfile.ZipFile(path).read("labels.txt").decode().splitlines() == list(file.labels)
         kinds = [item.kind for item in litert.read_operations(path)]
         assert kinds[0] == "CAST"
         assert mvd("verify", path, "--model", NET).exit_code == 0
@@ -187,6 +195,19 @@ def test_the_channels_come_last(mvd: Mvd) -> None:
         assert kinds[:2].count("TRANSPOSE") == turned
     assert describe_file(out).inputs[0].shape == (1, 32, 32, 3)
     assert mvd("verify", out, "--model", NET).exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("pair", PAIR), ("words", WORDS), ("masked", MASKED)])
+def test_several_inputs(mvd: Mvd, name: str, inputs: tuple[str, ...]) -> None:
+    """By their names, whatever their order in the file; and a file that mixes two of them up is found."""
+    Path("net.py").write_text(SEVERAL)
+    done = mvd("export", f"net.py:{name}", "--to", "litert", *inputs, "-o", "a.tflite")
+    assert done.exit_code == 0, done.stderr
+    assert {item.name for item in describe_file(Path("a.tflite")).inputs} == {
+        text.split("=")[0] for text in inputs[1::2]
+    }
+    done = mvd("verify", "a.tflite", "--model", f"net.py:{name}")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_what_names_of_classes_may_be(tflite: Path) -> None:
