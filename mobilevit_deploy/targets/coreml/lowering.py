@@ -78,6 +78,10 @@ def _has_no_stride(node: Node) -> bool:
     return not arguments(node)["stride"]
 
 
+def _samples_volume(node: Node) -> bool:
+    return len(shape(arguments(node)["input"])) > 4
+
+
 def _shares_heads(node: Node) -> bool:
     return bool(arguments(node)["enable_gqa"])
 
@@ -90,6 +94,7 @@ def _is_circular(node: Node) -> bool:
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
+    aten.grid_sampler: _samples_volume,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
