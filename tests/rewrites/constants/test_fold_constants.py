@@ -44,6 +44,10 @@ SPELLINGS: dict[str, tuple[nn.Module, dict[str, int]]] = {
         Of(lambda m, x: x + m.layer.bias.expand(3, 2, 9, 9), layer=nn.Linear(1, 9)),
         {"add": 1},
     ),
+    "no pixel": (
+        Of(lambda m, x: x + m.layer(x[..., :0].sum(-1, keepdim=True).expand(3, 2, 9, 9)), layer=nn.Linear(9, 9)),
+        {"add": 1},
+    ),
 }
 
 
