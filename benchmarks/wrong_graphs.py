@@ -20,7 +20,7 @@ from tests.support.mutations.graph_judge import GraphSubject, WrongGraph
 
 
 def row(title: str, found: list[WrongGraph]) -> tuple[str, ...]:
-    """Returns a line of the table: how many were tried, changed an output, were refused, and were caught in each way."""
+    """Returns a line of the table: how many were tried, changed an output, were refused, and caught in each way."""
     changed = [one for one in found if one.verdict is not None]
     refused = [one for one in changed if one.verdict == "unreadable"]
     caught = [one for one in changed if one.verdict == "failed"]
