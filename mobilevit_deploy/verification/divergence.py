@@ -183,7 +183,7 @@ class Sides:
         return difference(self._from_own_inputs[node], self.pairs[node].value)
 
     def _whatever_zeros(self, node: Node) -> float:
-        """Returns the own difference where a zero may be -0: runtimes make one of the other, and ``atan2`` decides so."""
+        """Returns the own difference where a zero may be -0: runtimes make one of the other, and atan2 turns by it."""
         found, other = self.pairs[node].value, self._from_other_zeros[node]
         if found.shape != other.shape:
             return float("inf")
@@ -192,9 +192,9 @@ class Sides:
 
     @cached_property
     def _from_other_zeros(self) -> Mapping[Node, Array]:
-        return _run(
-            self._graph, self._batch, {node: torch.where(own == 0, -own, own) for node, own in self._own.items()}
-        )
+        numbers = {node: own for node, own in self._own.items() if own.is_floating_point()}
+        other = {node: torch.where(own == 0, -own, own) for node, own in numbers.items()}
+        return _run(self._graph, self._batch, {**self._own, **other})
 
     def _own_noise(self, node: Node) -> float:
         """Returns what PyTorch's float32 loses, from the artifact's own inputs; 0 for what does not run in float64."""
