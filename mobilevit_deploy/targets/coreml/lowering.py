@@ -82,6 +82,13 @@ def _samples_volume(node: Node) -> bool:
     return len(shape(arguments(node)["input"])) > 4
 
 
+def _writes_by_index(node: Node) -> bool:
+    """Tells whether values are written otherwise than by one mask of all places."""
+    given = arguments(node)
+    (first, *others) = given["indices"]
+    return bool(others) or first is None or first.meta["val"].dtype != torch.bool or shape(first) != shape(node)
+
+
 def _shares_heads(node: Node) -> bool:
     return bool(arguments(node)["enable_gqa"])
 
@@ -95,6 +102,7 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
     aten.grid_sampler: _samples_volume,
+    aten.index_put: _writes_by_index,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),

@@ -64,6 +64,12 @@ def _has_projections(node: Node) -> bool:
     return shape(hidden) != shape(cell)
 
 
+def _masks_some_axes(node: Node) -> bool:
+    """Tells whether a mask is of other axes than the first."""
+    indices = arguments(node)["indices"]
+    return None in indices and any(item is not None and item.meta["val"].dtype == torch.bool for item in indices)
+
+
 def _spans_the_image(node: Node) -> bool:
     """Tells whether a histogram lies between the image's own smallest and largest value."""
     given = arguments(node)
@@ -73,6 +79,7 @@ def _spans_the_image(node: Node) -> bool:
 # Forms of registered ops that the exporter refuses, or writes wrong; tests/targets/onnx/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.histc: _spans_the_image,
+    aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,
     aten.scaled_dot_product_attention: _has_other_ranks_or_heads,
 }

@@ -81,6 +81,32 @@ def test_distances(apply: Apply, p: float) -> None:
     check(apply, lambda m, x: torch.cdist(x[:, 0], x[:, 1, :3], p), "cdist", 2, 2, 5, 4)
 
 
+def put(write: Callable[[Tensor], None]) -> Callable[..., Tensor]:
+    def function(_: nn.Module, x: Tensor) -> Tensor:
+        y = x.clone()
+        write(y)
+        return y
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.__setitem__((slice(None), [2, -1]), 0.5),
+        lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2),
+        lambda y: y.__setitem__((slice(None), slice(None), [0, 1], [2, -4]), y[0, :, :2, 0]),
+        lambda y: y.__setitem__((slice(None), torch.tensor([[0, 1], [2, 2]])), y[:, :1, None]),
+        lambda y: y.__setitem__((slice(None), torch.arange(3) % 2 == 0), 0.0),
+        lambda y: y.__setitem__(y > 0, 0.5),
+        lambda y: aten.index_put_(y, [None, None, torch.tensor([1, 1, 3])], y[:, :, :3], True),
+        lambda y: y.__setitem__((0, y[0, :, 0, 0].topk(2).indices), 1.0),
+    ],
+)
+def test_values_written_by_index(apply: Apply, write: Callable[[Tensor], None]) -> None:
+    check(apply, put(write), "index_put", 2, 3, 4, 5)
+
+
 @given(data=st.data())
 @PROPERTY
 def test_windows_cut_out_and_added_up(apply: Apply, data: st.DataObject) -> None:
@@ -372,6 +398,11 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
         lambda m, x: F.conv_transpose2d(x, torch.arange(54.0).view(3, 2, 3, 3), None, 2, 1),
         aten.narrow.default,
         lambda x, axis, start, length: x.narrow(axis, 0, length),
+    ),
+    "index_put": (
+        put(lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2)),
+        aten.where.self,
+        lambda condition, x, y: torch.where(condition, y, x),
     ),
     "topk": (lambda m, x: x.topk(2, largest=False).values, aten.topk.default, _from_the_other_end),
 }

@@ -26,6 +26,7 @@ def refused(module: nn.Module) -> list[str]:
         ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x[0], x[0], x[0]))),
         ("lstm", Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 6, proj_size=3).eval())),
         ("histc", Of(lambda m, x: torch.histc(x, 4))),
+        ("index_put", Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.arange(4) > 1], x.mean()))),
         ("hypot", Of(lambda m, x: torch.hypot(x, x))),
     ],
 )
