@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.graph import Graph, is_random, op_name, readers
+from mobilevit_deploy.graph.graph import Graph, is_call, is_random, op_name, readers
 from mobilevit_deploy.graph.replay import compute
 from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 
@@ -80,8 +80,13 @@ def _is_empty(node: Node) -> bool:
 
 
 def _read_by(node: Node) -> list[Node]:
-    """Returns what a call depends on; one that returns no number depends on none."""
-    return [] if _is_empty(node) else node.all_input_nodes
+    """Returns what a call depends on: nothing, where it has no number, or makes one of another tensor's type alone."""
+    return [] if _is_empty(node) or _is_made_number(node) else node.all_input_nodes
+
+
+def _is_made_number(node: Node) -> bool:
+    """Tells whether a call makes one number; a map of them would be a larger file."""
+    return is_call(node, aten.new_full, aten.new_zeros, aten.new_ones) and node.meta["val"].numel() == 1
 
 
 def _is_pure(node: Node) -> bool:
@@ -130,6 +135,9 @@ def _compute(graph: Graph, node: Node) -> Tensor:
             values[item] = torch.empty_like(item.meta["val"], device="cpu")
         else:
             assert callable(item.target)  # _constants() has looked
+            for source in item.all_input_nodes:
+                if source not in values:  # it is asked for its type alone
+                    values[source] = torch.empty(0, dtype=source.meta["val"].dtype)
             args, kwargs = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
             values[item], _ = compute(item.target, args, kwargs)
     result: Tensor = values[node]

@@ -89,6 +89,11 @@ def _writes_by_index(node: Node) -> bool:
     return bool(others) or first is None or first.meta["val"].dtype != torch.bool or shape(first) != shape(node)
 
 
+def _takes_a_whole_number(node: Node) -> bool:
+    """Tells whether where() has a whole number first, and others second: coremltools makes no one type of them."""
+    return node.target is aten.where.ScalarSelf and isinstance(node.args[1], int)
+
+
 def _shares_heads(node: Node) -> bool:
     return bool(arguments(node)["enable_gqa"])
 
@@ -105,8 +110,10 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.index_put: _writes_by_index,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
+    **dict.fromkeys((aten.asinh, aten.acosh), lambda _: True),  # registered, and not in MIL
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,
     aten.pad: _is_circular,
     aten.scaled_dot_product_attention: _shares_heads,
+    aten.where: _takes_a_whole_number,
 }

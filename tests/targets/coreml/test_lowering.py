@@ -32,6 +32,9 @@ REFUSED: dict[str, Function] = {
     "pad": lambda x: F.pad(x, (1, 2, 0, 1), mode="circular"),
     "unfold": lambda x: x.unfold(2, 3, 2),
     "hypot": lambda x: torch.hypot(x, x + 1),
+    "asinh": torch.asinh,
+    "acosh": lambda x: torch.acosh(1 + x.abs()),
+    "where": lambda x: torch.where(x > 0, 1, x),
     "index_put": lambda x: write_channels(x.clone()),
     "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, 2:], enable_gqa=True),
 }
