@@ -50,6 +50,11 @@ def _table() -> Table:
     return table
 
 
+def _divides_otherwise(node: Node) -> bool:
+    """Tells whether a pool divides by another number than that of its pixels."""
+    return arguments(node)["divisor_override"] is not None
+
+
 def _has_other_ranks_or_heads(node: Node) -> bool:
     given = arguments(node)
     query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
@@ -78,6 +83,7 @@ def _spans_the_image(node: Node) -> bool:
 
 # Forms of registered ops that the exporter refuses, or writes wrong; tests/targets/onnx/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.avg_pool2d: _divides_otherwise,
     aten.histc: _spans_the_image,
     aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,

@@ -83,6 +83,22 @@ def test_distances(apply: Apply, p: float) -> None:
     check(apply, lambda m, x: torch.cdist(x[:, 0], x[:, 1, :3], p), "cdist", 2, 2, 5, 4)
 
 
+@given(data=st.data())
+@PROPERTY
+def test_a_pool_with_a_divisor_of_its_own(apply: Apply, data: st.DataObject) -> None:
+    kernel, stride = data.draw(st.integers(2, 4)), data.draw(st.integers(1, 3))
+    padding, ceil = data.draw(st.integers(0, kernel // 2)), data.draw(st.booleans())
+    counted, divisor = data.draw(st.booleans()), data.draw(st.integers(1, 5))
+    pool = partial(F.avg_pool2d, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil)
+    shape = (2, 3, *data.draw(st.tuples(st.integers(4, 7), st.integers(4, 7))))
+    rewritten, _ = apply(
+        Of(lambda m, x: pool(x, count_include_pad=counted, divisor_override=divisor)),
+        DecomposeUnsupported(lambda node: op_name(node) != "avg_pool2d" or not arguments(node)["divisor_override"]),
+        *shape,
+    )
+    assert len(rewritten.applied) == 1
+
+
 def put(write: Callable[[Tensor], None]) -> Callable[..., Tensor]:
     def function(_: nn.Module, x: Tensor) -> Tensor:
         y = x.clone()
@@ -403,6 +419,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
         aten.narrow.default,
         lambda x, axis, start, length: x.narrow(axis, 0, length),
     ),
+    "avg_pool2d": (lambda m, x: F.avg_pool2d(x, 2, divisor_override=3), aten.avg_pool2d.default, F.max_pool2d),
     "index_put": (
         put(lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2)),
         aten.where.self,

@@ -33,6 +33,7 @@ REFUSED: dict[str, Function] = {
     "unfold": lambda x: x.unfold(2, 3, 2),
     "hypot": lambda x: torch.hypot(x, x + 1),
     "asinh": torch.asinh,
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 2, 1, True, divisor_override=4),
     "acosh": lambda x: torch.acosh(1 + x.abs()),
     "where": lambda x: torch.where(x > 0, 1, x),
     "index_put": lambda x: write_channels(x.clone()),

@@ -27,6 +27,7 @@ def refused(module: nn.Module) -> list[str]:
         ("lstm", Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 6, proj_size=3).eval())),
         ("histc", Of(lambda m, x: torch.histc(x, 4))),
         ("index_put", Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.arange(4) > 1], x.mean()))),
+        ("avg_pool2d", Of(lambda m, x: F.avg_pool2d(x, 3, divisor_override=4))),
         ("hypot", Of(lambda m, x: torch.hypot(x, x))),
     ],
 )
