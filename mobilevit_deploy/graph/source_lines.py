@@ -58,7 +58,8 @@ def _named_in(message: str, nodes: Iterable[Node]) -> Node | None:
 def _names(node: Node) -> set[str]:
     """Returns the spellings of an op, as it is called and after decomposition.
 
-    ``special_bessel_j0`` becomes ``bessel_j0``, and ``linalg_svd`` becomes ``_linalg_svd``.
+    ``special_bessel_j0`` becomes ``bessel_j0``, and ``linalg_svd`` becomes ``_linalg_svd``. PyTorch's ONNX exporter
+    names its own functions, such as ``aten_histc``.
     """
     name = op_name(node).rpartition("::")[2]
-    return {name, f"_{name}", name.partition("_")[2]} - {""} if name else set()
+    return {name, f"_{name}", f"aten_{name}", name.partition("_")[2]} - {""} if name else set()

@@ -23,6 +23,7 @@ HALF_UNIT = 2.0**-11
 # A sum of so many numbers is moved too. PyTorch adds pairs, and other runtimes one number to the last sum, which loses
 # more: SwiftFormer's sum of 3136 tokens 24 roundings of the largest in ONNX Runtime 1.31, and 2 in PyTorch 2.13.
 LONG = 1024
+NEAREST = 1  # of grid_sampler's modes
 
 
 class TorchRunner:
@@ -48,7 +49,8 @@ class PerturbedRunner:
 
     That are its weights, the pixels, and the numbers that its code makes, such as a grid to sample at. What comes out
     is what another order of sums, folded weights or another runtime may make of the same model, only more so. Whole
-    numbers stay: they are exact in every precision, and code takes them for indices. Long sums are moved besides.
+    numbers stay: they are exact in every precision, and code takes them for indices. Long sums are moved besides, and
+    the places of a sampling that takes the nearest pixel.
     """
 
     name = "torch"
@@ -78,14 +80,14 @@ class PerturbedRunner:
         for item in given:
             if item.is_floating_point():
                 item += self._amplitude * item.abs().max() * self._uniform(item.shape)
-        with torch.inference_mode(), Widened(), _Made(self._move), _LongSums(self._move_sum):
+        with torch.inference_mode(), Widened(), _Made(self._move), _RoundedInside(self._move_by):
             return _arrays(self.module(*given))
 
     def _move(self, value: Tensor) -> Tensor:
         moved = value * (1 + self._amplitude * self._uniform(value.shape)).to(value.dtype)
         return torch.where(value == value.round(), value, moved)
 
-    def _move_sum(self, value: Tensor, lost: Tensor) -> Tensor:
+    def _move_by(self, value: Tensor, lost: Tensor) -> Tensor:
         return value + (self._amplitude * self._uniform(value.shape)).to(value.dtype) * lost
 
     def _uniform(self, shape: torch.Size) -> Tensor:
@@ -107,11 +109,13 @@ class _Made(TorchFunctionMode):
         return made if given else self._change(made)
 
 
-class _LongSums(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has no types for it
-    """Changes what long floating-point sums and means come to, given what each rounding of one number moves them by.
+class _RoundedInside(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has no types for it
+    """Changes what is rounded inside of an operation, given what each rounding of one number moves it by.
 
-    That is of the size of all sums on the way, one after the other, as independent errors add up (Higham and Mary, "A
-    New Approach to Probabilistic Rounding Error Analysis", SIAM Journal on Scientific Computing 41, 2019).
+    Long floating-point sums and means: that is of the size of all sums on the way, one after the other, as independent
+    errors add up (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", SIAM Journal on
+    Scientific Computing 41, 2019). Places of ``grid_sample``, to which one is added before the nearest pixel is taken:
+    of a place in the middle of the image, between two pixels, nothing else tells that its digits decide.
     """
 
     def __init__(self, change: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -119,6 +123,9 @@ class _LongSums(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch 
         self._change = change
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is aten.grid_sampler.default and args[2] == NEAREST:
+            x, grid, *rest = args
+            return func(x, self._change(grid, 1 + grid.abs()), *rest)
         result = func(*args, **(kwargs or {}))
         if func not in (aten.sum.dim_IntList, aten.mean.dim) or not result.is_floating_point():
             return result

@@ -1,5 +1,6 @@
 """The ways out of a refusal are computed, and true: what another target is said to take, it takes."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def test_what_no_target_takes_is_not_said_to_be_taken() -> None:
 
 def test_a_target_of_one_image_is_not_proposed_for_a_model_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusal, "installed_targets", lambda: ["executorch", "onnx"])
-    histogram: Function = lambda m, x: torch.histc(x, 4)  # noqa: E731
+    histogram: Function = lambda m, x: torch.histc(x, 4, 0, 1)  # noqa: E731
     top: Function = lambda m, x: x.topk(2).values  # noqa: E731
     assert "give --to onnx, which takes it" in ways("coreml", histogram, "histc")
     for inputs, taken in ([], ["executorch", "onnx"]), ([TensorInput("x", (1, 4, 6, 6))], ["onnx"]):
@@ -103,6 +104,26 @@ def test_what_a_converter_does_not_name_is_what_its_target_does_not_take() -> No
     error = refused("onnx", "it refused the graph", "something went wrong", request)
     assert error.message.startswith("it refused the graph: something went wrong (from special_bessel_j0, line ")
     assert str(error.hint).startswith("end the model in front of it: return 1x4x6x6, ")
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "function", "op"),
+    [
+        ("onnx", "aten_histc with min == max (0.0) is not supported", lambda m, x: torch.histc(x, 4), "histc"),
+        ("coreml", 'input "x" to the "resample" op must be a rank 4 tensor', lambda m, x: volume(x), "grid_sampler"),
+    ],
+)
+def test_an_operation_that_a_converter_takes_in_another_form_alone_has_its_line(
+    target: str, said: str, function: Function, op: str
+) -> None:
+    _, request = asked(function, op)
+    error = refused(target, "it refused the graph", said, request)
+    assert re.search(r"\((from grid_sampler, )?line \d+ of ", error.message)
+    assert re.match("(end|begin) the model ", str(error.hint))
+
+
+def volume(x: Tensor) -> Tensor:
+    return F.grid_sample(x[:, :, None].repeat(1, 1, 4, 1, 1), x.new_zeros(1, 2, 2, 2, 3), align_corners=False)
 
 
 def test_nothing_that_is_lacking_and_other_targets_that_take_all_of_it() -> None:

@@ -132,6 +132,21 @@ def test_rounding_does_not_hide_a_wrong_operation() -> None:
     assert (found.name, found.kind) == ("sin", "wrong op")
 
 
+class Turn(nn.Module):
+    """Angles of numbers whose imaginary part is a zero, of either sign."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.atan2(x.sign() * 0.0, -1 - x.abs())
+
+
+@pytest.mark.parametrize(("factor", "wrong"), [(-1, False), (0.5, True)])
+def test_a_zero_may_have_either_sign(factor: float, wrong: bool) -> None:
+    """Half a turn one way and the other is one angle; another angle is wrong."""
+    captured = capture(Turn().eval(), torch.from_numpy(IMAGE), "features")
+    sides = observe(captured.graph, lambda name, value: value * np.float32(factor) if name == "atan2" else value)
+    assert (sides.find(OWN_DIFFERENCE["fp32"]) is not None) == wrong
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -159,6 +160,15 @@ def test_long_sums_are_moved_as_far_as_one_number_after_the_other_loses(monkeypa
     monkeypatch.setattr("mobilevit_deploy.runners.reference.LONG", 10**9)
     assert moved(module).max() < lost / 2, "PyTorch's own sum loses less"
     assert lost < with_sums < 4 * lost  # the largest of 64 sums is some 3 deviations, and moved by up to 7
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_no_pixel_is_sure_that_is_taken_from_the_middle_between_two(mode: str) -> None:
+    """In the middle of an image the place is a zero, which nothing moves; one is added to it before it is rounded."""
+    middle = torch.zeros(1, 1, 1, 2)
+    module = Of(lambda x, y: F.grid_sample(x, middle.expand(len(x), -1, -1, -1).to(x), mode, align_corners=False))
+    distance = np.max([moved(module, sign * AMPLITUDE, seed) for seed in range(3) for sign in (1, -1)], axis=0)
+    assert (distance.max() > 1e-3) == (mode == "nearest"), "between them nothing jumps"
 
 
 def test_an_output_that_drowns_in_its_noise_is_held_to_twice_the_noise() -> None:

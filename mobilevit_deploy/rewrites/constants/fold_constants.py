@@ -4,10 +4,12 @@
 
     permute(reshape(table[index], (49, 49, heads)), (2, 0, 1))   ->   a weight (heads, 49, 49)
     arange(n), ones(...), meshgrid(...), weight * scale, ...     ->   a weight
+    sum(x[:, :0], 1)                                             ->   a weight of zeros
 
 Why it hurts: a relative position bias looked up from its table is a gather, which falls off the Neural
 Engine, and ONNX Runtime looks it up for every image. A weight that the graph computes is also one that no
-other rewrite can fold into. Constants are computed in the dtype of the graph, float64 while rewriting.
+other rewrite can fold into. What is made of a slice without a pixel is constant too, and ONNX Runtime refuses
+it. Constants are computed in the dtype of the graph, float64 while rewriting.
 
 A constant above ``LARGEST`` elements that is larger than all it is made of, such as a vector expanded over a
 map, stays computed: the file would grow by more than the time it saves is worth.
@@ -22,7 +24,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.graph import Graph, is_random, op_name, readers
+from mobilevit_deploy.graph.graph import Graph, is_call, is_random, op_name, readers
 from mobilevit_deploy.graph.replay import compute
 from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 
@@ -43,7 +45,9 @@ class FoldConstants(Rewrite):
         needed = []
         for node in constant:
             inside = {reader for reader in readers(node) if reader in constant and not _too_large(reader)}
-            if node.op == "call_function" and isinstance(node.meta["val"], Tensor) and set(readers(node)) - inside:
+            if node.op != "call_function" or not isinstance(node.meta["val"], Tensor) or _is_empty(node):
+                continue
+            if set(readers(node)) - inside:
                 needed.append(node)
         return needed
 
@@ -65,9 +69,24 @@ def _constants(graph: Graph) -> dict[Node, None]:
     for node in graph.nodes:
         if "val" not in node.meta:
             continue
-        if node.op == "get_attr" or (_is_pure(node) and all(item in constant for item in node.all_input_nodes)):
+        if node.op == "get_attr" or (_is_pure(node) and all(item in constant for item in _read_by(node))):
             constant[node] = None
     return constant
+
+
+def _is_empty(node: Node) -> bool:
+    value = node.meta["val"]
+    return isinstance(value, Tensor) and not value.numel()
+
+
+def _read_by(node: Node) -> list[Node]:
+    """Returns what a call depends on: nothing, where it has no number, or makes one of another tensor's type alone."""
+    return [] if _is_empty(node) or _is_made_number(node) else node.all_input_nodes
+
+
+def _is_made_number(node: Node) -> bool:
+    """Tells whether a call makes one number; a map of them would be a larger file."""
+    return is_call(node, aten.new_full, aten.new_zeros, aten.new_ones) and node.meta["val"].numel() == 1
 
 
 def _is_pure(node: Node) -> bool:
@@ -93,7 +112,7 @@ def _made_of(node: Node) -> list[Node]:
             found[item] = None
         elif item not in found:
             stack.append((item, True))
-            stack.extend((source, False) for source in reversed(item.all_input_nodes) if source not in found)
+            stack.extend((source, False) for source in reversed(_read_by(item)) if source not in found)
     return list(found)
 
 
@@ -112,8 +131,13 @@ def _compute(graph: Graph, node: Node) -> Tensor:
     for item in _made_of(node):
         if item.op == "get_attr":
             values[item] = graph.weight(item)
+        elif _is_empty(item):
+            values[item] = torch.empty_like(item.meta["val"], device="cpu")
         else:
             assert callable(item.target)  # _constants() has looked
+            for source in item.all_input_nodes:
+                if source not in values:  # it is asked for its type alone
+                    values[source] = torch.empty(0, dtype=source.meta["val"].dtype)
             args, kwargs = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
             values[item], _ = compute(item.target, args, kwargs)
     result: Tensor = values[node]

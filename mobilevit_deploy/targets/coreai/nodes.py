@@ -6,12 +6,15 @@ asset's metadata holds which of them a smaller node is a part of.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch.fx import Node
 
 KEY = "mvd.nodes"
 MARK = "mvd"  # in ``node.meta["custom"]``, which decompositions pass on
+SOURCE = re.compile(r'"sources": \[\{id = (\d+) : ui64, identifiers = \["([^"]+)"\], name = "torch"\}\]')
 
 
 def mark(nodes: Iterable[Node]) -> None:
@@ -35,3 +38,9 @@ def read_nodes(metadata: Mapping[str, str]) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     return {str(part): str(name) for part, name in names.items()} if isinstance(names, dict) else {}
+
+
+def source_of(operation: Any) -> str:
+    """Returns the smaller node that an operation of an asset came from; of several that were fused, the last."""
+    sources = [(int(number), name) for number, name in SOURCE.findall(str(operation.location))]
+    return max(sources, default=(0, ""))[1]

@@ -9,13 +9,13 @@ import numpy as np
 from coreai._compiler.ir import ArrayAttr, Attribute, RankedTensorType
 from coreai.authoring import AIModelAsset
 
+from mobilevit_deploy.targets.coreai.nodes import source_of
 from mobilevit_deploy.targets.coreai.readings import read_unrounded, round_constants
 
 ENTRY = "main"
 CONSTANT = "coreai.constant"
 OUTPUT = "coreai.output"
 INVOKE = "coreai.invoke"
-SOURCE = re.compile(r'"sources": \[\{id = (\d+) : ui64, identifiers = \["([^"]+)"\], name = "torch"\}\]')
 RESOURCE = re.compile(r"dense_resource<([^>]+)>")
 CALLED = re.compile(r"@\"?([^\"> ]+)")
 TYPES = {"f16": "float16", "f32": "float32", "f64": "float64", "bf16": "bfloat16", "i1": "bool"}
@@ -55,7 +55,7 @@ def operations(path: str) -> list[dict[str, Any]]:
         found.append(
             {
                 "kind": _kind(item, composites),
-                "node": _node(item),
+                "node": source_of(item),
                 "inputs": [_tensor(value.type) for value in item.operands if _computed(value)],
                 "outputs": [_tensor(value.type) for value in item.results],
                 "result": item.operation in ends,
@@ -82,7 +82,9 @@ def constants(path: str) -> list[dict[str, Any]]:
             if key is None and kind not in FLOATS:
                 continue
             content = "" if key else np.array(value).tobytes().hex()
-            found.append({"node": _node(item), "type": kind, "shape": shape, "key": key and key[1], "content": content})
+            found.append(
+                {"node": source_of(item), "type": kind, "shape": shape, "key": key and key[1], "content": content}
+            )
     return found
 
 
@@ -154,12 +156,6 @@ def _kind(item: Any, composites: dict[str, Any]) -> str:
         text = str(called.attributes["composite_decl"]) if called and "composite_decl" in called.attributes else ""
         return text.partition('<"')[2].partition('"')[0] or "invoke"
     return str(item.name).rpartition(".")[2]
-
-
-def _node(item: Any) -> str:
-    """Returns the node that an operation came from; of several that were fused, the last."""
-    sources = [(int(number), name) for number, name in SOURCE.findall(str(item.location))]
-    return max(sources, default=(0, ""))[1]
 
 
 def _name(attributes: Any) -> str:

@@ -8,9 +8,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from coreai._compiler.dialects import coreai
-from coreai._compiler.ir import F16Type, F32Type, FunctionType, InsertionPoint, RankedTensorType, TypeAttr
+from coreai._compiler.ir import (
+    DenseElementsAttr,
+    F16Type,
+    F32Type,
+    FunctionType,
+    InsertionPoint,
+    RankedTensorType,
+    TypeAttr,
+)
 
+from mobilevit_deploy.targets.coreai.nodes import source_of
+
+ROUNDINGS = 2.0**-10  # two of half precision, as a share
 CONSTANT = "coreai.constant"
 OUTPUT = "coreai.output"
 
@@ -44,17 +56,41 @@ def read_unrounded(program: Any, rounds: bool = False) -> None:
 
 
 def round_constants(program: Any, like: Any) -> None:
-    """Rounds the weights of a float32 program to half precision.
+    """Gives a float32 program the constants that the same in half precision has: its weights are rounded.
+
+    What that keeps in float32 stays as it is there, such as the threshold of an operation that PyTorch takes apart to
+    float32 ones, or the scales of an interpolation: a value may lie between a number and the rounded one.
 
     Args:
         program: to change.
         like: the same in half precision. Some of its inner functions compute in float32, with an epsilon of float32.
     """
     rounded = {_kind(graph) for graph in _graphs(like) if any(_is(item, F16Type) for item in _constants(graph))}
+    kept = {place: value for graph in _graphs(like) for place, value, _, _ in _float32_uses(graph)}
     for graph in _graphs(program):
-        if _kind(graph) in rounded:
-            for item in _constants(graph):
-                _cast(item, F32Type, np.float16, np.float32)
+        if _kind(graph) not in rounded:
+            continue
+        constants = _constants(graph)
+        for place, value, reader, operand in list(_float32_uses(graph)):
+            own = kept.get(place)
+            if own is not None and own.shape == value.shape and np.allclose(own, value, rtol=ROUNDINGS, atol=0):
+                with InsertionPoint(reader):
+                    reader.operands[operand] = coreai.constant(own)
+        for item in constants:
+            _cast(item, F32Type, np.float16, np.float32)
+
+
+def _float32_uses(graph: Any) -> Iterator[tuple[tuple[str, str, str, int], npt.NDArray[np.float32], Any, int]]:
+    """Yields where a function reads the float32 constants that stand in it, the value, the reader and which operand.
+
+    The place has the function, the node of the program, the kind of the reader and its operand: of both precisions
+    these are the same. Large constants lie beside the program.
+    """
+    for item in _constants(graph):
+        if _is(item, F32Type) and DenseElementsAttr.isinstance(item.attributes["value"]):
+            for use in item.results[0].uses:
+                place = (_kind(graph), source_of(use.owner), use.owner.name, use.operand_number)
+                yield place, np.array(item.attributes["value"]), use.owner, use.operand_number
 
 
 def _constants(graph: Any) -> list[Any]:

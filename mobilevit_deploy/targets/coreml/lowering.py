@@ -78,6 +78,27 @@ def _has_no_stride(node: Node) -> bool:
     return not arguments(node)["stride"]
 
 
+def _samples_volume(node: Node) -> bool:
+    return len(shape(arguments(node)["input"])) > 4
+
+
+def _writes_by_index(node: Node) -> bool:
+    """Tells whether values are written otherwise than by one mask of all places."""
+    given = arguments(node)
+    (first, *others) = given["indices"]
+    return bool(others) or first is None or first.meta["val"].dtype != torch.bool or shape(first) != shape(node)
+
+
+def _takes_a_whole_number(node: Node) -> bool:
+    """Tells whether where() has a whole number first, and others second: coremltools makes no one type of them."""
+    return node.target is aten.where.ScalarSelf and isinstance(node.args[1], int)
+
+
+def _divides_otherwise(node: Node) -> bool:
+    """Tells whether a pool divides by another number than that of its pixels."""
+    return arguments(node)["divisor_override"] is not None
+
+
 def _shares_heads(node: Node) -> bool:
     return bool(arguments(node)["enable_gqa"])
 
@@ -88,12 +109,17 @@ def _is_circular(node: Node) -> bool:
 
 # Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.avg_pool2d: _divides_otherwise,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
+    aten.grid_sampler: _samples_volume,
+    aten.index_put: _writes_by_index,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
+    **dict.fromkeys((aten.asinh, aten.acosh), lambda _: True),  # registered, and not in MIL
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,
     aten.pad: _is_circular,
     aten.scaled_dot_product_attention: _shares_heads,
+    aten.where: _takes_a_whole_number,
 }

@@ -6,14 +6,16 @@ Source: https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-over
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch.export import ExportedProgram
 
-from mobilevit_deploy.errors import ArtifactError
+from mobilevit_deploy.errors import ArtifactError, ConversionError
 from mobilevit_deploy.graph.capture import TensorSpec
+from mobilevit_deploy.graph.graph import module_path, op_name
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import write_notes
 from mobilevit_deploy.system.hashing import measure_files
@@ -41,14 +43,19 @@ from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused
 
 METHOD = "forward"
+# It writes the whole graph anew some forty times: of 17,637 operations, which timm's sequencer2d_s has with the steps
+# of its LSTMs written out, the system ended it after twelve minutes, at 18.5 GB. The largest other model has 2,000.
+MOST_OPERATIONS = 4096
 
 
 def convert(request: ConversionRequest) -> Artifact:
     """Writes the graph as a ``.pte`` file with its weights inside.
 
     Raises:
-        ConversionError: ExecuTorch refused the graph, or has no kernel for an operation of it.
+        ConversionError: ExecuTorch refused the graph, or has no kernel for an operation of it, or the graph is larger
+            than it converts.
     """
+    _check_size(request.program)
     program = request.program
     steps: tuple[Intermediate, ...] = ()
     graph: Path | None = None
@@ -70,6 +77,20 @@ def convert(request: ConversionRequest) -> Artifact:
         warnings=_warn(plan),
         intermediates=steps,
         graph=graph,
+    )
+
+
+def _check_size(program: ExportedProgram) -> None:
+    """Raises ConversionError for a graph of more operations than ExecuTorch's converter comes to an end with."""
+    calls = [node for node in program.graph.nodes if op_name(node)]
+    if len(calls) <= MOST_OPERATIONS:
+        return
+    ((largest, count),) = Counter(map(module_path, calls)).most_common(1)
+    raise ConversionError(
+        f"ExecuTorch's converter takes minutes and gigabytes for {len(calls):,} operations: mvd gives it at most "
+        f"{MOST_OPERATIONS:,}{f' ({count:,} are in {largest})' if largest else ''}",
+        "a recurrent layer has every step written out here: give --to onnx,coreml, which have one operation for it, or "
+        "a smaller --input-size, which has fewer steps",
     )
 
 

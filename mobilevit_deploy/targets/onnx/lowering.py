@@ -1,6 +1,7 @@
 """Which ATen calls PyTorch's ONNX exporter takes: those of its registry, and what it takes apart to them by itself."""
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
-from mobilevit_deploy.graph.graph import arguments, is_call, shape
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.lowering import has_complex, takes_parts
 
@@ -23,20 +24,9 @@ aten = torch.ops.aten
 
 def takes(node: Node) -> bool:
     """Tells whether the exporter takes a call of ATen."""
-    if has_complex(node) or _is_refused(node):
+    if has_complex(node) or any(is_call(node, packet) and is_refused(node) for packet, is_refused in REFUSED.items()):
         return False
     return _registered(node) or takes_parts(node, _registered, _table())
-
-
-def _is_refused(node: Node) -> bool:
-    """Tells whether a call has a form of a registered op that the exporter refuses."""
-    if not is_call(node, aten.scaled_dot_product_attention):
-        return False
-    given = arguments(node)
-    query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
-    if not len(query) == len(key) == len(value) == 4:
-        return True
-    return len({query[1], key[1], value[1]}) > 1 and not given["enable_gqa"]  # opset 23 wants as many heads in each
 
 
 def _registered(node: Node) -> bool:
@@ -58,3 +48,44 @@ def _registry() -> Any:
 def _table() -> Table:
     table: Table = create_onnx_friendly_decomposition_table(set(get_onnx_implemented_overloads(_registry())))
     return table
+
+
+def _divides_otherwise(node: Node) -> bool:
+    """Tells whether a pool divides by another number than that of its pixels."""
+    return arguments(node)["divisor_override"] is not None
+
+
+def _has_other_ranks_or_heads(node: Node) -> bool:
+    given = arguments(node)
+    query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
+    if not len(query) == len(key) == len(value) == 4:
+        return True
+    return len({query[1], key[1], value[1]}) > 1 and not given["enable_gqa"]  # opset 23 wants as many heads in each
+
+
+def _has_projections(node: Node) -> bool:
+    """Tells whether an LSTM's output is projected, for which ONNX has no weights."""
+    hidden, cell = arguments(node)["hx"]
+    return shape(hidden) != shape(cell)
+
+
+def _masks_some_axes(node: Node) -> bool:
+    """Tells whether a mask is of other axes than the first."""
+    indices = arguments(node)["indices"]
+    return None in indices and any(item is not None and item.meta["val"].dtype == torch.bool for item in indices)
+
+
+def _spans_the_image(node: Node) -> bool:
+    """Tells whether a histogram lies between the image's own smallest and largest value."""
+    given = arguments(node)
+    return bool(given["min"] == given["max"])
+
+
+# Forms of registered ops that the exporter refuses, or writes wrong; tests/targets/onnx/test_lowering.py holds them.
+REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.avg_pool2d: _divides_otherwise,
+    aten.histc: _spans_the_image,
+    aten.index_put: _masks_some_axes,
+    aten.lstm: _has_projections,
+    aten.scaled_dot_product_attention: _has_other_ranks_or_heads,
+}

@@ -56,6 +56,8 @@ def check(apply: Apply, function: Callable[..., Any], op: str, *shape: int, **mo
         ("cosine_similarity", lambda m, x: F.cosine_similarity(x, x.flip(1), 1)),
         ("einsum", lambda m, x: torch.einsum("...chw,...cxy->...hwxy", x, x)),
         ("hypot", lambda m, x: torch.hypot(x, x.flip(1))),
+        ("asinh", lambda m, x: torch.asinh(x) + torch.asinh(1e-3 * x)),
+        ("acosh", lambda m, x: torch.acosh(1 + x.abs())),
         ("bilinear", lambda m, x: F.bilinear(x, x.flip(1), torch.arange(50.0).view(2, 5, 5).sin(), torch.ones(2))),
         ("mish", lambda m, x: F.mish(x)),
         ("exp2", lambda m, x: torch.exp2(x)),
@@ -79,6 +81,48 @@ def test_elementwise_and_products(apply: Apply, op: str, function: Callable[...,
 @pytest.mark.parametrize("p", [1.0, 2.0, float("inf")])
 def test_distances(apply: Apply, p: float) -> None:
     check(apply, lambda m, x: torch.cdist(x[:, 0], x[:, 1, :3], p), "cdist", 2, 2, 5, 4)
+
+
+@given(data=st.data())
+@PROPERTY
+def test_a_pool_with_a_divisor_of_its_own(apply: Apply, data: st.DataObject) -> None:
+    kernel, stride = data.draw(st.integers(2, 4)), data.draw(st.integers(1, 3))
+    padding, ceil = data.draw(st.integers(0, kernel // 2)), data.draw(st.booleans())
+    counted, divisor = data.draw(st.booleans()), data.draw(st.integers(1, 5))
+    pool = partial(F.avg_pool2d, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil)
+    shape = (2, 3, *data.draw(st.tuples(st.integers(4, 7), st.integers(4, 7))))
+    rewritten, _ = apply(
+        Of(lambda m, x: pool(x, count_include_pad=counted, divisor_override=divisor)),
+        DecomposeUnsupported(lambda node: op_name(node) != "avg_pool2d" or not arguments(node)["divisor_override"]),
+        *shape,
+    )
+    assert len(rewritten.applied) == 1
+
+
+def put(write: Callable[[Tensor], None]) -> Callable[..., Tensor]:
+    def function(_: nn.Module, x: Tensor) -> Tensor:
+        y = x.clone()
+        write(y)
+        return y
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y: y.__setitem__((slice(None), [2, -1]), 0.5),
+        lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2),
+        lambda y: y.__setitem__((slice(None), slice(None), [0, 1], [2, -4]), y[0, :, :2, 0]),
+        lambda y: y.__setitem__((slice(None), torch.tensor([[0, 1], [2, 2]])), y[:, :1, None]),
+        lambda y: y.__setitem__((slice(None), torch.arange(3) % 2 == 0), 0.0),
+        lambda y: y.__setitem__(y > 0, 0.5),
+        lambda y: aten.index_put_(y, [None, None, torch.tensor([1, 1, 3])], y[:, :, :3], True),
+        lambda y: y.__setitem__((0, y[0, :, 0, 0].topk(2).indices), 1.0),
+    ],
+)
+def test_values_written_by_index(apply: Apply, write: Callable[[Tensor], None]) -> None:
+    check(apply, put(write), "index_put", 2, 3, 4, 5)
 
 
 @given(data=st.data())
@@ -348,6 +392,8 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "atan2": (lambda m, x: torch.atan2(x, x.flip(2)), aten.atan.default, aten.tanh.default),
     "log_sigmoid": (lambda m, x: F.logsigmoid(x), aten.exp.default, aten.expm1.default),
     "hypot": (lambda m, x: torch.hypot(x, x.flip(1)), aten.add.Tensor, aten.maximum.default),
+    "asinh": (lambda m, x: torch.asinh(x), aten.sqrt.default, aten.abs.default),
+    "acosh": (lambda m, x: torch.acosh(1 + x.abs()), aten.sqrt.default, aten.square.default),
     "exp2": (lambda m, x: torch.exp2(x), aten.mul.Tensor, aten.div.Tensor),
     "xlogy": (lambda m, x: torch.xlogy(x, x.abs() + 1), aten.log.default, aten.log2.default),
     "erfc": (lambda m, x: torch.erfc(x), aten.erf.default, aten.tanh.default),
@@ -372,6 +418,12 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
         lambda m, x: F.conv_transpose2d(x, torch.arange(54.0).view(3, 2, 3, 3), None, 2, 1),
         aten.narrow.default,
         lambda x, axis, start, length: x.narrow(axis, 0, length),
+    ),
+    "avg_pool2d": (lambda m, x: F.avg_pool2d(x, 2, divisor_override=3), aten.avg_pool2d.default, F.max_pool2d),
+    "index_put": (
+        put(lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2)),
+        aten.where.self,
+        lambda condition, x, y: torch.where(condition, y, x),
     ),
     "topk": (lambda m, x: x.topk(2, largest=False).values, aten.topk.default, _from_the_other_end),
 }

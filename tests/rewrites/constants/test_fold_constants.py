@@ -44,6 +44,11 @@ SPELLINGS: dict[str, tuple[nn.Module, dict[str, int]]] = {
         Of(lambda m, x: x + m.layer.bias.expand(3, 2, 9, 9), layer=nn.Linear(1, 9)),
         {"add": 1},
     ),
+    "number of a type": (Of(lambda m, x: x * (x.new_full((), 0.3) + x.new_ones(1))), {"mul": 1}),
+    "no pixel": (
+        Of(lambda m, x: x + m.layer(x[..., :0].sum(-1, keepdim=True).expand(3, 2, 9, 9)), layer=nn.Linear(9, 9)),
+        {"add": 1},
+    ),
 }
 
 

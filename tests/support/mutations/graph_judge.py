@@ -18,7 +18,9 @@ from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import prepare, ready_for_target
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.targets.registry import runners_for
+from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import expect
 from mobilevit_deploy.verification.parity import compare
@@ -35,12 +37,14 @@ class WrongGraph:
         place: the call that it was done to.
         change: of the outputs over the largest value, on the images of a verification; infinite where it cannot run.
         verdict: of the verification; None where the change is too small for its file to be made.
+        strict: the verdict by the recipe's tolerance alone, whatever PyTorch itself loses.
     """
 
     kind: str
     place: str
     change: float
     verdict: Verdict | None
+    strict: Verdict | None
 
 
 class GraphSubject:
@@ -59,7 +63,9 @@ class GraphSubject:
         self._ready = ready_for_target(self._plan, self._prepared)
         self._target, self._precision = target, precision
         names = [output.name for output in self._prepared.captured.outputs]
-        self._expected = expect(self._prepared.model.module, self._prepared.images, 1, names, Borders())
+        module, images = self._prepared.model.module, self._prepared.images
+        self._expected = expect(module, images, 1, names, Borders())
+        self._without_noise = Expected(TorchRunner(module, torch.float64), images, 1, names)
         self._intact = self._run(self._ready.graph)
 
     def wrong_graphs(self, per_kind: int, seed: int, folder: Path) -> Iterator[WrongGraph]:
@@ -75,20 +81,24 @@ class GraphSubject:
                 edit.apply(rng)
                 graph.graph.lint()
                 change = self._change(graph)
-                verdict = self.verdict(graph, folder) if change > CHANGED else None
-                yield WrongGraph(edit.kind, edit.place, change, verdict)
+                verdicts = self._verdicts(graph, folder) if change > CHANGED else (None, None)
+                yield WrongGraph(edit.kind, edit.place, change, *verdicts)
 
     def verdict(self, graph: Graph | None, folder: Path) -> Verdict:
         """Converts a graph, the intact one by default, and tells what parity with PyTorch says of the file."""
+        return self._verdicts(graph, folder)[0]
+
+    def _verdicts(self, graph: Graph | None, folder: Path) -> tuple[Verdict, Verdict]:
+        """Converts a graph; returns the verdict of parity, and that of the tolerance alone."""
         ready = replace(self._ready, graph=graph) if graph else self._ready
         try:
             path = convert_for_target(self._plan, self._prepared, ready, folder).path
         except MvdError:
-            return "unreadable"
+            return "unreadable", "unreadable"
         tolerance = catalog.recipe(self._target).tolerances[self._precision]
         candidate = Candidate(ARTIFACT, self._precision, tolerance, runners_for(self._target, path))
-        status = compare(self._expected, [candidate]).status
-        return "unreadable" if status == "not_measured" else status
+        now, strict = (compare(expected, [candidate]).status for expected in (self._expected, self._without_noise))
+        return "unreadable" if now == "not_measured" else now, "unreadable" if strict == "not_measured" else strict
 
     def _run(self, graph: Graph) -> list[Array]:
         runs = [graph.run(torch.from_numpy(image[None])) for image in self._prepared.images]

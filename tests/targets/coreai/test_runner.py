@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from mobilevit_deploy.errors import ArtifactError
 from mobilevit_deploy.graph.graph import Graph, module_path
@@ -28,9 +30,9 @@ NET = f"{RESEARCH / 'small_net.py'}:build_narrow"
 GELU = torch.ops.aten.gelu
 
 
-def convert(folder: Path, precision: str, spoil: Callable[[Graph], None] | None = None) -> Path:
+def convert(folder: Path, precision: str, spoil: Callable[[Graph], None] | None = None, model: str = NET) -> Path:
     """Writes an asset as an export does, without the comparison that would keep a wrong one from being published."""
-    prepared = prepare(load_model(ModelRequest(NET, size=(16, 16))))
+    prepared = prepare(load_model(ModelRequest(model, size=(16, 16))))
     plan = plan_target(TargetRequest("coreai", precision=precision))
     ready = ready_for_target(plan, prepared)
     if spoil:
@@ -80,6 +82,32 @@ def test_readings_of_half_precision(assets: dict[str, Path], image: np.ndarray) 
     for name in ("half", "half, rounded once"):
         assert np.abs(run[name] - run["half, unrounded"]).max() > 1e-5 * largest, "the values are rounded, too"
     assert np.abs(run["half"] - run["half, rounded once"]).max() > 0, "and partial sums"
+
+
+class Undecided(nn.Module):
+    """Values that lie between 0.1 and the half-precision number next to it, and scales that no such number has."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        there = F.threshold(0.0999756 + 1.2e-5 * x, 0.1, 0.2)
+        return F.interpolate(there, size=(27, 27), mode="bilinear", align_corners=True)
+
+
+def other_threshold(graph: Graph) -> None:
+    """Makes a threshold a hundredth larger."""
+    (node,) = graph.calls(torch.ops.aten.threshold)
+    node.args = (node.args[0], 0.1 * 1.01, 0.2)
+
+
+@pytest.mark.parametrize("spoil", [None, other_threshold])
+def test_what_half_precision_keeps_in_float32_is_not_rounded(
+    tmp_path: Path, image: np.ndarray, spoil: Callable[[Graph], None] | None
+) -> None:
+    """Numbers of decompositions that compute in float32 decide as they stand; a wrong one is still another one."""
+    model = f"{__name__}:Undecided"
+    float32, half = convert(tmp_path, "fp32", None, model), convert(tmp_path, "fp16", spoil, model)
+    before = CoreAIRunner(float32, "rounded constants", half).run(image)[0]
+    after = CoreAIRunner(half, "unrounded").run(image)[0]
+    assert (np.abs(after - before).max() <= 1e-6 * np.abs(before).max()) == (spoil is None)
 
 
 def test_half_precision_is_run_in_two_ways(assets: dict[str, Path]) -> None:

@@ -15,6 +15,12 @@ from tests.conftest import capture_model
 from tests.rewrites.conftest import Of
 from tests.targets.coreml.conversion import LIMIT, Function, error_of
 
+
+def write_channels(x: torch.Tensor) -> torch.Tensor:
+    x[:, [2, 0]] = x[:, :2] * 2
+    return x
+
+
 REFUSED: dict[str, Function] = {
     "addcmul": lambda x: torch.addcmul(x, x, x),
     "celu": F.celu,
@@ -26,6 +32,11 @@ REFUSED: dict[str, Function] = {
     "pad": lambda x: F.pad(x, (1, 2, 0, 1), mode="circular"),
     "unfold": lambda x: x.unfold(2, 3, 2),
     "hypot": lambda x: torch.hypot(x, x + 1),
+    "asinh": torch.asinh,
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 2, 1, True, divisor_override=4),
+    "acosh": lambda x: torch.acosh(1 + x.abs()),
+    "where": lambda x: torch.where(x > 0, 1, x),
+    "index_put": lambda x: write_channels(x.clone()),
     "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x[:, :2], x[:, 2:], enable_gqa=True),
 }
 

@@ -98,6 +98,25 @@ def test_an_operation_without_kernel_is_named_with_its_module(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_that_is_too_large_is_refused_before_the_memory_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the steps of LSTMs are, written out."""
+
+    def steps(_: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for _step in range(5):
+            x = x.sigmoid()
+        return x
+
+    monkeypatch.setattr(executorch, "MOST_OPERATIONS", 4)
+    with pytest.raises(ConversionError, match=r"for 6 operations: .* at most 4 \(5 are in block\)") as failure:
+        executorch.convert(
+            request_of(Of(lambda m, x: m.block(x).exp(), block=Of(steps)), tmp_path / "a.pte", 1, 3, 8, 8)
+        )
+    assert "--input-size" in str(failure.value.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_package_is_one_line(mvd: Mvd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         formats, "missing_packages", lambda known: ["executorch"] if known.extra == "executorch" else []

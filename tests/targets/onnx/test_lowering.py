@@ -17,12 +17,17 @@ def refused(module: nn.Module) -> list[str]:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize(
     ("op", "module"),
     [
         ("adaptive_max_pool2d", Of(lambda m, x: F.adaptive_max_pool2d(x, 3))),
         ("adaptive_max_pool1d", Of(lambda m, x: F.adaptive_max_pool1d(x[0], 3))),
         ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x[0], x[0], x[0]))),
+        ("lstm", Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 6, proj_size=3).eval())),
+        ("histc", Of(lambda m, x: torch.histc(x, 4))),
+        ("index_put", Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.arange(4) > 1], x.mean()))),
+        ("avg_pool2d", Of(lambda m, x: F.avg_pool2d(x, 3, divisor_override=4))),
         ("hypot", Of(lambda m, x: torch.hypot(x, x))),
     ],
 )

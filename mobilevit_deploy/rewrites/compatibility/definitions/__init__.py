@@ -11,6 +11,7 @@ from mobilevit_deploy.rewrites.compatibility.definitions import (
     pooling,
     recurrent,
     volumes,
+    writing,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "pooling",
     "recurrent",
     "volumes",
+    "writing",
 ]

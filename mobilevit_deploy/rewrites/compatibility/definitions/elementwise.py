@@ -130,6 +130,19 @@ def log_sigmoid(x: Tensor) -> Tensor:
     return x.clamp(max=0) - (1 + (-x.abs()).exp()).log()
 
 
+@definition(aten.asinh.default)
+def asinh(x: Tensor) -> Tensor:
+    """Returns the inverse hyperbolic sine; near 0 no digit is lost."""
+    square = x * x
+    return torch.sign(x) * torch.log1p(x.abs() + square / (1 + torch.sqrt(square + 1)))
+
+
+@definition(aten.acosh.default)
+def acosh(x: Tensor) -> Tensor:
+    """Returns the inverse hyperbolic cosine."""
+    return torch.log(x + torch.sqrt(x * x - 1))
+
+
 @definition(aten.hypot.default)
 def hypot(x: Tensor, y: Tensor) -> Tensor:
     """Returns the length of (x, y)."""

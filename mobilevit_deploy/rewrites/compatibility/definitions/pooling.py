@@ -4,11 +4,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mobilevit_deploy.graph.graph import as_pair
 from mobilevit_deploy.rewrites.decomposition import definition
 
 aten = torch.ops.aten
+
+
+@definition(aten.avg_pool2d.default)
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Returns the sum of each window of (..., H, W) over a divisor that is not its number of pixels."""
+    if divisor_override is None:
+        raise NotImplementedError("a mean")
+    kernel, steps, margins = as_pair(kernel_size), as_pair(stride or kernel_size), as_pair(padding)
+    borders: list[int] = []
+    for size, window, step, margin in zip(x.shape[-2:], kernel, steps, margins, strict=True):
+        windows = (size + 2 * margin - window) // step + 1
+        further = windows * step  # where a window begins that hangs over, if it may
+        hangs = ceil_mode and further + window < size + 2 * margin + step and further < size + margin
+        borders = [margin, max(margin, (windows - 1 + hangs) * step + window - size - margin), *borders]
+    mean = F.avg_pool2d(F.pad(x, borders), kernel, steps)
+    return mean * (kernel[0] * kernel[1] / divisor_override)
 
 
 @definition(aten.adaptive_max_pool2d.default)
