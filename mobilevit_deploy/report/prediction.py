@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.errors import printable
 from mobilevit_deploy.report.layout import ResultTable
 from mobilevit_deploy.report.parity import RUNNERS
@@ -30,7 +31,7 @@ def prediction_tables(report: PredictReport, files: Sequence[str] = ()) -> Group
         files: that were drawn, by name.
     """
     state = "" if report.trained else "; its weights are random, so are its answers"
-    runner = RUNNERS.get(report.runner, report.runner)
+    runner = RUNNERS.get(report.runner, format_of(report.target).title)
     parts: list[RenderableType] = [Text(f"{report.artifact.name}, run by {runner}{state}", style="bold")]
     for item in report.predictions:
         parts += [Text(""), Text(printable(str(item.image)), style="bold")]

@@ -204,7 +204,7 @@ def _predicted() -> PredictReport:
     names = ClassNames(("tabby cat", "Egyptian cat", "lynx, catamount", "tiger cat"))
     picture = Predicted(Path("photographs/of my own/cat.jpg"), found, beside)
     return PredictReport(
-        Path("artifacts/my_net_build-224x224-fp32.onnx"), "onnx", "ONNX Runtime", True, names, (picture,), ()
+        Path("artifacts/my_net_build-224x224-fp32.onnx"), "onnx", "onnxruntime", True, names, (picture,), ()
     )
 
 
