@@ -205,6 +205,10 @@ def check(steps: list[tuple[str, int]], shape: tuple[int, ...]) -> None:
     except CaptureError:  # a mean over nothing is not a number
         assume(False)
     expected = captured.graph.run(sample)
+    exact = captured.graph.copy()
+    exact.cast(torch.float32, torch.float64)
+    # Of an output that is rounding alone, such as the mean of what is centred, no rewrite leaves a digit.
+    assume(largest_difference(exact.run(sample.double()), expected)[1] < 1e-3)
     for rewrites in CHOICES:
         rewritten = rewrite_graph(captured.graph, rewrites, sample)
         wrong = [
