@@ -1,5 +1,6 @@
 """The files that a command measures: named, found in the folder, or exported first; and what it says of them."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_BACKEND = "onnxruntime"
 ANDROID = "android"  # no target's backend: the phone runs what the file is for
 ANDROID_FILES = (".tflite", ".onnx", ".pte")
+APPLE = re.compile("iphone|ipad", re.IGNORECASE)  # in the names that their owners leave them
 MEASURED = "for-latency"  # the folder, below that of the artifacts, of what was exported to be measured
 
 
@@ -72,7 +74,10 @@ def backend_of(names: "Sequence[str]", device: "Sequence[str] | None" = None) ->
     from mobilevit_deploy.errors import UsageError
 
     profiles = catalog.devices()
-    if device and all(profiles[name].kind == "android" if name in profiles else _for_android(names) for name in device):
+    if device and all(
+        profiles[name].kind == "android" if name in profiles else _for_android(names) and not APPLE.search(name)
+        for name in device
+    ):
         return ANDROID
     backends = {known.suffix: known.backend for known in formats().values()}
     found = dict.fromkeys(backends[Path(name).suffix] for name in names if Path(name).suffix in backends)
