@@ -124,11 +124,11 @@ def model(name: str) -> ModelCard:
     if name.endswith(".py"):
         raise ChoiceError(f"{name} is a file, and not a function that returns a model", f"give {name}:FUNCTION")
     suffixes = {recipe.format.suffix for recipe in recipes().values() if recipe.format}
-    if Path(name).suffix in suffixes:
+    if name not in models() and Path(name).suffix in suffixes:
         raise ChoiceError(
             f"{name} is no model but a file for a phone", "mvd inspect, verify, predict and latency take it"
         )
-    if Path(name).is_file():
+    if name not in models() and Path(name).is_file():
         raise ChoiceError(
             f"{name} is a file, and not a model's name",
             f"mvd export takes a checkpoint in its place; other commands take MODEL --checkpoint {name}",

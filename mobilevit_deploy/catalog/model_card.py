@@ -25,19 +25,21 @@ class InputRule(Card):
 
     def allows(self, task: Task, height: int, width: int) -> bool:
         """Tells whether both sides fit."""
-        multiple = self.multiple_of[task]
-        return all(side >= multiple and side % multiple == 0 for side in (height, width))
+        return all(self._fits(task, side) for side in (height, width))
 
     def check(self, model: str, task: Task, height: int, width: int) -> None:
         """Raises ChoiceError, naming the nearest sizes that fit, when a side does not fit."""
         multiple = self.multiple_of[task]
         for side in (height, width):
-            if side < multiple or side % multiple:
+            if not self._fits(task, side):
                 below = max(side // multiple, 1) * multiple
                 raise ChoiceError(
                     f"{model} takes sides divisible by {multiple} for {task}; {height}x{width} has {side}",
                     f"the nearest are --input-size {below} and --input-size {below + multiple}",
                 )
+
+    def _fits(self, task: Task, side: int) -> bool:
+        return side >= self.multiple_of[task] and side % self.multiple_of[task] == 0
 
 
 class Preprocessing(Card):

@@ -33,7 +33,7 @@ class QuantizationRule(Card):
     def within(self, part: str) -> "QuantizationRule":
         """Returns the rule of a model with a head, of which the model that this one is for is a part.
 
-        What belongs to no module there makes boxes of numbers, in pixels, and stays in float32: of the trained detector
-        in docs/measured/trained-heads.md these nine operations had the largest share of the noise, 16 %.
+        What belongs to no module there makes boxes of numbers, in pixels, and stays in float32: of a detector
+        trained as in docs/measured/trained-heads.md these nine operations had the largest share of the noise, 16 %.
         """
         return self.model_copy(update={"keep_float": (*(f"{part}.{pattern}" for pattern in self.keep_float), "")})

@@ -123,13 +123,12 @@ def read_checkpoint(path: Path, selection: Selection | None = None) -> Checkpoin
         digest = _digest(path, files)
     entries = content.value if isinstance(content.value, Mapping) else {}
     meta = entries.get("meta")
+    known, size = meta if isinstance(meta, Mapping) else {}, trained_size(entries)
     checkpoints = []
     for item in found:
         tensors, left = _select(path, item, selection)
         not_loaded = (*names_beside(content.value, item), *left)
         checkpoint = Checkpoint(path, digest, item.key, tensors, not_loaded, unread, item.others)
-        known = meta if isinstance(meta, Mapping) else {}
-        size = trained_size(entries)
         checkpoints.append(replace(checkpoint, meta=known, records=content.records, image_size=size))
     return replace(checkpoints[0], others=tuple(checkpoints[1:]))
 

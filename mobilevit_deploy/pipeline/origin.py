@@ -279,3 +279,8 @@ def weights_digest(path: Path) -> str | None:
     except ArtifactError:  # of another tool, which says nothing
         return None
     return noted.weights_sha256 if noted else None
+
+
+def adds_softmax(file: FileDescription, noted: Provenance | None) -> bool:
+    """Tells whether a file returns probabilities where its model returns logits."""
+    return file.probabilities and not (noted and noted.own_probabilities)

@@ -13,7 +13,7 @@ from mobilevit_deploy.graph.capture import TensorSpec, recapture
 from mobilevit_deploy.graph.sample import Sample
 from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import LoadedModel
-from mobilevit_deploy.pipeline.origin import takes_channels_last
+from mobilevit_deploy.pipeline.origin import adds_softmax, takes_channels_last
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
@@ -41,7 +41,7 @@ def reconstruct(noted: Provenance | None, file: FileDescription, recipe: Recipe,
         graph = rewrite_captured(recipe, graph, prepared.example)[0].graph
     if file.image and noted and noted.image:
         graph = normalize_pixels(graph, noted.image.mean, noted.image.std)
-    if file.probabilities and not (noted and noted.own_probabilities):
+    if adds_softmax(file, noted):
         graph = append_softmax(graph)
     sample = prepared.example
     if takes_channels_last(file, noted) and isinstance(sample, Tensor):

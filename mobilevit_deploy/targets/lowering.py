@@ -8,7 +8,7 @@ import torch
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.graph.graph import arguments, op_name
 from mobilevit_deploy.rewrites.decomposition import Indecomposable, Table, take_apart
 from mobilevit_deploy.targets.native_child import NativeChild
 
@@ -70,6 +70,11 @@ def ask_known_calls(child: NativeChild, known: Table) -> KnownCalls:
     apart = frozenset(answer["apart"])
     table = {op: function for op, function in known.items() if str(op) in apart}
     return KnownCalls(frozenset(answer["calls"]), table)
+
+
+def divides_otherwise(node: Node) -> bool:
+    """Tells whether a pool divides by another number than that of its pixels."""
+    return arguments(node)["divisor_override"] is not None
 
 
 def has_complex(node: Node) -> bool:

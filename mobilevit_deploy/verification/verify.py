@@ -19,6 +19,7 @@ from mobilevit_deploy.loading.model import LoadedModel, load_model
 from mobilevit_deploy.pipeline import provenance
 from mobilevit_deploy.pipeline.given_images import GivenImages, ImagesRequest, read_given
 from mobilevit_deploy.pipeline.origin import (
+    adds_softmax,
     check_library_weights,
     find_recipe,
     model_request,
@@ -213,8 +214,7 @@ def _borders(file: FileDescription, noted: Provenance | None, model: LoadedModel
             "verify a package that mvd exported, or one that takes an array",
         )
     decision = model.head.decision if model.head else None
-    added = file.probabilities and not (noted and noted.own_probabilities)
-    return Borders(image if file.image else None, added, takes_channels_last(file, noted), decision)
+    return Borders(image if file.image else None, adds_softmax(file, noted), takes_channels_last(file, noted), decision)
 
 
 def _compare(

@@ -107,6 +107,7 @@ TRIES = [
     ("mvd inspect other.pth", 2, ["MODEL --checkpoint other.pth"]),
     ("mvd export cas_vit_xs --chekpoint a.pth", 2, ["No such option: --chekpoint", "--checkpoint"]),
     ("mvd export cas_vit_x", 2, ["did you mean 'cas_vit_xs'?"]),
+    ("mvd show cas_vit_s", 0, ["licence"]),  # though a file here has that name
     ("mvd show cas_vit_x", 2, ["did you mean 'cas_vit_xs'?"]),
     ("mvd export cas_vit_xs --to onxx", 2, ["there is no target 'onxx'", "did you mean onnx?"]),
     ("mvd export cas_vit_xs --to onnx coreml", 2, ["unexpected extra argument"]),
@@ -237,7 +238,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Path:
     folder = tmp_path_factory.mktemp("first hour")
     (folder / "my.py").write_text(CODE)
     (folder / "tiny_net.py").write_text((Path(__file__).parents[1] / "research" / "tiny_net.py").read_text())
-    for name in ("empty.pth", "empty.onnx"):
+    for name in ("empty.pth", "empty.onnx", "cas_vit_s"):
         (folder / name).touch()
     for name in ("empty", "folder.onnx"):
         (folder / name).mkdir()

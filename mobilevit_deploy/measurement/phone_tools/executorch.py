@@ -63,6 +63,4 @@ def input_shape(path: Path) -> tuple[int, ...]:
     return (plans[0].inputs[0].shape or ()) if plans[0].inputs else ()
 
 
-TOOL = PhoneTool(
-    NAME, ".pte", "executorch", "one run of the method on values of 1", ("cpu",), arguments, read, input_shape
-)
+TOOL = PhoneTool(NAME, ".pte", "one run of the method on values of 1", ("cpu",), arguments, read, input_shape)

@@ -78,5 +78,5 @@ def input_shape(path: Path) -> tuple[int, ...]:
 
 
 TOOL = PhoneTool(
-    NAME, ".onnx", "onnx", "one run of the session on random values", ("cpu", "nnapi"), arguments, read, input_shape
+    NAME, ".onnx", "one run of the session on random values", ("cpu", "nnapi"), arguments, read, input_shape
 )

@@ -15,7 +15,6 @@ def arguments(asked: Asked) -> list[str]:
 TOOL = PhoneTool(
     NAME,
     SUFFIX,
-    "litert",
     "one run of the interpreter on random values",
     tuple(DELEGATES),
     arguments,

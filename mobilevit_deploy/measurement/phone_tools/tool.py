@@ -34,7 +34,6 @@ class PhoneTool:
     Attributes:
         name: of the program.
         suffix: of the files that it runs.
-        target: that writes them.
         timed: what it times, in words.
         delegates: that it can be told to use.
         arguments: of a process.
@@ -44,7 +43,6 @@ class PhoneTool:
 
     name: str
     suffix: str
-    target: str
     timed: str
     delegates: tuple[Delegate, ...]
     arguments: Callable[[Asked], list[str]]

@@ -11,7 +11,7 @@ from mobilevit_deploy.graph.axis_movement import MAX_RANK
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import has_projections, register
-from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, takes_parts
 
 aten = torch.ops.aten
 
@@ -94,11 +94,6 @@ def _takes_a_whole_number(node: Node) -> bool:
     return node.target is aten.where.ScalarSelf and isinstance(node.args[1], int)
 
 
-def _divides_otherwise(node: Node) -> bool:
-    """Tells whether a pool divides by another number than that of its pixels."""
-    return arguments(node)["divisor_override"] is not None
-
-
 def _shares_heads(node: Node) -> bool:
     return bool(arguments(node)["enable_gqa"])
 
@@ -109,7 +104,7 @@ def _is_circular(node: Node) -> bool:
 
 # Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
-    aten.avg_pool2d: _divides_otherwise,
+    aten.avg_pool2d: divides_otherwise,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
     aten.grid_sampler: _samples_volume,

@@ -17,7 +17,7 @@ from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, takes_parts
 
 aten = torch.ops.aten
 
@@ -50,11 +50,6 @@ def _table() -> Table:
     return table
 
 
-def _divides_otherwise(node: Node) -> bool:
-    """Tells whether a pool divides by another number than that of its pixels."""
-    return arguments(node)["divisor_override"] is not None
-
-
 def _has_other_ranks_or_heads(node: Node) -> bool:
     given = arguments(node)
     query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
@@ -83,7 +78,7 @@ def _spans_the_image(node: Node) -> bool:
 
 # Forms of registered ops that the exporter refuses, or writes wrong; tests/targets/onnx/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
-    aten.avg_pool2d: _divides_otherwise,
+    aten.avg_pool2d: divides_otherwise,
     aten.histc: _spans_the_image,
     aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,

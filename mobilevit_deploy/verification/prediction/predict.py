@@ -12,7 +12,7 @@ from mobilevit_deploy.images.preparation import spread
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.class_names import ClassNames
 from mobilevit_deploy.loading.model import load_model
-from mobilevit_deploy.pipeline.origin import check_library_weights, model_request, takes_channels_last
+from mobilevit_deploy.pipeline.origin import adds_softmax, check_library_weights, model_request, takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import NotMeasured, Runner
@@ -114,8 +114,8 @@ def predict(request: PredictRequest, progress: Progress = lambda _line: None) ->
     classes = _classes(request, file, noted)
     warnings: list[str] = []
     pictures = _pictures(request, file, noted, warnings)
-    added = file.probabilities and not noted.own_probabilities
-    borders = Borders(noted.image if file.image else None, added, takes_channels_last(file, noted))
+    channels_last = takes_channels_last(file, noted)
+    borders = Borders(noted.image if file.image else None, adds_softmax(file, noted), channels_last)
     reference = _reference(request, file, noted, borders, warnings, progress) if request.reference else None
     progress(f"opening {file.path.name}")
     runner = _open(file, borders)
