@@ -53,6 +53,35 @@ def test_a_permutation_of_unit_axes_changes_nothing(apply: Apply) -> None:
 @pytest.mark.parametrize(
     "function",
     [
+        lambda x: x * x.sum(-1, keepdim=True).expand_as(x),
+        lambda x: x.sum((0, 1), keepdim=True).expand(2, 3, 4, 4) - x,
+        lambda x: torch.add(x, x.sum(-1, keepdim=True).expand_as(x), alpha=2),
+        lambda x: torch.div(x, x.sum(-1).sum(-1).sum(-1).sum(-1).expand_as(x), rounding_mode="trunc"),
+    ],
+)
+def test_arithmetic_needs_no_expansion(apply: Apply, function: Any) -> None:
+    result, rewritten = apply(Of(lambda m, x: function(x).relu()), RemoveIdentities(), 2, 3, 4, 4)
+    assert len(result.applied) == 1
+    assert not {"expand", "expand_as"} & set(rewritten.graph.histogram())
+    assert result.max_abs_difference == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, :1].sum(-1, keepdim=True) * x[:, :1, :1].expand(2, 3, 4, 4),  # it alone makes the result as large
+        lambda x: (x > 0) * x.sum().expand_as(x),  # a number would be another kind of operand
+    ],
+)
+def test_an_expansion_that_counts_stays(apply: Apply, function: Any) -> None:
+    result, rewritten = apply(Of(lambda m, x: function(x).relu()), RemoveIdentities(), 2, 3, 4, 4)
+    assert not result.applied
+    assert {"expand", "expand_as"} & set(rewritten.graph.histogram())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
         lambda x: x[:, :, ::2],
         lambda x: x[:, 1:],
         lambda x: x.transpose(2, 3),
