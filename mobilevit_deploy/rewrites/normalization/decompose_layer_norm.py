@@ -8,6 +8,9 @@
 Why it hurts: XNNPACK has no layer norm (ExecuTorch 1.5.1), so each one ends a delegated part of the graph: a part is
 copied out, a kernel of ExecuTorch's own runs, and the next part is copied in. A product with a row of 1 / C is a mean
 that XNNPACK takes over any number of axes in front.
+
+Maps of one column, such as what a global average leaves for a head, are computed on two axes: litert-torch 0.10
+refuses their products on four ("'tfl.batch_matmul' op found invalid output rank, expected 3 but got 4").
 """
 
 from collections.abc import Iterable
@@ -40,10 +43,13 @@ class DecomposeLayerNorm(Rewrite):
         x: Node = given["input"]
         if 0 in shape(x):
             raise Refusal("there is nothing to normalise")
+        single_columns = len(shape(x)) > 3 and shape(x)[-2] == 1
         channels, dtype = shape(x)[-1], x.meta["val"].dtype
         with graph.before(node):
             row = graph.add_weight("mean_of_channels", torch.full((1, channels), 1 / channels, dtype=dtype))
             eps = graph.add_weight("epsilon", torch.full((1,), given["eps"], dtype=dtype))
+            if single_columns:
+                x = graph.call(aten.reshape.default, x, [-1, channels], like=node)
             mean = graph.call(aten.linear.default, x, row, like=node)
             centred = graph.call(aten.sub.Tensor, x, mean, like=node)
             square = graph.call(aten.mul.Tensor, centred, centred, like=node)
@@ -54,4 +60,6 @@ class DecomposeLayerNorm(Rewrite):
                 result = graph.call(aten.mul.Tensor, result, given["weight"], like=node)
             if given["bias"] is not None:
                 result = graph.call(aten.add.Tensor, result, given["bias"], like=node)
+            if single_columns:
+                result = graph.call(aten.reshape.default, result, list(shape(node)), like=node)
             graph.replace(node, result)

@@ -48,10 +48,17 @@ def _leaves_out_pixels(node: Node) -> bool:
     return any(now % size for size, now in zip(before, after, strict=True))
 
 
+def _has_single_columns(node: Node) -> bool:
+    """Tells whether a linear layer reads maps, channels last, of one column, such as what a global average leaves."""
+    x = shape(arguments(node)["input"])
+    return len(x) > 3 and x[-2] == 1
+
+
 # Calls that litert-torch 0.10 has a form for, and not in this way; tests/targets/litert/test_lowering.py has them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.conv_transpose2d: _cuts_its_borders,  # "failed to legalize operation 'mhlo.convolution'"
     aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _cuts_its_borders(node),
+    aten.linear: _has_single_columns,  # "'tfl.batch_matmul' op found invalid output rank, expected 3 but got 4"
     aten.sort: lambda _: True,  # becomes an operator that LiteRT 2.3 has no kernel for
     aten.topk: lambda node: not arguments(node)["largest"],
     aten.upsample_nearest2d: _leaves_out_pixels,  # takes the pixel nearest to the centre, as "nearest-exact" does

@@ -414,6 +414,11 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "group_norm": (lambda m, x: F.group_norm(x, 3, eps=0.1), aten.rsqrt.default, aten.reciprocal.default),
     "conv3d": (lambda m, x: F.conv3d(x[:, None], torch.arange(4.0).view(2, 1, 2, 1, 1)), aten.cat.default, _backwards),
     "avg_pool3d": (lambda m, x: F.avg_pool3d(x, 2, 1), aten.add.Tensor, aten.maximum.default),
+    "linear": (
+        lambda m, x: F.linear(x, torch.arange(8.0).view(2, 4)),
+        aten.linear.default,
+        lambda x, weight: F.linear(x.flip(0), weight),
+    ),
     "conv_transpose2d": (
         lambda m, x: F.conv_transpose2d(x, torch.arange(54.0).view(3, 2, 3, 3), None, 2, 1),
         aten.narrow.default,

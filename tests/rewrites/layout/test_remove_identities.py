@@ -69,7 +69,9 @@ def test_arithmetic_needs_no_expansion(apply: Apply, function: Any) -> None:
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: x[:, :1].sum(-1, keepdim=True) * x[:, :1, :1].expand(2, 3, 4, 4),  # it alone makes the result as large
+        lambda x: (
+            x[:, :1].sum(-1, keepdim=True) * x[:, :1, :1].expand(2, 3, 4, 4)
+        ),  # it alone makes the result as large
         lambda x: (x > 0) * x.sum().expand_as(x),  # a number would be another kind of operand
     ],
 )

@@ -1,8 +1,10 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 from torch import nn
 
+from mobilevit_deploy.graph.graph import shape
 from mobilevit_deploy.rewrites.normalization.decompose_layer_norm import DecomposeLayerNorm
 from tests.rewrites.conftest import Apply
 
@@ -15,6 +17,12 @@ def test_fires(apply: Apply, shape: tuple[int, ...]) -> None:
     result, rewritten = apply(nn.Sequential(norm), DecomposeLayerNorm(), *shape)
     assert len(result.applied) == 1
     assert rewritten.graph.histogram() == PLAIN
+
+
+def test_maps_of_one_column_have_two_axes(apply: Apply) -> None:
+    result, rewritten = apply(nn.Sequential(nn.LayerNorm(8)), DecomposeLayerNorm(), 2, 3, 1, 8)
+    assert len(result.applied) == 1
+    assert {len(shape(node)) for node in rewritten.graph.calls(torch.ops.aten.linear)} == {2}
 
 
 @pytest.mark.parametrize("eps", [1e-5, 1e-2])

@@ -40,6 +40,11 @@ NOT_TAKEN: dict[str, nn.Module] = {
     "upsample_nearest2d": Of(lambda m, x: F.interpolate(x, (12, 4), mode="nearest")),
     "conv_transpose2d": Of(lambda m, x: m.layer(x), layer=nn.ConvTranspose2d(4, 6, 3, 2, 1, 1)),
     "_upsample_bicubic2d_aa": Of(lambda m, x: F.interpolate(x, (5, 5), mode="bicubic", antialias=True)),
+    "linear": Of(
+        lambda m, x: m.layer(m.conv(x).mean((2, 3), keepdim=True).permute(0, 2, 3, 1)),
+        conv=nn.Conv2d(4, 4, 1),
+        layer=nn.Linear(4, 3),
+    ),
     "lstm": Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 3, batch_first=True)),
     "polar": Of(lambda m, x: torch.polar(x, x).abs()),
 }
@@ -79,17 +84,19 @@ def errors_of(module: nn.Module, folder: Path, *rewrites: Rewrite) -> list[float
 
 
 def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
-    layers = {"wide": nn.ConvTranspose2d(4, 6, 3, 2, 1, 1), "grouped": nn.ConvTranspose2d(4, 6, 3, 2, 1, groups=2)}
+    layers: dict[str, nn.Module] = {"wide": nn.ConvTranspose2d(4, 6, 3, 2, 1, 1), "linear": nn.Linear(4, 3)}
+    layers["grouped"] = nn.ConvTranspose2d(4, 6, 3, 2, 1, groups=2)
 
     def model(m: nn.Module, x: torch.Tensor) -> Any:
         sorted_values = x.sort(-1).values, x.topk(2, largest=False).values, x.topk(2).values
         resized = [F.interpolate(x, size, mode="nearest") for size in ((8, 8), (24, 20), (32, 32))]
         smooth = F.interpolate(x, (9, 7), mode="bilinear", align_corners=True)
         norms = F.group_norm(x, 2), F.instance_norm(x), F.adaptive_max_pool2d(x, 3)
-        return *sorted_values, *resized, smooth, *norms, m.wide(x), m.grouped(x)  # type: ignore[operator]
+        columns = [m.linear(x.mean(axes, True).permute(0, 2, 3, 1)) for axes in (3, (2, 3))]  # type: ignore[operator]
+        return *sorted_values, *resized, smooth, *norms, *columns, m.wide(x), m.grouped(x)  # type: ignore[operator]
 
     errors = errors_of(Of(model, **layers), tmp_path, *chosen_rewrites(catalog.recipe("litert"), takes))
-    assert len(errors) == 2 * 12
+    assert len(errors) == 2 * 14
     assert max(errors) < 1e-6
 
 
@@ -101,3 +108,5 @@ def test_the_faults_are_still_there(tmp_path: Path) -> None:
         errors_of(NOT_TAKEN["sort"], tmp_path)
     with pytest.raises(ConversionError, match="failed to legalize"):
         errors_of(NOT_TAKEN["conv_transpose2d"], tmp_path)
+    with pytest.raises(ConversionError, match="invalid output rank"):
+        errors_of(NOT_TAKEN["linear"], tmp_path)
