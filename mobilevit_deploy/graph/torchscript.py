@@ -5,7 +5,6 @@ Source: ``torch._export.converter.TS2EPConverter``, which ``torch.export``'s own
 
 import torch
 from torch import fx
-from torch._export.converter import TS2EPConverter
 
 from mobilevit_deploy.graph.sample import Sample, copies_of
 
@@ -21,6 +20,8 @@ def to_plain_module(module: torch.jit.ScriptModule, sample: Sample) -> fx.GraphM
     Raises:
         Exception: whatever the converter raises for what it does not know.
     """
+    from torch._export.converter import TS2EPConverter  # loads Dynamo, which takes as long as PyTorch itself
+
     plain = TS2EPConverter(module, copies_of(sample)).convert().module()
     assert isinstance(plain, fx.GraphModule)
     for node in plain.graph.find_nodes(op="call_function", target=aten.convolution.default):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import torch
 from torch import SymInt, Tensor
 from torch.fx import Node
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.errors import CaptureError
@@ -116,6 +115,8 @@ def _decides_a_size(node: Node) -> bool:
 
 
 def _symbols(node: Node) -> set[object]:
+    from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols  # loads SymPy, which takes a second
+
     sizes: list[object] = []
     for value in pytree.tree_leaves(node.meta.get("val")):
         sizes += list(value.shape) if isinstance(value, Tensor) else [value] if isinstance(value, SymInt) else []

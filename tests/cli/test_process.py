@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import onnx
 import psutil
 import pytest
 import typer.main
@@ -44,6 +45,18 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_listing_models_does_not_import_the_converters() -> None:
     assert not {"torch", "coremltools", "onnxruntime", "onnx"} & imported_by(["list"])[0]
+
+
+def test_a_file_is_read_without_what_captures_and_converts(tmp_path: Path) -> None:
+    """SymPy comes with Dynamo, which takes as long as PyTorch itself; onnxscript is what writes ONNX files."""
+    image, output = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("image", "output")
+    )
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["image"], ["output"])], "net", [image], [output])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), tmp_path / "net.onnx")
+    imported, said = imported_by(["inspect", str(tmp_path / "net.onnx")], ["snippet", str(tmp_path / "net.onnx")])
+    assert "onnx" in imported, said
+    assert not {"sympy", "onnxscript", "coremltools"} & imported
 
 
 TAKE_A_CHECKPOINT = (

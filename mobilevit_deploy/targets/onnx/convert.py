@@ -47,8 +47,6 @@ from mobilevit_deploy.targets.onnx.module_paths import (
     write_path,
 )
 from mobilevit_deploy.targets.onnx.quantize import quantize
-from mobilevit_deploy.targets.onnx.roi_align import write_roi_align
-from mobilevit_deploy.targets.onnx.suppression import write_suppression
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from mobilevit_deploy.targets.quantization import QuantizationResult
 from mobilevit_deploy.targets.refusal import refused
@@ -187,6 +185,9 @@ def _dtype(number: int) -> str:
 
 
 def _export(request: ConversionRequest, path: Path) -> None:
+    from mobilevit_deploy.targets.onnx.roi_align import write_roi_align
+    from mobilevit_deploy.targets.onnx.suppression import write_suppression
+
     try:
         with quiet_torch():
             program = torch.onnx.export(
