@@ -1,17 +1,16 @@
 """The page with the table: one line for each export."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from benchmarks.trained_heads.exports import METRICS, SIDE, TASKS, Row
 from mobilevit_deploy.catalog.formats import format_of
 
 HEADS = {"segment": "Semantic FPN", "detect": "RetinaNet"}
-TOOLS = ("torch", "onnxruntime", "coremltools", "executorch", "coreai-core")
 TEXT = """# A segmenter and a detector, trained
 
 Semantic FPN and RetinaNet on `cas_vit_xs`, trained on circles, squares and triangles of any colour on textures, then
-exported to every target in every precision. PyTorch and each file are run on the same {images} images, which neither
-training nor calibration saw, as `mvd export --images` does it
+exported to each target in every precision that it has. PyTorch and each file are run on the same {images} images,
+which neither training nor calibration saw, as `mvd export --images` does it
 ([how it is measured](../how-to/heads.md#what-an-export-costs-in-miou-and-ap)).
 
 ```
@@ -27,14 +26,14 @@ empty.
 """
 
 
-def page(rows: Sequence[Row], images: int, versions: Mapping[str, str | None]) -> str:
+def page(rows: Sequence[Row], images: int) -> str:
     """Returns the page as Markdown."""
     text = TEXT.format(images=images, side=SIDE)
     for task in TASKS:
         text += f"\n## {HEADS[task]}\n\n{_table([row for row in rows if row.task == task], METRICS[task])}"
         text += f"\n![Annotation, PyTorch, and files of ONNX](../images/trained-{task}.png)\n"
-    tools = ", ".join(f"{name} {versions[name]}" for name in TOOLS if versions.get(name))
-    return f"{text}\nMeasured with {tools}; Core ML packages by the evaluator of `mvd`, not on a Mac.\n"
+    tools = dict.fromkeys(f"{name} {version}" for row in rows for name, version in row.tools.items())
+    return f"{text}\nMeasured with {', '.join(tools)}; Core ML packages by the evaluator of `mvd`, not on a Mac.\n"
 
 
 def _table(rows: Sequence[Row], metrics: Sequence[str]) -> str:

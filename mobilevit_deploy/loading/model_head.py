@@ -176,6 +176,11 @@ class ModelHead:
     source: str | None = None
     declaration: DetectorDeclaration | SegmenterDeclaration | None = None
 
+    @property
+    def chosen_by(self) -> Suppression | None:
+        """Returns how an app chooses among the boxes that an artifact returns; None where it returns others."""
+        return self.suppression if self.output == "boxes" else None
+
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
