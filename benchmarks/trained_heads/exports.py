@@ -1,12 +1,14 @@
 """Exports both trained models to every target in every precision, and keeps what each is worth."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from mobilevit_deploy import (
     Annotations,
+    AppOptions,
     ExportReport,
     ExportRequest,
     ModelRequest,
@@ -22,6 +24,7 @@ from mobilevit_deploy.verification.accuracy.segmentation import SegmentAccuracy
 SIDE = 64  # pixels of the files' inputs
 TARGETS = ("onnx", "coreml", "executorch", "coreai", "litert")
 TASKS = ("segment", "detect")
+KEEP = re.compile(r"--keep-fp32 '([^']+)'")
 METRICS = {"segment": ("mIoU", "pixels right"), "detect": ("AP50:95", "AP50")}
 
 
@@ -29,7 +32,8 @@ METRICS = {"segment": ("mIoU", "pixels right"), "detect": ("AP50:95", "AP50")}
 class Row:
     """One export: shares of 1 of PyTorch and of the file, as ``METRICS`` names them; None where there is no file.
 
-    ``tools`` are the versions of PyTorch and of the target's packages.
+    ``kept`` are the modules in float32, without which half precision does not hold a value: those that the first export
+    named, whose ``reason`` to be refused stays. ``tools`` are the versions of PyTorch and of the target's packages.
     """
 
     task: str
@@ -41,6 +45,7 @@ class Row:
     reference: tuple[float, float] | None = None
     artifact: tuple[float, float] | None = None
     reason: str = ""
+    kept: Sequence[str] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -85,12 +90,23 @@ def _export(folder: Path, task: str, target: str, precision: str) -> Row:
     versions = tool_versions()
     tools = {name: str(versions[name]) for name in ("torch", *format_of(target).packages)}
     try:
-        (report,) = export_model(request)
-    except ParityFailedError as error:
-        (report,) = error.reports
+        report = _report(request)
+        kept = KEEP.findall(" ".join(report.warnings)) if report.parity.status == "failed" else []
+        if kept:  # as its warning advises
+            reason, report = report.parity.reason, _report(replace(request, app=AppOptions(keep_fp32=tuple(kept))))
+            row = _row(report)
+            return replace(row, kept=kept, reason=row.reason or reason, tools=tools)
     except MvdError as error:
         return Row(task, target, precision, reason=error.message, tools=tools)
     return replace(_row(report), tools=tools)
+
+
+def _report(request: ExportRequest) -> ExportReport:
+    try:
+        (report,) = export_model(request)
+    except ParityFailedError as error:
+        (report,) = error.reports
+    return report
 
 
 def _row(report: ExportReport) -> Row:

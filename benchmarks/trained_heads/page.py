@@ -56,7 +56,15 @@ def _table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         if row.parity == "failed":
             failed.append(f"{title}, {row.precision}: {row.reason}")
             parity = "failed, not written"
-        lines.append(f"| {title} | {row.precision} | {row.output} | {row.bytes / 1e6:.1f} MB | {figures} | {parity} |")
+        precision = row.precision
+        if row.kept:
+            precision += f", {len(row.kept)} modules fp32"
+            if row.parity != "failed":
+                kept = ", ".join(f"`{name}`" for name in row.kept)
+                failed.append(
+                    f"{title}, {row.precision}: refused without {kept} in float32, as it advised: {row.reason}"
+                )
+        lines.append(f"| {title} | {precision} | {row.output} | {row.bytes / 1e6:.1f} MB | {figures} | {parity} |")
     notes = "".join(f"- {note}\n" for note in failed)
     return "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
