@@ -76,7 +76,8 @@ def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: 
 
 def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
     export = ["export", "cas_vit_xs"]
-    detect, segment = ([*export, "--to", "onnx", "--task", task] for task in ("detect", "segment"))
+    tasks = ("detect", "segment", "instances")
+    detect, segment, instances = ([*export, "--to", "onnx", "--task", task] for task in tasks)
     wrong = {
         "did you mean 'cas_vit_xs'?": ["export", "cas_vit_x"],
         "did you mean coreml?": [*export, "--to", "onnx,coremll"],
@@ -90,6 +91,7 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
         "--output nms with a batch of 2": [*detect, "--batch", "2"],
         "--iou-threshold is for boxes, and --task segment has none": [*segment, "--iou-threshold", "0.4"],
         "--images with --task segment, and nothing to compare with": [*segment, "--images", "."],
+        "masks are the segmentation of its annotations": [*instances, "--images", ".", "--masks", "."],
     }
     imported, errors = imported_by(*wrong.values())
     assert not set(HEAVY) & imported
