@@ -44,7 +44,8 @@ def _table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         "|---|---|---|---:|---:|---:|---|",
         f"| PyTorch | fp32 | {measured.output} | | {' | '.join(map(_share, measured.reference))} | |",
     ]
-    failed = []
+    failed: list[str] = []
+    advised: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
     for row in rows:
         title = format_of(row.target).title
         if row.artifact is None or row.bytes is None:
@@ -59,12 +60,15 @@ def _table(rows: Sequence[Row], metrics: Sequence[str]) -> str:
         precision = row.precision
         if row.kept:
             precision += f", {len(row.kept)} modules fp32"
-            if row.parity != "failed":
-                kept = ", ".join(f"`{name}`" for name in row.kept)
-                failed.append(
-                    f"{title}, {row.precision}: refused without {kept} in float32, as it advised: {row.reason}"
-                )
+            advised.setdefault((title, tuple(row.kept)), []).append(row)
         lines.append(f"| {title} | {precision} | {row.output} | {row.bytes / 1e6:.1f} MB | {figures} | {parity} |")
+    for (title, kept), several in advised.items():
+        named, which = ", ".join(f"`{name}`" for name in kept), ", ".join(row.precision for row in several)
+        failed.append(
+            f"{title}, {which}: of one of the structured images, values come beyond half precision's largest, so the "
+            f"first export was refused ({several[0].reason}). The figures are of the second, with the modules in "
+            f"float32 that the first one's warning named: {named}"
+        )
     notes = "".join(f"- {note}\n" for note in failed)
     return "\n".join(lines) + "\n" + (f"\n{notes}" if notes else "")
 
