@@ -91,7 +91,8 @@ def _export(folder: Path, task: str, target: str, precision: str) -> Row:
     tools = {name: str(versions[name]) for name in ("torch", *format_of(target).packages)}
     try:
         report = _report(request)
-        kept = KEEP.findall(" ".join(report.warnings)) if report.parity.status == "failed" else []
+        able = report.parity.status == "failed" and format_of(target).writes(["--keep-fp32"])
+        kept = KEEP.findall(" ".join(report.warnings)) if able else []
         if kept:  # as its warning advises
             reason, report = report.parity.reason, _report(replace(request, app=AppOptions(keep_fp32=tuple(kept))))
             row = _row(report)
