@@ -1,7 +1,8 @@
 """Trains, exports and measures; writes docs/measured/trained-heads.md and its pictures.
 
 ``python -m benchmarks.trained_heads FOLDER`` does all of it, in about an hour of one core. What lies in FOLDER already
-is not made again: the checkpoints ``segment.pth`` and ``detect.pth``, and ``rows.json`` with the figures so far.
+is not made again: the checkpoints ``segment.pth`` and ``detect.pth``, and ``rows.json`` with the figures so far. Run in
+a second environment it adds the targets whose packages are installed there.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from benchmarks.trained_heads.draw import draw
 from benchmarks.trained_heads.exports import TASKS, export_all
 from benchmarks.trained_heads.page import page
 from benchmarks.trained_heads.shapes import write_set
-from mobilevit_deploy.catalog.formats import tool_versions
 
 DOCS = Path(__file__).parents[2] / "docs"
 SETS = {"val": (60, 1), "calibration": (60, 2)}  # images, and the seed, which is none of training's
@@ -36,7 +36,7 @@ def main() -> None:
     rows = export_all(folder)
     for task in TASKS:
         draw(folder, task, DOCS / "images" / f"trained-{task}.png")
-    (DOCS / "measured" / "trained-heads.md").write_text(page(rows, SETS["val"][0], tool_versions()))
+    (DOCS / "measured" / "trained-heads.md").write_text(page(rows, SETS["val"][0]))
 
 
 if __name__ == "__main__":

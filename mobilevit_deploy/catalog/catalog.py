@@ -52,14 +52,17 @@ def _load(path: Path) -> dict[str, Any]:
         raise CatalogError(f"{path} is not TOML: {error}") from error
 
 
-def _validate(path: Path, content: Mapping[str, Any], card: type[CardT]) -> CardT:
+def _validate(
+    path: Path, content: Mapping[str, Any], card: type[CardT], wrong: str | None = None, hint: str | None = None
+) -> CardT:
+    """Returns what a file says; raises CatalogError, with what it is wrong as, where it is none of these cards."""
     try:
         return card.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
         )
-        raise CatalogError(f"{path.name} is not a {card.__name__} card: {problems}") from error
+        raise CatalogError(f"{path.name} {wrong or f'is not a {card.__name__} card'}: {problems}", hint) from error
     except (ValueError, RecursionError) as error:  # as above
         raise CatalogError(f"{path} is not TOML: {error}") from error
 
@@ -184,7 +187,13 @@ def head_declaration(path: Path) -> DetectorDeclaration | SegmenterDeclaration:
             f"{path.name} declares no head: task is {str(task)[:40]!r}",
             f"give task = {' or '.join(map(repr, DECLARATIONS))}",
         )
-    return _validate(path, content, DECLARATIONS[task])
+    return _validate(
+        path,
+        content,
+        DECLARATIONS[task],
+        f"does not declare a head for {task}",
+        "docs/how-to/own-heads.md has all keys",
+    )
 
 
 def device(name: str) -> Device:

@@ -22,6 +22,8 @@ class Tolerance(Card):
             much.
         top1_agreement: the share of the samples with the same largest logit; at least so much.
         reason: where these come from, with what was measured.
+        detections: of a compressed detector, the share of its and of PyTorch's detections that the other side has, too;
+            at least so much. None where each detection is held to ``max_rel``.
         half_sums: holds for a runner that says in its settings that it rounds every partial sum to half precision.
     """
 
@@ -29,6 +31,7 @@ class Tolerance(Card):
     snr_db: float
     top1_agreement: float
     reason: str
+    detections: float | None = None
     half_sums: "Tolerance | None" = None
 
 

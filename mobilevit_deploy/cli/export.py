@@ -155,6 +155,8 @@ def export(
         from mobilevit_deploy.catalog import catalog
         from mobilevit_deploy.catalog.formats import default_targets
         from mobilevit_deploy.catalog.typed import check_typed
+        from mobilevit_deploy.images.annotations import Annotations
+        from mobilevit_deploy.loading.model_head import HeadOptions
 
         folder, file_name, named = read_out(out, to or ())
         targets = tuple(named or to or default_targets(several_inputs=bool(inputs)))
@@ -167,15 +169,25 @@ def export(
             precision=precision.value if precision else None,
             versions={"--opset": opset, "--min-ios": min_ios},
         )
+        asked = HeadOptions(
+            output.value if output else None,
+            score_threshold,
+            iou_threshold,
+            max_detections,
+            catalog.head_declaration(head) if head else None,
+        )
+        annotations = Annotations(masks, boxes, reduce_zero_label)
+        if not model_file:  # which model that is, and so which task it has, a file tells later
+            rule = asked.rule_of(model, task.value)
+            (asked.for_targets(rule, targets) if rule else asked).check(model, task.value, batch)
+            annotations.check(images, task.value, asked.output)
         progress("importing PyTorch")
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.export.document import export_document
         from mobilevit_deploy.export.export import ParityFailedError, export_model
-        from mobilevit_deploy.images.annotations import Annotations
         from mobilevit_deploy.loading.catalog_model import model_of_file
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
-        from mobilevit_deploy.loading.model_head import HeadOptions
         from mobilevit_deploy.pipeline.request import ExportRequest
         from mobilevit_deploy.report.export import export_summary
         from mobilevit_deploy.targets.app_options import AppOptions
@@ -202,13 +214,7 @@ def export(
                 pretrained=pretrained,
                 vouched=trained,
                 arguments=arguments,
-                head=HeadOptions(
-                    output.value if output else None,
-                    score_threshold,
-                    iou_threshold,
-                    max_detections,
-                    catalog.head_declaration(head) if head else None,
-                ),
+                head=asked,
             ),
             targets=targets,
             recipe=recipe,
@@ -220,7 +226,7 @@ def export(
             file_name=file_name,
             images=images,
             largest_count=max_images,
-            annotations=Annotations(masks, boxes, reduce_zero_label),
+            annotations=annotations,
             cache=default_folder(),
             force=force,
             calibrate=calibrate,

@@ -173,6 +173,19 @@ class Parity(Record):
     fixed: Annotated[list[Name], Field(max_length=100)] = []
 
 
+class Shares(Record):
+    """Of PyTorch and of the file, shares of 1."""
+
+    reference: Number | None = None
+    artifact: Number | None = None
+
+
+class MaskAccuracy(Record):
+    """What the user's own images say of the masks of instances."""
+
+    ap: Shares | None = None
+
+
 class OwnAccuracy(Record):
     """What the user's own images say; ``reference`` is PyTorch's, and both are shares of 1."""
 
@@ -181,6 +194,7 @@ class OwnAccuracy(Record):
     reference: Number | None = None
     artifact: Number | None = None
     agreeing: Count | None = None
+    masks: MaskAccuracy | None = None
 
 
 class Thresholds(Record):

@@ -32,7 +32,8 @@ class Annotations:
         needed = {"segment": "--masks", "detect": "--boxes", "instances": "--boxes"}.get(task)
         for option, path in given.items():
             if path and option != needed:
-                raise UsageError(f"{option} with --task {task}", "leave it out")
+                outlines = "give --boxes FILE: masks are the segmentation of its annotations"
+                raise UsageError(f"{option} with --task {task}", outlines if task == "instances" else "leave it out")
             if path and not images:
                 raise UsageError(f"{option}, but no images were given", "add --images FOLDER")
         if self.reduce_zero_label and not self.masks:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images.image_files import ImageFiles
+from mobilevit_deploy.images.outlines import Coordinate, Outline, Segmentation, outline_of
 from mobilevit_deploy.images.preparation import spread
 from mobilevit_deploy.system.environment import installed_version, pip_command
 from mobilevit_deploy.system.text_files import read_limited
@@ -26,11 +27,10 @@ HINT = "give a JSON file in COCO's format: images, annotations and categories"
 Id = int | str
 Pixels = Annotated[int, Field(gt=0, le=2**20)]
 Side = Annotated[float, Field(ge=0, le=2.0**20, allow_inf_nan=False)]
-Coordinate = Annotated[float, Field(ge=-(2.0**20), le=2.0**20, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
-    """A part of the file; keys that are not needed, such as outlines, are passed over."""
+    """A part of the file; keys that are not needed are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,6 +53,12 @@ class CocoBox(Part):
     iscrowd: bool = False
 
 
+class CocoInstance(CocoBox):
+    """The same with the pixels that it is of, where the file has them."""
+
+    segmentation: Segmentation | None = None
+
+
 class CocoCategory(Part):
     """What a box has in it."""
 
@@ -64,8 +70,20 @@ class CocoFile(Part):
     """The whole file."""
 
     images: tuple[CocoImage, ...]
-    annotations: tuple[CocoBox, ...]
+    annotations: Sequence[CocoBox]
     categories: tuple[CocoCategory, ...]
+
+
+class CocoBoxes(CocoFile):
+    """Read for its boxes, whatever else it has."""
+
+    annotations: tuple[CocoBox, ...]
+
+
+class CocoInstances(CocoFile):
+    """Read for the pixels, too."""
+
+    annotations: tuple[CocoInstance, ...]
 
 
 @dataclass(frozen=True)
@@ -76,11 +94,13 @@ class Boxes:
         boxes: (n, 4), x and y of the upper left corner, width and height, in the picture's own pixels.
         labels: (n,) places of the model's classes.
         crowds: (n,) whether it is around many, of which any counts.
+        outlines: the pixels of each; None where they were not asked for, or the file has none.
     """
 
     boxes: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int64]
     crowds: npt.NDArray[np.bool_]
+    outlines: tuple[Outline, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,11 @@ class BoxedImages:
     boxes: tuple[Boxes, ...]
     classes: tuple[str, ...]
 
+    @property
+    def outlined(self) -> bool:
+        """Tells whether the pixels of what is in them are known."""
+        return all(own.outlines is not None for own in self.boxes)
+
 
 def read_boxed(
     folder: Path,
@@ -107,6 +132,7 @@ def read_boxed(
     limit: int | None = None,
     *,
     named: bool,
+    outlined: bool = False,
 ) -> BoxedImages:
     """Reads boxes, finds their pictures, and looks at all of them.
 
@@ -119,6 +145,7 @@ def read_boxed(
         limit: take no more than this many, spread over the file; None for all.
         named: whether somebody named the classes. Boxes of other categories are passed over then, as MMDetection does;
             else the categories are the classes, in the file's order.
+        outlined: whether the pixels of each box are read, where the file has them.
 
     Raises:
         MvdError: pycocotools is not installed, there is no such folder or file, it has another form, or a picture is
@@ -128,7 +155,7 @@ def read_boxed(
         raise MvdError(f"--boxes needs {PACKAGE}, not installed here", pip_command([PACKAGE], EXTRA))
     if not folder.is_dir():
         raise MvdError(f"{folder} is no folder", "--images takes the folder that the file names of --boxes are in")
-    content = _read(path)
+    content = _read(path, CocoInstances if outlined else CocoBoxes)
     if not content.images:
         raise MvdError(f"{path} has no images", HINT)
     labels = _labels(path, content.categories, classes, named=named)
@@ -154,15 +181,22 @@ def read_boxed(
                 f"{file} has {width}x{height} pixels, in {path.name} {image.width}x{image.height}",
                 "boxes are in pixels of the image: give the images that were labelled",
             )
-    found = tuple(_boxes(boxes[image.id], labels) for image in chosen)
+    known = [box for image in chosen for box in boxes[image.id]]
+    without = sum(not _segmentation(box) for box in known)
+    if outlined and 0 < without < len(known):
+        raise MvdError(
+            f"{without} of the {len(known)} boxes of {path.name} have no segmentation",
+            "give each one, or none, and then boxes alone are measured",
+        )
+    found = tuple(_boxes(path, image, boxes[image.id], labels, outlined=outlined and not without) for image in chosen)
     if all(own.crowds.all() for own in found):
         raise MvdError(f"{path} has no box of a class of the model", "an average precision is one of boxes")
     return BoxedImages(images, found, classes)
 
 
-def _read(path: Path) -> CocoFile:
+def _read(path: Path, kind: type[CocoFile]) -> CocoFile:
     try:
-        return CocoFile.model_validate_json(read_limited(path, LARGEST_FILE, HINT))
+        return kind.model_validate_json(read_limited(path, LARGEST_FILE, HINT))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -205,9 +239,24 @@ def _files(folder: Path, path: Path, images: Sequence[CocoImage]) -> list[Path]:
     return found
 
 
-def _boxes(found: Sequence[CocoBox], labels: dict[Id, int]) -> Boxes:
+def _segmentation(box: CocoBox) -> Segmentation | None:
+    """Returns the pixels of a box; files without any often have empty lists."""
+    return (box.segmentation or None) if isinstance(box, CocoInstance) else None
+
+
+def _outline(path: Path, image: CocoImage, box: CocoBox) -> Outline:
+    try:
+        own = _segmentation(box)
+        assert own is not None  # by the caller
+        return outline_of(own, image.height, image.width)
+    except ValueError as error:
+        raise MvdError(f"{path} has a segmentation in {image.file_name} that cannot be read: {error}", HINT) from error
+
+
+def _boxes(path: Path, image: CocoImage, found: Sequence[CocoBox], labels: dict[Id, int], *, outlined: bool) -> Boxes:
     return Boxes(
         np.array([box.bbox for box in found], dtype=np.float64).reshape(-1, 4),
         np.array([labels[box.category_id] for box in found], dtype=np.int64),
         np.array([box.iscrowd for box in found], dtype=bool),
+        tuple(_outline(path, image, box) for box in found) if outlined else None,
     )

@@ -1,18 +1,24 @@
 """A model's head: what a user asks of it, and what became of that."""
 
-from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import ValidationError
-from torch import nn
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Decision, Instances, LabelMap, Suppression, SuppressionRule
+from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.catalog.head_declaration import DECLARATIONS, DetectorDeclaration, SegmenterDeclaration
 from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.class_names import ClassNames
+
+if TYPE_CHECKING:  # options are looked at before PyTorch is imported
+    from torch import nn
 
 HeadRule = HeadCard | DetectorDeclaration | SegmenterDeclaration
 OWN = "own"
@@ -57,6 +63,36 @@ class HeadOptions:
             return self.declaration
         return catalog.heads().get(cast(Task, task))
 
+    def for_targets(self, head: HeadRule, targets: Sequence[str]) -> HeadOptions:
+        """Returns these with an output: what was asked, or the first of the head's that every target has.
+
+        Raises:
+            UsageError: a target has no form of the output.
+        """
+        if isinstance(head, HeadCard) and head.two_stages:
+            return replace(self, output=self._output_of_two_stages(head, targets))
+        unable = [format_of(name).title for name in targets if not format_of(name).suppresses_boxes]
+        if self.output == "nms" and "nms" in head.outputs and unable:
+            raise UsageError(
+                f"--output nms, but {' and '.join(unable)} has no operation for non-maximum suppression",
+                "give --output boxes, and let the app choose among the boxes",
+            )
+        return replace(
+            self, output=self.output or next(output for output in head.outputs if output != "nms" or not unable)
+        )
+
+    def _output_of_two_stages(self, head: HeadCard, targets: Sequence[str]) -> Output:
+        """Returns what such a head returns; raises UsageError where a target cannot hold its second stage."""
+        output = self.output or head.outputs[0]
+        unable = [format_of(name).title for name in targets if not format_of(name).pools_regions]
+        if output != "raw" and output in head.outputs and unable:
+            raise UsageError(
+                f"--task {head.task}, but {' and '.join(unable)} has no RoIAlign: an operation that cuts each box out "
+                f"of the maps, with as many samples as its size asks for, for {head.title}'s second stage",
+                "give --output raw for the first stage's maps, whose boxes the app chooses and cuts out; or --to onnx",
+            )
+        return output
+
     def check(self, reference: str, task: str, batch: int) -> None:
         """Raises UsageError for options that this model or task does not have."""
         head, own = self.rule_of(reference, task), catalog.is_own_code(reference)
@@ -87,6 +123,8 @@ class HeadOptions:
         if output == "nms" and batch != 1:
             raise UsageError(f"--output nms with a batch of {batch}", "it is for one image: leave --batch out")
         if output != "nms" and (given := [_option(name) for name in self._thresholds()]):
+            if "nms" not in head.outputs:
+                raise UsageError(f"{given[0]} is for boxes, and --task {task} has none", "leave it out")
             raise UsageError(f"{given[0]} with --output {output}, which leaves all boxes", "add --output nms")
         self.suppression_of(head)
 
@@ -97,7 +135,7 @@ class HeadOptions:
 
     def head_of(
         self, head: HeadRule, module: nn.Module, classes: ClassNames, preprocessing: Preprocessing | None
-    ) -> "ModelHead":
+    ) -> ModelHead:
         """Returns what a model with a head is.
 
         Args:
@@ -175,6 +213,11 @@ class ModelHead:
     preprocessing: Preprocessing | None = None
     source: str | None = None
     declaration: DetectorDeclaration | SegmenterDeclaration | None = None
+
+    @property
+    def chosen_by(self) -> Suppression | None:
+        """Returns how an app chooses among the boxes that an artifact returns; None where it returns others."""
+        return self.suppression if self.output == "boxes" else None
 
 
 def _option(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mobilevit_deploy.catalog.decision import Instances
 from mobilevit_deploy.catalog.model_card import Preprocessing
 from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.images.boxes import BoxedImages, read_boxed
@@ -55,7 +56,8 @@ def read_given(model: LoadedModel, request: ImagesRequest, preprocessing: Prepro
         return read_masked(path, masks, size, preparation, classes, limit, reduce_zero_label=zero)
     assert boxes  # by the check above
     named = bool(request.names or head.classes.names)
-    return read_boxed(path, boxes, size, preparation, classes, limit, named=named)
+    outlined = isinstance(head.suppression, Instances)
+    return read_boxed(path, boxes, size, preparation, classes, limit, named=named, outlined=outlined)
 
 
 def names_of(head: ModelHead, given: Sequence[str]) -> tuple[str, ...]:

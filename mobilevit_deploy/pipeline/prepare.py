@@ -191,6 +191,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         find_modules(graph, plan.app.keep_fp32),
         _classes(plan, prepared),
         head.decision if head else None,
+        head.chosen_by if head else None,
         plan.app.int8_io,
         prepared.model.task == "classify" and returns_probabilities(captured),
     )
@@ -295,7 +296,7 @@ def resize_model(model: LoadedModel, size: tuple[int, int]) -> LoadedModel:
 def borders_of(ready: ReadyForTarget) -> Borders:
     """Returns the borders that an app asked for."""
     added = ready.app.labels is not None and not ready.app.own_probabilities
-    return Borders(ready.app.image, added, ready.channels_last, ready.app.decision)
+    return Borders(ready.app.image, added, ready.channels_last, ready.app.decision, ready.app.chosen_by)
 
 
 def input_of(ready: ReadyForTarget, prepared: Prepared) -> tuple[TensorSpec, Sample]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, formats
-from mobilevit_deploy.catalog.head_card import HeadCard, Output
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.images.annotations import Annotations
 from mobilevit_deploy.loading.model import ModelRequest
@@ -97,30 +96,7 @@ class ExportRequest:
         asked = self.model.head
         head = asked.rule_of(self.model.name, self.model.task)
         self.annotations.check(self.images, self.model.task, asked.output)
-        if head is None:
-            return self.model
-        if isinstance(head, HeadCard) and head.two_stages:
-            return replace(self.model, head=replace(asked, output=self._output_of_two_stages(head)))
-        unable = [format_of(name).title for name in self.targets if not format_of(name).suppresses_boxes]
-        if asked.output == "nms" and unable:
-            raise UsageError(
-                f"--output nms, but {' and '.join(unable)} has no operation for non-maximum suppression",
-                "give --output boxes, and let the app choose among the boxes",
-            )
-        output = asked.output or next(output for output in head.outputs if output != "nms" or not unable)
-        return replace(self.model, head=replace(asked, output=output))
-
-    def _output_of_two_stages(self, head: HeadCard) -> Output:
-        """Returns what such a head returns; raises UsageError where a target cannot hold its second stage."""
-        output = self.model.head.output or head.outputs[0]
-        unable = [format_of(name).title for name in self.targets if not format_of(name).pools_regions]
-        if output != "raw" and unable:
-            raise UsageError(
-                f"--task {head.task}, but {' and '.join(unable)} has no RoIAlign: an operation that cuts each box out "
-                f"of the maps, with as many samples as its size asks for, for {head.title}'s second stage",
-                "give --output raw for the first stage's maps, whose boxes the app chooses and cuts out; or --to onnx",
-            )
-        return output
+        return self.model if head is None else replace(self.model, head=asked.for_targets(head, self.targets))
 
     def images_request(self, names: tuple[str, ...] | None) -> ImagesRequest | None:
         """Returns which of the user's images to read; None for none.

@@ -45,10 +45,14 @@ def _of_segments(accuracy: SegmentAccuracy) -> list[str]:
 @_lines.register
 def _of_boxes(accuracy: DetectAccuracy) -> list[str]:
     before, after = accuracy.before, accuracy.after
-    return [
+    lines = [
         f"AP50:95 on {accuracy.images} of your images: {_sides(before.ap, after.ap)}",
         f"AP50 on them: {_sides(before.ap50, after.ap50)}",
     ]
+    if before.masks and after.masks:
+        lines.append(f"AP50:95 of their masks: {_sides(before.masks.ap, after.masks.ap)}")
+        lines.append(f"AP50 of their masks: {_sides(before.masks.ap50, after.masks.ap50)}")
+    return lines
 
 
 def _sides(before: float, after: float) -> str:

@@ -47,9 +47,13 @@ def parity_text(parity: ParityReport, precision: Precision) -> Text:
     own = [leg for leg in parity.legs if leg.subject == ARTIFACT]
     largest = parity.largest_difference
     found = Text("computes what PyTorch computes", style="green")
+    same = min((item.agreement for leg in own for item in leg.decisions), default=1.0)
     if largest is None:
-        same = min((item.agreement for leg in own for item in leg.decisions), default=1.0)
         return found.append(f": {same:.0%} of its decisions are the same", style="default")
+    if any(leg.allowance == "detections" for leg in own):
+        return found.append(
+            f": {same:.0%} of the detections that an app takes of its boxes are the same", style="default"
+        )
     what = "logit" if {output.name for leg in own for output in leg.outputs} == {"logits"} else "output"
     text = f": largest difference {share(largest)} of the largest {what}"
     if precision != "fp32":

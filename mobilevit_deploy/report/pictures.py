@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 LONGEST_SIDE = 1024  # pixels of a picture that is drawn on; a photograph has more than a page shows
 TILE = 320  # of one on a contact sheet, and the least that is drawn on: names must be read
 GAP = 6  # pixels between two
-HALF = 0.5  # of a cell of a mask: what has more is the instance's
 MASK = 0.55  # how much of a pixel is its class's colour
 GOLDEN = 0.618033988749895  # turns of the hue from one class to the next: near numbers get far colours
 SHOWN_SCORE = 0.3  # boxes that score less are left out of a picture; the table and the JSON have them
@@ -166,19 +165,10 @@ def _with_instances(
         box = masks.boxes[place] * scale
         if not _is_shown(box, found.scores[place]) or (box[2:] <= box[:2]).any():
             continue
-        inside = _pasted(masks.shares[place], box, picture.size) >= HALF
+        inside = masks.pixels(int(place), scale, picture.size)
         color = Image.new("RGB", picture.size, _color(report, int(found.labels[place])))
         drawn.paste(Image.blend(picture, color, MASK), mask=Image.fromarray(inside))
     return drawn
-
-
-def _pasted(shares: Any, box: Any, size: tuple[int, int]) -> Any:
-    """Returns how much of each pixel, (height, width), is the instance's, of shares (s, s) on the grid of its box."""
-    across, down = shares.shape[1] / (box[2] - box[0]), shares.shape[0] / (box[3] - box[1])
-    around = Image.fromarray(np.pad(shares.astype(np.float32), 1))  # beyond the box there is nothing
-    # Where a pixel lies in the grid; Pillow looks at the pixels' centres on both sides.
-    grid = (across, 0, 1 - box[0] * across, 0, down, 1 - box[1] * down)
-    return np.asarray(around.transform(size, Image.Transform.AFFINE, grid, Image.Resampling.BILINEAR))
 
 
 def _with_lines(picture: Image.Image, lines: Sequence[tuple[str, Color]]) -> Image.Image:

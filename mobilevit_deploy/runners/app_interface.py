@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
 from mobilevit_deploy.architectures.operations.suppression import suppress
-from mobilevit_deploy.catalog.decision import Decision, LabelMap
+from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner, Values
 
 
@@ -33,12 +34,14 @@ class Borders:
         probabilities: whether it returns those, (B, classes), in place of the logits.
         channels_last: whether its array is (B, H, W, C).
         decision: what it decides by the values that PyTorch returns.
+        chosen_by: how an app chooses among the boxes that it returns.
     """
 
     image: Normalisation | None = None
     probabilities: bool = False
     channels_last: bool = False
     decision: Decision | None = None
+    chosen_by: Suppression | None = None
 
     def images(self, images: Array) -> Array:
         """Returns normalised images, (N, C, H, W), such as 8-bit pixels give, if the artifact takes pixels."""
@@ -122,10 +125,19 @@ class DecidingRunner:
         if isinstance(self._decision, LabelMap):
             (logits,) = found  # (B, classes, H, W)
             return [logits.argmax(axis=1).astype(np.int32)]
-        boxes, scores = map(torch.from_numpy, found)
-        rule = self._decision
-        sizes = rule.level_sizes(boxes.shape[1], *batch.shape[2:])
-        return [part.numpy() for part in suppress(boxes, scores, sizes, *rule.settings)]
+        return chosen(self._decision, found, *batch.shape[2:])
+
+
+def chosen(rule: Suppression, outputs: Sequence[npt.NDArray[Any]], height: int, width: int) -> list[npt.NDArray[Any]]:
+    """Returns the detections among boxes (N, M, 4) and scores (N, M, classes) of N images of a size in pixels.
+
+    Returns:
+        Boxes (N, K, 4), scores (N, K), labels (N, K) and their counts (N,).
+    """
+    boxes, scores = map(torch.from_numpy, outputs)
+    sizes = rule.level_sizes(boxes.shape[1], height, width)
+    images = (suppress(boxes[i : i + 1], scores[i : i + 1], sizes, *rule.settings) for i in range(len(boxes)))
+    return [torch.cat(parts).numpy() for parts in zip(*images, strict=True)]
 
 
 def to_pixels(images: Array, image: Normalisation) -> Array:

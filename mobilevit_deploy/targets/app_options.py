@@ -123,6 +123,7 @@ class AppInterface:
         keep_fp32: paths of the modules that stay in float32.
         classes: of the pixels or boxes of a model with a head, or of a classifier whose file returns logits.
         decision: what the graph decides of them.
+        chosen_by: how an app chooses among the boxes that the graph returns.
         int8_io: whether arrays are int8, with a scale and a zero point.
         own_probabilities: whether the model itself returns probabilities, to which no softmax is added.
     """
@@ -132,6 +133,7 @@ class AppInterface:
     keep_fp32: tuple[str, ...] = ()
     classes: ClassNames = field(default_factory=ClassNames)
     decision: Decision | None = None
+    chosen_by: Suppression | None = None
     int8_io: bool = False
     own_probabilities: bool = False
 

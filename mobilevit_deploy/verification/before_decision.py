@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +39,11 @@ def compare_before(
 ) -> None:
     """Adds the leg of the numbers behind which an artifact decides; notes that it was not run where none shows them.
 
-    None is added for an artifact that decides nothing, and for int8, whose ranges hold images of its own kind.
+    None is added for an artifact that decides nothing, and for int8, whose ranges hold images of its own kind. Of a
+    model that decides twice, they are those of the first time: what it computes after that hangs on what was decided.
 
     Args:
-        model: perhaps with a head; one that decides inside shows its numbers nowhere.
+        model: perhaps with a head.
         target: of the artifact.
         path: of the artifact.
         function: of it, if it has more than one.
@@ -52,17 +53,18 @@ def compare_before(
         prune: share of its weights that was set to zero.
         comparison: takes the leg.
     """
-    if borders.decision is None or not borders.decision.behind_model or precision == "int8":
+    if borders.decision is None or precision == "int8":
         return
+    module = model.module if borders.decision.behind_model else FirstStage(model.module)
     with torch.no_grad():
-        outputs: dict[str, Tensor] = model.module(torch.zeros(model.input_shape))
+        outputs: dict[str, Tensor] = module(torch.zeros(model.input_shape))
     opener = open_before(target, path, function, [tuple(value.shape) for value in outputs.values()])
     if opener is None:
         comparison.leave_out(BEFORE, "no runner here shows the numbers that such a file decides by")
         return
     numbers = replace(borders, decision=None)
     images = structured_images(model)[: BATCHES * model.input_shape[0]]
-    expected = expect(Thinned(model.module), images, model.input_shape[0], list(outputs), numbers)
+    expected = expect(Thinned(module), images, model.input_shape[0], list(outputs), numbers)
     (fed,) = numbers.openers([partial(_open_thinned, opener)])
     assert not isinstance(fed, NotMeasured)  # what was given here opens a file on this machine
     comparison.add(Candidate(BEFORE, precision, choose_tolerance(recipe, precision, prune), [fed]), expected)
@@ -73,6 +75,18 @@ def thin(values: Values) -> Values:
     flat = values.reshape(len(values), -1)
     step = -(-flat.shape[1] // LARGEST) | 1  # odd: an even one would meet the same columns in every row
     return flat[:, ::step]
+
+
+class FirstStage(nn.Module):
+    """A model that decides inside, which returns the numbers that it first decides by."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        numbers: dict[str, Tensor] = cast(Any, self.module).numbers(x)
+        return numbers
 
 
 class Thinned(nn.Module):

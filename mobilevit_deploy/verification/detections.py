@@ -4,6 +4,9 @@ A box that is left is a decision. Where two boxes score nearly the same, or over
 turns it, and then other boxes are left. PyTorch itself is run with all numbers moved by a few roundings (``noise``):
 what is in all of those runs is sure, and what is in any of them is no mistake. Masks, where there are any, are compared
 of the detections that are on both sides, as numbers and by what lies above ``MASK_THRESHOLD``.
+
+A compressed detector is held to its decisions as a whole: to the share that both sides have, and to the root mean
+square of the differences of their scores. One box of a hundred may lose a score that the others keep.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,7 @@ MASK_THRESHOLD = 0.5  # of MMDetection: what lies above it belongs to the instan
 # a box of 8 pixels 0.94 is left then.
 FLOAT32_IOU = 0.99
 HALF_IOU = 0.9
+COMPRESSED_IOU = 0.5  # what AP50 counts as found: Lin et al., arXiv 1405.0312
 
 OfImage = tuple[Values, Values, Values]  # boxes (n, 4), scores (n,), labels (n,)
 Found = Sequence[Values]  # of N images: boxes (N, K, 4), scores (N, K), labels (N, K), count (N,) or (N, 1), masks
@@ -38,6 +42,7 @@ class DetectionAgreement(Agreement):
         extra: how many are found that neither the reference nor its noise has.
         smallest_iou: of a pair.
         largest_score_difference: of a pair.
+        rms_score_difference: of all pairs, the root of the mean square.
         largest_mask_difference: of a pixel of a pair; None where there are no masks.
         turned_mask_pixels: which lie on the other side of the threshold, though the reference is sure of them.
     """
@@ -47,6 +52,7 @@ class DetectionAgreement(Agreement):
     extra: int = 0
     smallest_iou: float = 1.0
     largest_score_difference: float = 0.0
+    rms_score_difference: float = 0.0
     largest_mask_difference: float | None = None
     turned_mask_pixels: int = 0
 
@@ -76,7 +82,7 @@ def judge_detections(
     Args:
         expected: the reference's.
         found: the other's.
-        tolerance: of the scores; which share must agree.
+        tolerance: of the scores; which share must agree. With ``detections`` the file is a compressed one.
         runs: the reference's with its numbers moved; none to take all for sure.
     """
     name = "detections"
@@ -85,11 +91,12 @@ def judge_detections(
             return DetectionAgreement(name, 0.0, 0.0), [other_shape(output, values, others_values)]
         if reasons := not_finite(output, values, others_values):
             return DetectionAgreement(name, 0.0, 0.0), reasons
-    limit = HALF_IOU if tolerance.max_rel > HALF_TIE else FLOAT32_IOU
-    reach = tolerance.max_rel * float(np.abs(expected[0]).max(initial=0))
+    compressed = tolerance.detections is not None
+    limit = COMPRESSED_IOU if compressed else HALF_IOU if tolerance.max_rel > HALF_TIE else FLOAT32_IOU
+    reach = 0.0 if compressed else tolerance.max_rel * float(np.abs(expected[0]).max(initial=0))
     count = unsure = missing = extra = paired = 0
-    ious, differences, allowed = [1.0], [0.0], tolerance.max_rel
-    masks = MaskComparison(tolerance.max_rel) if len(expected) == len(OUTPUTS) else None
+    ious, differences, allowed = [np.ones(1)], [np.zeros(0)], tolerance.max_rel
+    masks = MaskComparison(tolerance.max_rel, as_a_whole=compressed) if len(expected) == len(OUTPUTS) else None
     for i in range(len(expected[0])):
         before, after = _of_image(expected, i), _of_image(found, i)
         pairs = match(before, after, limit, reach)
@@ -108,12 +115,13 @@ def judge_detections(
         missing += int((sure & (pairs.first < 0)).sum())
         extra += int((~known & (pairs.second < 0)).sum())
         paired += int((pairs.first >= 0).sum()) + int((pairs.second >= 0).sum())
-        ious.append(float(pairs.ious.min(initial=1)))
-        differences.append(float(pairs.score_differences.max(initial=0)))
-    wrong = missing + extra
+        ious.append(pairs.ious)
+        differences.append(pairs.score_differences)
+    wrong, of_scores = missing + extra, np.concatenate(differences)
     agreement = DetectionAgreement(
         name, paired / (paired + wrong) if paired + wrong else 1.0, unsure / max(count, 1), count, missing, extra,
-        min(ious), max(differences), masks.largest if masks else None, masks.turned if masks else 0,
+        float(np.concatenate(ious).min()), float(of_scores.max(initial=0)), root_mean_square(of_scores),
+        masks.largest if masks else None, masks.turned if masks else 0,
     )  # fmt: skip
     reasons = _reasons(agreement, tolerance, allowed)
     return agreement, reasons + (masks.reasons() if masks else [])
@@ -121,15 +129,26 @@ def judge_detections(
 
 def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) -> list[str]:
     reasons = []
-    if found.agreement < tolerance.top1_agreement:
+    least = tolerance.top1_agreement if tolerance.detections is None else tolerance.detections
+    if found.agreement < least:
         reasons.append(
             f"of {found.count} detections {found.missing} are missing of which the reference is sure, and "
             f"{found.extra} are there that it has not; "
-            f"{found.agreement:.2%} agree, less than {tolerance.top1_agreement:.0%}"
+            f"{found.agreement:.2%} agree, less than {least:.0%}"
         )
-    if found.largest_score_difference > allowed:
+    if tolerance.detections is not None:
+        if found.rms_score_difference > allowed:
+            reasons.append(
+                f"scores differ by {found.rms_score_difference:.1e}, root mean square, more than {allowed:.0e}"
+            )
+    elif found.largest_score_difference > allowed:
         reasons.append(f"a score differs by {found.largest_score_difference:.1e}, more than {allowed:.0e}")
     return reasons
+
+
+def root_mean_square(values: Values) -> float:
+    """Returns the root of the mean square; 0 of none."""
+    return float(np.sqrt((values**2).mean())) if values.size else 0.0
 
 
 class MaskComparison:
@@ -140,10 +159,15 @@ class MaskComparison:
         turned: pixels on the other side of the threshold, of which the reference is sure.
     """
 
-    def __init__(self, least: float) -> None:
-        """Begins without any; differences up to ``least`` are rounding."""
+    def __init__(self, least: float, *, as_a_whole: bool = False) -> None:
+        """Begins without any.
+
+        Args:
+            least: what differences up to it are rounding.
+            as_a_whole: whether a mask differs by the root mean square of its pixels, and not by the farthest.
+        """
         self.largest, self.turned = 0.0, 0
-        self._least, self._beyond = least, 0.0
+        self._least, self._as_a_whole, self._beyond = least, as_a_whole, 0.0
 
     def add(self, before: Values, after: Values, pairs: Pairs, runs: Sequence[tuple[Values, Pairs]]) -> None:
         """Compares those of one image.
@@ -161,7 +185,8 @@ class MaskComparison:
         difference, there = _differences(before, after, pairs)
         largest = difference.max(axis=(1, 2), initial=0)
         self.largest = max(self.largest, float(largest.max(initial=0)))
-        self._beyond = max(self._beyond, float((largest / reach[there]).max(initial=0)))
+        apart = np.sqrt((difference**2).mean(axis=(1, 2))) if self._as_a_whole else largest
+        self._beyond = max(self._beyond, float((apart / reach[there]).max(initial=0)))
         sure = np.abs(before[there] - MASK_THRESHOLD) > reach[there, None, None]
         sides = [masks >= MASK_THRESHOLD for masks in (before[there], after[pairs.first[there].astype(int)])]
         self.turned += int((sure & (sides[0] != sides[1])).sum())

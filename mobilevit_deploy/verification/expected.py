@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.runners.base import Array, Opener, Runner, Values
 from mobilevit_deploy.verification.noise import farthest
 
@@ -24,6 +25,7 @@ class Expected:
         outputs: each (N, ...).
         whole: of each output, whether it consists of whole numbers or truth values.
         detections: whether the outputs are those of non-maximum suppression.
+        chosen_by: where they are all boxes and scores, how an app chooses among these.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Expected:
         description: str = PYTORCH,
         noise_of: "Expected | None" = None,
         detections: bool = False,
+        chosen_by: Suppression | None = None,
     ) -> None:
         """Runs the reference.
 
@@ -48,6 +51,7 @@ class Expected:
             description: of the reference, where it is another.
             noise_of: what is moved by rounding as these outputs are, in place of ``perturbed``.
             detections: see above.
+            chosen_by: see above.
         """
         self.reference = description
         self.images, self.batch, self.names = images, batch, tuple(names)
@@ -55,7 +59,7 @@ class Expected:
         self.whole = tuple(map(is_whole, self.outputs))
         self._perturbed, self._noise_of = perturbed, noise_of
         self._far: dict[float, list[Values]] = {}
-        self.detections = detections
+        self.detections, self.chosen_by = detections, chosen_by
         self._moved: dict[float, list[list[Values]]] = {}
 
     def far(self, unit: float) -> list[Values] | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mobilevit_deploy.catalog.recipe import Precision, Tolerance
 from mobilevit_deploy.images.input_records import size_of
+from mobilevit_deploy.runners.app_interface import chosen
 from mobilevit_deploy.runners.base import IN_HALF, SUMS, NotMeasured, Opener, Runner, Values
 from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
 from mobilevit_deploy.verification.detections import judge_detections
@@ -22,7 +23,7 @@ from mobilevit_deploy.verification.optimizers import Optimizations
 # (lightvit_tiny in Core AI's runtime: 27 s), and what is sought is overflow.
 HALF_SUMS_SAMPLES = 2
 
-Allowance = Literal["noise", "decisions", "precision"]
+Allowance = Literal["noise", "decisions", "precision", "detections"]
 
 ARTIFACT = "artifact"  # the subject of the legs that decide
 # Subjects of the legs that prove a conversion to half precision or int8, for they round nothing.
@@ -53,7 +54,7 @@ class Leg:
         reasons: see above.
         beyond: why it is not within the recipe's own tolerance, where it passes all the same.
         allowance: why it does: it is no farther than PyTorch's own float32 comes; it is farther only where PyTorch's
-            own decisions turn; or the precision may cost so much.
+            own decisions turn; the precision may cost so much; or what an app chooses among its boxes is the same.
         own_loss: what PyTorch loses when it rounds as the artifact does.
         lossy: whether what the precision costs may be all that is the matter: every value is there, and is a number.
         optimizers: of the runtime, which change the result: with these switched off the leg passes.
@@ -124,6 +125,7 @@ def run_leg(runner: Runner, candidate: Candidate, expected: Expected) -> Leg:
     else:
         leg = _compare_numbers(leg, expected, found, share)
         leg = _compare_decisions(leg, expected, found, share)
+        leg = _compare_chosen(leg, expected, found, share)
     if not leg.reasons or leg.precision == "fp32":
         return leg
     complete = expected.detections or len(leg.outputs) + len(leg.decisions) == len(expected.names)
@@ -193,6 +195,29 @@ def _compare_detections(leg: Leg, expected: Expected, found: Sequence[Values], s
         runs = [[_last(output, share) for output in run] for run in expected.moved(_unit(leg.precision))]
         agreement, reasons = judge_detections(before, found, leg.tolerance, runs)
     return replace(leg, decisions=(agreement,), reasons=tuple(reasons))
+
+
+def _compare_chosen(leg: Leg, expected: Expected, found: Sequence[Values], share: Fraction) -> Leg:
+    """Returns the leg; of a compressed file whose numbers are too far, with the detections that an app takes of them.
+
+    The largest difference of thousands of scores is that of one box, which may be none that an app shows.
+    """
+    rule = expected.chosen_by
+    if rule is None or leg.tolerance.detections is None or not leg.reasons:
+        return leg
+    before = [_last(output, share) for output in expected.outputs]
+    same = [output.shape for output in before] == [output.shape for output in found]
+    if not same or not all(np.isfinite(output).all() for output in found):
+        return leg
+    agreement, reasons = judge_detections(
+        chosen(rule, before, *leg.size), chosen(rule, found, *leg.size), leg.tolerance, ()
+    )
+    if not agreement.count:  # where PyTorch shows nothing, the numbers alone say something
+        return leg
+    if reasons:
+        return replace(leg, reasons=(*leg.reasons, *reasons))
+    decisions = (*leg.decisions, agreement)
+    return replace(leg, reasons=(), decisions=decisions, beyond=leg.reasons, allowance="detections")
 
 
 def _last(values: npt.NDArray[Any], share: Fraction) -> npt.NDArray[Any]:

@@ -31,10 +31,12 @@ MISSED = 0.02  # so of the places that are seen to be unsure, this share may hav
 # normal numbers the largest is 8 times the median.
 JUMP = 16.0
 
-# dB that are allowed more where the noise is larger than what the images change: twice the noise. There all places move
-# together, as one number does, and one run in eight goes farther than the farthest of seven others. An output of
-# RT-DETR with random weights came to -8.1 dB in XNNPACK, where PyTorch's runs had -8.0.
-DROWNED = 6.0
+# How often its noise a single number is from the reference, where it is right. The noise is the farthest of seven runs,
+# and one run in eight goes farther than the farthest of seven others. The farthest of many numbers is known better.
+ALONE = 2.0
+# dB that are allowed more where the noise is larger than what the images change, for there all places move together, as
+# one number does. An output of RT-DETR with random weights came to -8.1 dB in XNNPACK, where PyTorch's runs had -8.0.
+DROWNED = 20 * float(np.log10(ALONE))
 
 Mask = npt.NDArray[np.bool_]
 
@@ -88,10 +90,15 @@ def farthest(expected: Sequence[Values], runs: Iterable[tuple[Sequence[Values], 
 
 
 def of_numbers(far: Values, expected: Values, tolerance: Tolerance) -> Noise:
-    """Returns the noise of a floating-point output, of which ``far`` says how far each place was moved."""
+    """Returns the noise of a floating-point output, of which ``far`` says how far each place was moved.
+
+    A place that moves farther than all others is alone with its noise. It is sure only where that, as often as it may
+    be passed by, stays within the tolerance. Of RetinaNet's boxes on ``cloformer_xxs`` with random weights, a place
+    whose noise was just below the tolerance came to 1.1 times the tolerance in ONNX Runtime.
+    """
     there = far[(far > 0) | (expected != 0)]  # an activation leaves zeros, which say nothing of the noise of the others
     jump = JUMP * float(np.median(there)) if there.size else 0.0
-    sure = far <= max(tolerance.max_rel * float(np.abs(expected).max(initial=0)), jump)
+    sure = far <= max(tolerance.max_rel * float(np.abs(expected).max(initial=0)) / ALONE, jump)
     return Noise(sure, float(far[sure].max(initial=0)), float((far[sure] ** 2).sum()))
 
 

@@ -213,8 +213,9 @@ def _borders(file: FileDescription, noted: Provenance | None, model: LoadedModel
             f"{file.path.name} takes an image, and does not say how its model's images are normalised",
             "verify a package that mvd exported, or one that takes an array",
         )
-    decision = model.head.decision if model.head else None
-    return Borders(image if file.image else None, adds_softmax(file, noted), takes_channels_last(file, noted), decision)
+    decision, chosen_by = (model.head.decision, model.head.chosen_by) if model.head else (None, None)
+    taken = image if file.image else None
+    return Borders(taken, adds_softmax(file, noted), takes_channels_last(file, noted), decision, chosen_by)
 
 
 def _compare(

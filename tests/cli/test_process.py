@@ -89,6 +89,8 @@ def test_what_is_no_checkpoint_is_refused_before_anything_is_imported(tmp_path: 
 
 def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
     export = ["export", "cas_vit_xs"]
+    tasks = ("detect", "segment", "instances")
+    detect, segment, instances = ([*export, "--to", "onnx", "--task", task] for task in tasks)
     wrong = {
         "did you mean 'cas_vit_xs'?": ["export", "cas_vit_x"],
         "did you mean coreml?": [*export, "--to", "onnx,coremll"],
@@ -98,6 +100,11 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
         "recipe onnx writes fp32": [*export, "--precision", "w8"],
         "invalid value for '--precision': 'half' is not": [*export, "--precision", "half"],
         "takes sides divisible by 32": [*export, "--input-size", "10"],
+        "--score-threshold 1.5: input should be less than 1": [*detect, "--score-threshold", "1.5"],
+        "--output nms with a batch of 2": [*detect, "--batch", "2"],
+        "--iou-threshold is for boxes, and --task segment has none": [*segment, "--iou-threshold", "0.4"],
+        "--images with --task segment, and nothing to compare with": [*segment, "--images", "."],
+        "masks are the segmentation of its annotations": [*instances, "--images", ".", "--masks", "."],
     }
     imported, errors = imported_by(*wrong.values())
     assert not set(HEAVY) & imported

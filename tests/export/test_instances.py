@@ -20,6 +20,7 @@ from mobilevit_deploy.images.test_images import IMAGENET_MEAN, IMAGENET_STD, mak
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.verification.before_decision import BEFORE
 from mobilevit_deploy.verification.report import VerifyFailedError
 from mobilevit_deploy.verification.verify import VerifyRequest, verify_artifact
 from tests.conftest import small_pyramid
@@ -56,7 +57,7 @@ def pyramid() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def own(pyramid: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - a small model
-    """Two images, with the best boxes that the model itself finds."""
+    """Two images, with the best boxes that the model itself finds, all of whose pixels are the instance's."""
     folder, images = tmp_path_factory.mktemp("own"), pictures(2, 64, 64)
     write_pictures(folder / "images", images)
     boxes = []
@@ -68,7 +69,11 @@ def own(pyramid: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noq
             found["boxes"][0, :3].tolist(), found["labels"][0, :3].tolist(), strict=True
         ):
             boxes.append((number, label, (x1, y1, x2 - x1, y2 - y1)))
-    write_boxes(folder / "boxes.json", coco([(64, 64)] * 2, boxes, "abcde"))
+    content = coco([(64, 64)] * 2, boxes, "abcde")
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["segmentation"] = [[x, y, x + width, y, x + width, y + height, x, y + height]]
+    write_boxes(folder / "boxes.json", content)
     return folder
 
 
@@ -87,7 +92,12 @@ def test_instances(exported: Any) -> None:
     assert exported.parity.status == "passed"
     assert exported.accuracy.reference > 0.9  # the best boxes are what there is
     assert exported.accuracy.artifact == pytest.approx(exported.accuracy.reference)
-    assert {"rewritten graph", "artifact"} == {leg.subject for leg in exported.parity.legs}
+    before, after = exported.accuracy.before.masks, exported.accuracy.after.masks
+    assert 0 <= before.ap <= before.ap50 <= 1
+    assert (after.ap, after.ap50) == pytest.approx((before.ap, before.ap50))
+    legs = {leg.subject: leg for leg in exported.parity.legs}
+    assert {"rewritten graph", "artifact", BEFORE} == set(legs)
+    assert [output.name for output in legs[BEFORE].outputs] == ["boxes", "scores"]
     document = json.loads((exported.artifact.path.parent / f"{exported.artifact.path.name}.json").read_text())
     check("export-report", json.dumps(document))
     rule = {"candidates": 1000, "candidates_of": "class", "score_threshold": 0.3, "iou_threshold": 0.4}
@@ -152,6 +162,9 @@ WRONG: dict[str, Callable[[onnx.ModelProto], None]] = {
     "the largest sample": _of_regions("mode", "max"),
     "the mask of the next class": _of_next_class,
     "not clipped": _without_clipping,
+    "a weight of the first stage that turns no decision": _of_weight(
+        "rpn_head.rpn_reg.weight", lambda weight: weight * np.float32(1.0005)
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images import boxes
 from mobilevit_deploy.images.boxes import BoxedImages, read_boxed
+from mobilevit_deploy.images.outlines import area_of
 from tests.support.annotated import coco, pictures, write_boxes, write_pictures
 
 CARD = catalog.heads()["detect"].preprocessing
@@ -47,6 +48,36 @@ def test_categories_are_classes_by_name(folder: Path) -> None:
     assert [own.labels.tolist() for own in some.boxes] == [[], [1]]
     assert [own.labels.tolist() for own in read(folder, ("0", "1", "2"), named=False).boxes] == [[0, 1], [2]]
     assert len(read(folder, limit=1).images) == 1
+
+
+SQUARE = [[1.0, 2, 4, 2, 4, 6, 1, 6]]
+
+
+def read_outlined(folder: Path, *segmentations: Any) -> BoxedImages:
+    """Reads the three boxes with what is given of the pixels of each."""
+    boxes = [box | {"segmentation": own} for box, own in zip(CONTENT["annotations"], segmentations, strict=True)]
+    write_boxes(folder / "boxes.json", CONTENT | {"annotations": boxes})
+    classes = ("cat", "dog", "kite")
+    return read_boxed(folder / "images", folder / "boxes.json", SIZE, CARD, classes, named=True, outlined=True)
+
+
+def test_pixels_are_read_where_they_are_asked_for_and_each_box_has_some(folder: Path) -> None:
+    runs = {"size": [60, 40], "counts": [10, 5, 2385]}
+    found = read_outlined(folder, SQUARE, runs, SQUARE)
+    assert found.outlined
+    assert [[area_of(outline) for outline in own.outlines or ()] for own in found.boxes] == [[12, 12], [5]]
+    assert not read_outlined(folder, [], None, []).outlined
+    assert not read(folder).outlined
+    with pytest.raises(MvdError, match=r"1 of the 3 boxes of boxes\.json have no segmentation"):
+        read_outlined(folder, SQUARE, SQUARE, [])
+    with pytest.raises(
+        MvdError, match=r"a segmentation in 0\.png that cannot be read: its runs are not those of 60x40"
+    ):
+        read_outlined(folder, runs, runs, SQUARE)
+    with pytest.raises(MvdError, match=r"no file of COCO's: annotations\.0\.segmentation"):
+        read_outlined(folder, [[1.0, 2]], SQUARE, SQUARE)
+    write_boxes(folder / "boxes.json", changed(lambda content: content["annotations"][0].update(segmentation="?")))
+    assert not read(folder).outlined, "of a detector it does not matter what else the file has"
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

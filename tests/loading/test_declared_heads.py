@@ -126,7 +126,11 @@ def test_what_does_not_fit_the_model(case: str, tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[str, tuple[str, str], str]] = {
-    "an unknown key": ("fcos", ("activation", "activasion"), "scores.activation: Field required"),
+    "an unknown key": (
+        "fcos",
+        ("activation", "activasion"),
+        "head.toml does not declare a head for detect: scores.activation: Field required",
+    ),
     "an unknown activation": ("fcos", ('activation = "sigmoid"', 'activation = "relu"'), "scores.activation: Input"),
     "no unit": ("fcos", ('unit = "strides"\n', ""), "boxes: Value error, unit: say what boxes are measured in"),
     "a unit of deltas": ("yolo", ('format = "deltas"', 'format = "deltas"\nunit = "pixels"'), "Value error, unit"),

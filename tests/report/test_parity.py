@@ -12,6 +12,7 @@ from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.expected import Expected
 from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.parity import ParityReport, compare
+from tests.verification.test_detections import SURE, judge_boxes, one_off
 
 SAMPLES = make_samples(4, 3, 8, 8)
 TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
@@ -58,3 +59,11 @@ def test_decisions_are_counted_and_what_never_changes_is_named() -> None:
 def test_decisions_that_differ_are_counted() -> None:
     assert "decisions of labels: 75.00% the same" in shown(legs_table(report_of(1), "net.onnx"))
     assert "does NOT compute what PyTorch computes: artifact" in str(parity_text(report_of(1), "fp32"))
+
+
+def test_a_compressed_detector_that_passes_by_what_is_chosen_is_said_to() -> None:
+    report = ParityReport("passed", None, (judge_boxes(one_off(SURE, 0.35)),))
+    assert str(parity_text(report, "int8")) == (
+        "computes what PyTorch computes: 100% of the detections that an app takes of its boxes are the same"
+    )
+    assert "passed: detections" in shown(legs_table(report, "net.onnx"))

@@ -1,6 +1,7 @@
 """Small folders of images with what is in them, as users of MMSegmentation and MMDetection have them."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pycocotools import mask
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -66,3 +68,11 @@ def coco(
 def write_boxes(path: Path, content: dict[str, Any]) -> Path:
     path.write_text(json.dumps(content))
     return path
+
+
+def pixels_of(outline: Any) -> npt.NDArray[np.bool_]:
+    """Returns which pixels are those of an outline, (H, W)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2, about pycocotools' own arrays
+        found: npt.NDArray[np.bool_] = mask.decode(outline).astype(bool)
+    return found

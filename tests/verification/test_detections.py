@@ -1,16 +1,22 @@
 """Detections compared as such: what agrees, what is missing, and what rounding alone turns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.catalog.recipe import Tolerance
-from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.images.test_images import make_samples
+from mobilevit_deploy.runners.base import Array, Values
 from mobilevit_deploy.verification.detections import judge_detections
+from mobilevit_deploy.verification.expected import Expected
+from mobilevit_deploy.verification.leg import ARTIFACT, Candidate, Leg, run_leg
 
 FLOAT32 = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1.0, reason="as of ONNX in float32")
 HALF = Tolerance(max_rel=2e-2, snr_db=20, top1_agreement=1.0, reason="as of ONNX in half precision")
+INT8 = Tolerance(max_rel=2e-1, snr_db=0, top1_agreement=0.0, detections=0.8, reason="as of ONNX in int8")
 BOXES = [[10.0, 10.0, 60.0, 50.0], [100.0, 20.0, 140.0, 200.0], [0.0, 0.0, 30.0, 30.0]]
 SCORES = [0.9, 0.8, 0.3]
 LABELS = [2.0, 0, 2]
@@ -37,7 +43,8 @@ def test_the_same() -> None:
     assert reasons == []
     assert vars(agreement) == {
         "name": "detections", "agreement": 1.0, "unsure": 0.0, "count": 3, "missing": 0, "extra": 0,
-        "smallest_iou": 1.0, "largest_score_difference": 0.0, "largest_mask_difference": None, "turned_mask_pixels": 0,
+        "smallest_iou": 1.0, "largest_score_difference": 0.0,
+        "rms_score_difference": 0.0, "largest_mask_difference": None, "turned_mask_pixels": 0,
     }  # fmt: skip
 
 
@@ -162,3 +169,90 @@ def test_the_noise_of_a_mask_is_allowed_of_that_mask_alone() -> None:
     for place, right in ((1, True), (0, False)):
         after = with_masks(found(), changed=[(place, 1, 1, -3e-4)])
         assert (judge_detections(with_masks(found()), after, FLOAT32, [noisy])[1] == []) == right
+
+
+MANY = np.array(
+    [[10.0 + 60 * (i % 5), 10.0 + 90 * (i // 5), 50.0 + 60 * (i % 5), 90.0 + 90 * (i // 5)] for i in range(20)]
+)
+SURE = np.linspace(0.9, 0.3, 20)
+CLASSES = np.arange(20.0) % 3
+
+
+def many(boxes: Any = MANY, scores: Any = SURE, labels: Any = CLASSES, count: int = 20) -> list[Values]:
+    """Returns twenty detections of one image, or the first of them."""
+    return [boxes[None], scores[None], labels[None], np.array([float(count)])]
+
+
+def one_off(values: Values, by: float) -> Values:
+    return np.concatenate((values[:7], values[7:8] - by, values[8:]))
+
+
+def test_a_compressed_detector_is_held_to_its_detections_and_not_to_the_one_that_differs_most() -> None:
+    lost = many(scores=one_off(SURE, 0.35))
+    agreement, reasons = judge_detections(many(), lost, INT8, ())
+    assert reasons == []
+    assert agreement.largest_score_difference == pytest.approx(0.35)
+    assert agreement.rms_score_difference == pytest.approx(0.35 / 20**0.5)
+    each = INT8.model_copy(update={"detections": None})
+    assert judge_detections(many(), lost, each, ())[1] == ["a score differs by 3.5e-01, more than 2e-01"]
+    assert judge_detections(many(), many(count=17), INT8, ())[1] == []
+    assert judge_detections(many(), many(MANY + 4), INT8, ())[1] == [], "AP50 counts them as found"
+
+
+WRONG_IN_INT8: dict[str, list[Values]] = {
+    "scores of a third of the size": many(scores=SURE / 3),
+    "a third of them missing": many(count=12),
+    "boxes of anchors that are not theirs": many(np.roll(MANY, 1, axis=0)),
+    "an offset of half a box": many(MANY + 20),
+    "a stride of twice the size": many(MANY * 2),
+    "width and height swapped": many(np.concatenate((MANY[:, :2], MANY[:, :2] + [80, 40]), axis=1)),
+    "classes from 1 on": many(labels=CLASSES + 1),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_IN_INT8)
+def test_a_wrong_detector_in_int8_is_noticed(case: str) -> None:
+    assert judge_detections(many(), WRONG_IN_INT8[case], INT8, ())[1] != []
+
+
+@pytest.mark.parametrize(("turned", "reasons"), [(1, 0), (8, 1)])
+def test_a_mask_of_a_compressed_file_is_held_to_all_of_its_pixels(turned: int, reasons: int) -> None:
+    after = with_masks(found(), changed=[(0, i // 4, i % 4, -0.5) for i in range(turned)])
+    assert len(judge_detections(with_masks(found()), after, INT8, ())[1]) == reasons
+
+
+RULE = Suppression(
+    candidates=100, score_threshold=0.05, iou_threshold=0.5, max_detections=20, strides=(), anchors=1
+)  # fmt: skip
+
+
+class Boxes:
+    """Returns all boxes of an image, (1, 20, 4), and how likely each of three classes is, (1, 20, 3)."""
+
+    name = "boxes"
+    settings: Mapping[str, str] = {}
+
+    def __init__(self, scores: Values = SURE) -> None:
+        self._scores = scores
+
+    def run(self, batch: Array) -> list[Array]:
+        scores = np.eye(3)[CLASSES.astype(int)] * self._scores[:, None] * (0.9 + 0.1 * np.tanh(batch.mean()))
+        return [MANY[None].astype(np.float32), scores[None].astype(np.float32)]
+
+
+def judge_boxes(scores: Values, rule: Suppression | None = RULE, reference: Values = SURE) -> Leg:
+    images = make_samples(3, 3, 16, 16)
+    expected = Expected(Boxes(reference), images, 1, ["boxes", "scores"], chosen_by=rule)
+    return run_leg(Boxes(scores), Candidate(ARTIFACT, "int8", INT8, []), expected)
+
+
+def test_where_an_app_chooses_among_the_boxes_a_compressed_file_is_held_to_what_is_chosen() -> None:
+    one = one_off(SURE, 0.35)
+    leg = judge_boxes(one)
+    assert (leg.passed, leg.allowance) == (True, "detections")
+    assert "scores differs by" in leg.beyond[0]
+    assert leg.decisions[0].agreement == 1
+    assert not judge_boxes(one, rule=None).passed, "nobody says how an app chooses"
+    assert not judge_boxes(SURE / 3).passed
+    assert not judge_boxes(np.where(np.arange(20) == 7, np.nan, SURE)).passed
+    assert not judge_boxes(one * 0.05, reference=SURE * 0.05).passed, "where nothing is shown, the numbers say it"

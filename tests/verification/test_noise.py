@@ -1,6 +1,6 @@
 """What rounding alone does: PyTorch moved by a few roundings, and which places of its outputs that leaves sure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.images.test_images import make_samples
 from mobilevit_deploy.runners.app_interface import Borders
-from mobilevit_deploy.runners.base import Values
+from mobilevit_deploy.runners.base import Array, Values
 from mobilevit_deploy.runners.reference import FLOAT32_UNIT, PerturbedRunner, TorchRunner
+from mobilevit_deploy.verification.differences import judge_all
+from mobilevit_deploy.verification.leg import ARTIFACT, Candidate
 from mobilevit_deploy.verification.legs import expect
 from mobilevit_deploy.verification.noise import (
     DROWNED,
@@ -26,6 +28,7 @@ from mobilevit_deploy.verification.noise import (
     of_numbers,
     widen,
 )
+from mobilevit_deploy.verification.parity import ParityReport, compare
 
 IMAGES = make_samples(2, 3, 16, 16)
 TOLERANCE = Tolerance(max_rel=1e-5, snr_db=60, top1_agreement=1, reason="test")
@@ -126,6 +129,23 @@ def test_a_place_that_jumps_is_no_noise_of_the_others() -> None:
     assert "float32" in wide.reason
 
 
+@pytest.mark.parametrize(("noise", "sure"), [(0.4, True), (0.9, False)])
+def test_a_place_that_is_alone_with_its_noise_is_sure_where_twice_that_is_within_the_tolerance(
+    noise: float, sure: bool
+) -> None:
+    """Or a right file fails by a tenth, of which the next run of PyTorch would have come as far."""
+    expected = np.linspace(1, 2, 1000).reshape(2, 500)
+    tolerance = TOLERANCE.max_rel * 2
+    far = np.full_like(expected, tolerance / 100)
+    far[0, 0] = noise * tolerance
+    own = of_numbers(far, expected, TOLERANCE)
+    found = expected.copy()
+    found[0, 0] += 1.1 * tolerance
+    assert (own.unsure, bool(judge_all(["boxes"], [expected], [found], TOLERANCE, [own])[1])) == (int(not sure), sure)
+    found[1, 0] += 1.1 * tolerance
+    assert judge_all(["boxes"], [expected], [found], TOLERANCE, [own])[1], "another place is held to the tolerance"
+
+
 @given(st.floats(1e-12, 1e3), st.integers(0, 100))
 def test_no_more_than_half_of_what_is_there_is_ever_left_out(scale: float, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -160,6 +180,61 @@ def test_long_sums_are_moved_as_far_as_one_number_after_the_other_loses(monkeypa
     monkeypatch.setattr("mobilevit_deploy.runners.reference.LONG", 10**9)
     assert moved(module).max() < lost / 2, "PyTorch's own sum loses less"
     assert lost < with_sums < 4 * lost  # the largest of 64 sums is some 3 deviations, and moved by up to 7
+
+
+class Normalised(nn.Module):
+    """Norms of 12288 numbers each, far from 0, which is where they lose."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+        for value in norm.parameters():
+            nn.init.uniform_(value, 0.5, 1.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        phase = image.mean((1, 2, 3))[:, None] + torch.linspace(3, 5, 12288, dtype=image.dtype)
+        x = phase.sin().abs() + 2
+        normalised: Tensor = self.norm(x if isinstance(self.norm, nn.LayerNorm) else x.view(-1, 4, 32, 96))
+        return normalised.flatten(1)
+
+
+class OneByOne:
+    """A runtime that adds one number after the other, in float32, with an epsilon of its own."""
+
+    name = "one by one"
+    settings: Mapping[str, str] = {}
+
+    def __init__(self, module: "Normalised", eps: float) -> None:
+        self._module, self._eps = module, eps
+
+    def run(self, batch: Array) -> list[Array]:
+        norm = self._module.norm
+        self._module.norm = nn.Identity()
+        with torch.no_grad():
+            x = self._module(torch.from_numpy(batch)).numpy()
+        self._module.norm = norm
+        size = np.float32(x.shape[1])
+        centred = x - np.cumsum(x, axis=1, dtype=np.float32)[:, -1:] / size
+        variance = np.cumsum(centred * centred, axis=1, dtype=np.float32)[:, -1:] / size
+        gain, offset = (value.detach().numpy().repeat(12288 // len(value)) for value in norm.parameters())
+        return [centred / np.sqrt(variance + np.float32(self._eps)) * gain + offset]
+
+
+@pytest.mark.parametrize("norm", [nn.GroupNorm(1, 4), nn.LayerNorm(12288)], ids=["group", "layer"])
+def test_a_runtime_that_sums_a_norm_one_number_after_the_other_is_right_and_a_wrong_epsilon_is_wrong(
+    norm: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = Normalised(norm).eval()
+
+    def judged(eps: float) -> ParityReport:
+        expected = expect(module, IMAGES, 1, ["boxes"], Borders())
+        return compare(expected, [Candidate(ARTIFACT, "fp32", TOLERANCE, [lambda: OneByOne(module, eps)])])
+
+    report = judged(1e-5)
+    assert (report.status, report.legs[0].allowance) == ("passed", "noise")
+    assert judged(1e-4).status == "failed"
+    monkeypatch.setattr("mobilevit_deploy.runners.reference.LONG", 10**9)
+    assert judged(1e-5).status == "failed", "PyTorch's own norms lose less"
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])

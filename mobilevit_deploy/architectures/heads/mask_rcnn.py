@@ -188,6 +188,13 @@ class MaskRcnn(nn.Module):
         masks = self.roi_head.masks(read, boxes[0], labels[0])
         return {"boxes": boxes, "scores": best, "labels": labels, "count": count, "masks": masks}
 
+    def numbers(self, x: Tensor) -> dict[str, Tensor]:
+        """Returns what is proposed by: boxes (1, N, 4) in pixels, and scores (1, N, levels), in its level's column."""
+        _, scores, deltas = self._first_stage(x)
+        height, width = x.shape[2:]
+        boxes, own = self._decode(scores, deltas, height, width)
+        return {"boxes": boxes, "scores": self._by_level(own, height, width)}
+
     def _first_stage(self, x: Tensor) -> tuple[list[Tensor], Maps, Maps]:
         """Returns the neck's maps, and scores and deltas of each."""
         maps = self.neck(self.backbone(x))
@@ -203,13 +210,17 @@ class MaskRcnn(nn.Module):
     def _propose(self, boxes: Tensor, scores: Tensor, height: int, width: int) -> Tensor:
         """Returns boxes (1, K, 4) in pixels: of each level those that overlap little, and of all these the best."""
         sizes = self.proposals.level_sizes(boxes.shape[1], height, width)
-        # Boxes of different levels do not suppress each other: each level counts as a class.
-        level = np.eye(len(sizes), dtype=np.float32)[np.repeat(np.arange(len(sizes)), sizes)]
-        own = scores * torch.from_numpy(level).to(boxes.dtype)
+        own = self._by_level(scores, height, width)
         most = min(self.proposals.max_detections, sum(min(size, self.proposals.candidates) for size in sizes))
         rule = self.proposals.model_copy(update={"max_detections": most})
         proposed: Tensor = suppress(boxes, own, list(sizes), *rule.settings)[0]
         return proposed
+
+    def _by_level(self, scores: Tensor, height: int, width: int) -> Tensor:
+        """Returns scores (1, N, levels): boxes of different levels do not suppress each other, as classes do not."""
+        sizes = self.proposals.level_sizes(scores.shape[1], height, width)
+        level = np.eye(len(sizes), dtype=np.float32)[np.repeat(np.arange(len(sizes)), sizes)]
+        return scores * torch.from_numpy(level).to(scores.dtype)
 
 
 def build(

@@ -27,4 +27,6 @@ def accuracy_text(accuracy: OwnAccuracy) -> str:
     found = [] if accuracy.agreeing is None else [f"the same class as PyTorch for {accuracy.agreeing}"]
     if accuracy.reference is not None and accuracy.artifact is not None:
         found.append(f"{accuracy.metric}: PyTorch {accuracy.reference:.1%}, this file {accuracy.artifact:.1%}")
+    if (masks := accuracy.masks and accuracy.masks.ap) and masks.reference is not None and masks.artifact is not None:
+        found.append(f"of masks: PyTorch {masks.reference:.1%}, this file {masks.artifact:.1%}")
     return f"{accuracy.images}; {'; '.join(found)}"

@@ -36,6 +36,7 @@ OTHERS = {
 }
 NAMES = {op: name for name, ops in (LAYERS | OTHERS).items() for op in ops}
 FUSED = ("relu", "relu_", "hardtanh")
+ANNOTATION = "quantization_annotation"  # of PyTorch's quantizers, in a node's meta
 SAME = {"MatMul": "Gemm"}  # what ONNX has two names for
 
 
@@ -89,6 +90,7 @@ def _quantize(
 
     module = request.program.module(check_guards=False)
     _give_own_weights(module)
+    _keep_concatenations(module, wanted.rule)
     every = Counter(name_of(node) for node in module.graph.nodes if op_name(node))
     sizes = {name: value.numel() for name, value in module.state_dict().items()}
 
@@ -113,6 +115,18 @@ def _quantize(
     converted = convert_pt2e(prepared)
     _drop_unread_weights(converted)
     return torch.export.export(converted, tensors_of(request.sample), strict=False), every
+
+
+def _keep_concatenations(module: GraphModule, rule: QuantizationRule) -> None:
+    """Marks concatenations as looked at that a rule keeps in float32, as those of a detector's boxes.
+
+    XNNPACK's quantizer of executorch 1.5.1 asks its filter about all operations but these.
+    """
+    from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
+
+    for node in module.graph.nodes:
+        if is_call(node, aten.cat) and rule.keeps_float(module_path(node)):
+            node.meta[ANNOTATION] = QuantizationAnnotation(_annotated=True)
 
 
 def _give_own_weights(module: GraphModule) -> None:
@@ -175,5 +189,5 @@ def takes(rule: QuantizationRule, node: Node, sizes: dict[str, int]) -> bool:
 
 
 def _annotated(node: Any) -> bool:
-    note = node.meta.get("quantization_annotation")
+    note = node.meta.get(ANNOTATION)
     return bool(note and note._annotated and note.input_qspec_map)

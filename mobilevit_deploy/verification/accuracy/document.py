@@ -49,7 +49,15 @@ def _of_segments(accuracy: SegmentAccuracy) -> dict[str, Any]:
 @_own.register
 def _of_boxes(accuracy: DetectAccuracy) -> dict[str, Any]:
     before, after = accuracy.before, accuracy.after
+    masks = None
+    if before.masks and after.masks:
+        masks = {
+            "ap": {"reference": before.masks.ap, "artifact": after.masks.ap},
+            "ap50": {"reference": before.masks.ap50, "artifact": after.masks.ap50},
+            "classes": _classes(accuracy.classes, "boxes", accuracy.boxes, before.masks.aps, after.masks.aps),
+        }
     return {
+        "masks": masks,
         "ap50": {"reference": before.ap50, "artifact": after.ap50},
         "classes": _classes(accuracy.classes, "boxes", accuracy.boxes, before.aps, after.aps),
     }

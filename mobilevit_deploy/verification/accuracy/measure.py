@@ -23,8 +23,7 @@ Accuracy = ClassAccuracy | SegmentAccuracy | DetectAccuracy
 
 
 def _of_boxes(given: BoxedImages, head: ModelHead | None) -> DetectEvaluation:
-    rule = head.suppression if head and head.decision is None else None
-    return DetectEvaluation(given, rule)
+    return DetectEvaluation(given, head.chosen_by if head else None)
 
 
 EVALUATIONS: Mapping[type, Callable[[Any, ModelHead | None], Evaluation[Any, Accuracy]]] = {

@@ -102,6 +102,17 @@ def test_a_rule_is_kept(tmp_path: Path, change: dict[str, object], counts: dict[
     assert result.quantized == counts
 
 
+@pytest.mark.parametrize(("keep_float", "count"), [((), 1), (("",), 0)])
+def test_a_concatenation_that_is_kept_is_in_float32(tmp_path: Path, keep_float: tuple[str, ...], count: int) -> None:
+    """XNNPACK's quantizer asks its filter about all operations but these: boxes in pixels were rounded to 8 bits."""
+    torch.manual_seed(0)
+    module = Of(lambda m, x: torch.cat([m.first(x), m.first(x + 1)], 1), first=nn.Conv2d(3, 4, 3, 2, 1)).eval()
+    request = request_of(tmp_path / "a.pte", RULE.model_copy(update={"keep_float": keep_float}), model=module)
+    _, result = quantize(request, None)
+    assert (result.quantized.get("Concat", 0), result.left.get("Concat", 0)) == (count, 1 - count)
+    assert result.quantized["Conv"] == 2
+
+
 def test_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="nothing to quantise"):
         quantize(request_of(tmp_path / "a.pte", RULE.model_copy(update={"op_types": ("Concat",)})), None)

@@ -11,17 +11,20 @@ import pytest
 from mobilevit_deploy.architectures.operations.suppression import overlaps
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.images.boxes import BoxedImages, Boxes, read_boxed
+from mobilevit_deploy.images.outlines import Outline, outline_of_pixels
 from mobilevit_deploy.images.preparation import Fit
 from mobilevit_deploy.runners.base import Array
 from mobilevit_deploy.verification.accuracy.detection import (
     DetectAccuracy,
     DetectEvaluation,
     Detections,
+    Masks,
     average_precision,
     in_picture,
+    outlined,
 )
 from tests.images.test_boxes import CARD
-from tests.support.annotated import coco, pictures, write_boxes, write_pictures
+from tests.support.annotated import coco, pictures, pixels_of, write_boxes, write_pictures
 
 NAMES = ("cat", "dog", "kite")
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -94,6 +97,54 @@ def test_wrong_versions_are_worse() -> None:
     assert average_precision(given, [nothing] * len(found)).ap == 0
     broken = [replace(item, boxes=item.boxes * np.nan) for item in found]
     assert average_precision(given, broken).ap == 0
+
+
+def with_masks(given: BoxedImages, found: list[Detections]) -> tuple[BoxedImages, list[Detections]]:
+    """Returns both with the pixels of their boxes, all of whose sides are whole numbers."""
+
+    def outline(corners: Array) -> Outline:
+        pixels = np.zeros((128, 128), bool)
+        x1, y1, x2, y2 = np.clip(corners, 0, 128).astype(int)
+        pixels[y1:y2, x1:x2] = True
+        return outline_of_pixels(pixels)
+
+    boxes, masked = [], []
+    for own, item in zip(given.boxes, found, strict=True):
+        whole, moved = np.rint(own.boxes), np.clip(np.rint(item.boxes), 0, 128)
+        corners = np.concatenate((whole[:, :2], whole[:, :2] + whole[:, 2:]), axis=1)
+        boxes.append(replace(own, boxes=whole, outlines=tuple(map(outline, corners))))
+        masked.append(replace(item, boxes=moved, outlines=tuple(map(outline, moved))))
+    return replace(given, boxes=tuple(boxes)), masked
+
+
+def _next(outlines: tuple[Outline, ...]) -> tuple[Outline, ...]:
+    return (*outlines[1:], outlines[0])
+
+
+def test_masks_are_measured_by_their_pixels() -> None:
+    given, found = with_masks(*made(0))
+    scores = average_precision(given, found)
+    assert scores.masks is not None
+    assert (scores.masks.ap, scores.masks.ap50) == pytest.approx((scores.ap, scores.ap50))  # of boxes that are filled
+    turned = [replace(item, outlines=_next(item.outlines or ())) for item in found]
+    wrong = average_precision(given, turned)
+    assert wrong.masks is not None
+    assert (wrong.ap, wrong.masks.ap < scores.masks.ap / 2) == (scores.ap, True)
+    assert average_precision(given, [replace(item, outlines=None) for item in found]).masks is None
+    assert average_precision(made(0)[0], found).masks is None
+
+
+def test_a_mask_is_cut_where_its_box_is_in_the_picture() -> None:
+    shares = np.zeros((2, 4, 4))
+    shares[:, :, 2:] = 1  # the right half of its box
+    boxes = np.array([[8.0, 4, 24, 20], [5, 5, 5, 9]])
+    found = Detections(boxes, np.ones(2), np.zeros(2), Masks(shares, boxes))
+    placed = outlined(in_picture(found, Fit((32, 64), (16, 32))), Fit((32, 64), (16, 32)))
+    assert placed.outlines is not None
+    pixels = [pixels_of(outline) for outline in placed.outlines]
+    assert pixels[0].shape == (32, 64)
+    assert pixels[0].sum() == pixels[0][8:32, 32:48].sum() > 0.95 * 24 * 16, "all but its corners"
+    assert pixels[1].sum() == 0, "a box without area has no pixels"
 
 
 def test_all_that_is_found_of_a_crowd_is_neither_right_nor_wrong() -> None:
