@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.comparison import Comparison, ComparisonRequest, compare_artifacts
     from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
+    from mobilevit_deploy.measurement.tuning import TuneReport, TuneRequest, this_machine, tune_model
     from mobilevit_deploy.pipeline.request import ExportRequest
     from mobilevit_deploy.report.snippet.snippet import Snippet, SnippetRequest, write_snippet
     from mobilevit_deploy.targets.app_options import AppOptions
@@ -52,6 +53,8 @@ _HOMES = {
     "ProfileRequest": "measurement.profiling",
     "Snippet": "report.snippet.snippet",
     "SnippetRequest": "report.snippet.snippet",
+    "TuneReport": "measurement.tuning",
+    "TuneRequest": "measurement.tuning",
     "VerifyFailedError": "verification.report",
     "VerifyReport": "verification.report",
     "VerifyRequest": "verification.verify",
@@ -64,6 +67,8 @@ _HOMES = {
     "predict": "verification.prediction",
     "profile_artifact": "measurement.profiling",
     "run_checks": "checks.run",
+    "this_machine": "measurement.tuning",
+    "tune_model": "measurement.tuning",
     "verify_artifact": "verification.verify",
     "write_snippet": "report.snippet.snippet",
 }
@@ -92,6 +97,8 @@ __all__ = [
     "ProfileRequest",
     "Snippet",
     "SnippetRequest",
+    "TuneReport",
+    "TuneRequest",
     "VerifyFailedError",
     "VerifyReport",
     "VerifyRequest",
@@ -105,6 +112,8 @@ __all__ = [
     "predict",
     "profile_artifact",
     "run_checks",
+    "this_machine",
+    "tune_model",
     "verify_artifact",
     "write_snippet",
 ]

@@ -1,0 +1,10 @@
+"""``mvd tune``: the fastest of the files that a recipe can be changed to make, by paired measurement.
+
+``space`` has the candidates, ``search`` tries them, ``trials`` keeps what became of each in a file, ``timing``
+measures, ``workshop`` makes the files, and ``tune`` ends with a recipe.
+"""
+
+from mobilevit_deploy.measurement.tuning.timing import this_machine
+from mobilevit_deploy.measurement.tuning.tune import Interrupted, TuneReport, TuneRequest, tune_model
+
+__all__ = ["Interrupted", "TuneReport", "TuneRequest", "this_machine", "tune_model"]
