@@ -53,7 +53,7 @@ from mobilevit_deploy.system.publish import DEFAULT_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mobilevit_deploy.measurement.tuning.timing import Place
+    from mobilevit_deploy.measurement.tuning.timing import OnPhone, Place
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -137,6 +137,7 @@ def tune(
         from mobilevit_deploy.catalog import catalog
         from mobilevit_deploy.catalog.typed import check_typed
         from mobilevit_deploy.errors import show
+        from mobilevit_deploy.measurement.tuning.precisions import allowed_precisions
 
         check_typed(
             None if model_file else model,
@@ -147,7 +148,14 @@ def tune(
             precision=precisions[0] if precisions else None,
             versions={"--opset": opset},
         )
-        place = _place(to[0], device, delegate, benchmark_binary, threads, pin, progress)
+        allowed_precisions(
+            catalog.recipe(recipe or to[0]),
+            precisions,
+            max_loss,
+            images=images is not None,
+            calibrated=calibrate is not None,
+        )
+        on_phone = _is_on_phone(to[0], device, delegate, benchmark_binary, pin)
         progress("importing PyTorch")
         from mobilevit_deploy.export.cache import default_folder
         from mobilevit_deploy.images.annotations import Annotations
@@ -155,11 +163,16 @@ def tune(
         from mobilevit_deploy.loading.checkpoint import Selection
         from mobilevit_deploy.loading.model import ModelRequest
         from mobilevit_deploy.loading.model_head import HeadOptions
-        from mobilevit_deploy.measurement.tuning import Interrupted, TuneRequest, tune_model
         from mobilevit_deploy.measurement.tuning.document import tune_document
+        from mobilevit_deploy.measurement.tuning.timing import this_machine
+        from mobilevit_deploy.measurement.tuning.tune import Interrupted, TuneRequest, tune_model
         from mobilevit_deploy.pipeline.request import ExportRequest
         from mobilevit_deploy.report.tuning import tune_summary, write_plot
 
+        if on_phone:
+            place: Place = _phone(one_device(device), delegate, benchmark_binary, threads, progress)
+        else:
+            place = this_machine(to[0], threads, pin)
         selection = Selection(weights.value, key, prefix, tuple(ignore or ()))
         name, chosen = model, task
         if model_file:
@@ -215,38 +228,42 @@ def tune(
         console.print_result(tune_summary(report, plot), quiet=[str(report.recipe), str(report.artifact)])
 
 
-def _place(
-    target: str,
-    device: list[str] | None,
-    delegate: str | None,
-    binary: Path | None,
-    threads: int | None,
-    pin: str,
-    progress: "Callable[[str], None]",
-) -> "Place":
-    """Returns what times the files; raises MvdError where nothing here does."""
-    from mobilevit_deploy.catalog.formats import format_of
-    from mobilevit_deploy.errors import UsageError
-    from mobilevit_deploy.measurement.tuning.timing import OnPhone, this_machine
+def _is_on_phone(target: str, device: list[str] | None, delegate: str | None, binary: Path | None, pin: str) -> bool:
+    """Tells whether the device is an Android phone; raises MvdError where nothing here times the target's files."""
+    from mobilevit_deploy.catalog.formats import format_of, formats
+    from mobilevit_deploy.errors import MeasurementError, UsageError
 
-    on_phone = device is not None and backend_of([f"a{format_of(target).suffix}"], device) == ANDROID
-    if not on_phone:
-        for option, given in (("--delegate", delegate), ("--benchmark-binary", binary)):
-            if given:
-                raise UsageError(f"{option} is for an Android phone", "add --device, or leave it out")
-        if one_device(device) != "host":
-            raise UsageError(
-                f"--device {one_device(device)} is no Android phone, and mvd tune times on those and here",
-                "leave --device out; mvd devices lists what is attached",
-            )
-        return this_machine(target, threads, pin)
-    if pin != "auto":
-        raise UsageError("--pin is for this machine", "leave it out")
+    known = format_of(target)
+    if device and backend_of([f"a{known.suffix}"], device) == ANDROID:
+        if pin != "auto":
+            raise UsageError("--pin is for this machine", "leave it out")
+        return True
+    for option, given in (("--delegate", delegate), ("--benchmark-binary", binary)):
+        if given:
+            raise UsageError(f"{option} is for an Android phone", "add --device, or leave it out")
+    if one_device(device) != "host":
+        raise UsageError(
+            f"--device {one_device(device)} is no Android phone, and mvd tune times on those and here",
+            "leave --device out; mvd devices lists what is attached",
+        )
+    if known.worker is None:
+        able = " or ".join(name for name, other in formats().items() if other.worker)
+        raise MeasurementError(
+            f"{known.title} cannot be tuned here: {known.no_latency}",
+            f"give --to {able}; on a Mac, mvd latency times Core ML files, by one recipe and by another",
+        )
+    return False
+
+
+def _phone(
+    wanted: str, delegate: str | None, binary: Path | None, threads: int | None, progress: "Callable[[str], None]"
+) -> "OnPhone":
     from mobilevit_deploy.cli.latency_android import read_delegate
     from mobilevit_deploy.measurement.android.attached import open_phone
     from mobilevit_deploy.measurement.latency.android import THREADS, AndroidRequest
+    from mobilevit_deploy.measurement.tuning.timing import OnPhone
 
-    chosen, wanted = read_delegate(delegate), one_device(device)
+    chosen = read_delegate(delegate)
     progress(f"looking for {wanted}")
     request = AndroidRequest((), binary, THREADS if threads is None else threads, chosen)
     return OnPhone(open_phone(wanted), request)

@@ -49,6 +49,7 @@ def test_listing_models_does_not_import_the_converters() -> None:
 TAKE_A_CHECKPOINT = (
     ["export", "cas_vit_xs", "--to", "onnx"],
     ["quantize", "cas_vit_xs"],
+    ["tune", "cas_vit_xs", "--to", "onnx"],
     ["verify", "a.onnx"],
     ["predict", "a.onnx", "a.png"],
 )
@@ -85,6 +86,8 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
         "recipe onnx writes fp32": [*export, "--precision", "w8"],
         "invalid value for '--precision': 'half' is not": [*export, "--precision", "half"],
         "takes sides divisible by 32": [*export, "--input-size", "10"],
+        "--max-loss is of accuracy": ["tune", "cas_vit_xs", "--to", "onnx", "--max-loss", "1"],
+        "iphone_15 is no Android phone": ["tune", "cas_vit_xs", "--to", "onnx", "--device", "iphone_15"],
     }
     imported, errors = imported_by(*wrong.values())
     assert not set(HEAVY) & imported

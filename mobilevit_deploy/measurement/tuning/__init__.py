@@ -3,8 +3,3 @@
 ``space`` has the candidates, ``search`` tries them, ``trials`` keeps what became of each in a file, ``timing``
 measures, ``workshop`` makes the files, and ``tune`` ends with a recipe.
 """
-
-from mobilevit_deploy.measurement.tuning.timing import this_machine
-from mobilevit_deploy.measurement.tuning.tune import Interrupted, TuneReport, TuneRequest, tune_model
-
-__all__ = ["Interrupted", "TuneReport", "TuneRequest", "this_machine", "tune_model"]

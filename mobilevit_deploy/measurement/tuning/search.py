@@ -124,7 +124,8 @@ class Search:
         """Searches, and judges the best candidate.
 
         Args:
-            precisions: the default recipe in other precisions; the best of them is where the search goes on.
+            precisions: the default recipe in other precisions, those first that are likely to win; the best of them is
+                where the search goes on.
         """
         best = self._step(DEFAULT, list(precisions))
         while True:
@@ -153,9 +154,10 @@ class Search:
     def _step(self, best: Candidate, candidates: list[Candidate], together: bool = False) -> Candidate:
         """Returns the best of candidates; the one before where none of them is faster beyond the intervals.
 
-        With ``together`` all that are faster are also tried at once.
+        With ``together`` their order is of no matter, and all that are faster are also tried at once.
         """
-        self._random.shuffle(candidates)
+        if together:
+            self._random.shuffle(candidates)
         self._halve(candidates)
         faster = sorted((item for item in candidates if self._beats(item, best)), key=self._upper)
         if together and len(faster) > 1:
@@ -194,10 +196,12 @@ class Search:
         self._budget.longest = max(self._budget.longest, self._budget.now() - begin)
         if path:
             self._files[candidate] = path
+        if (
+            made.refused
+        ):  # said before it is noted: an interruption that a library took for an error ends the search here
+            self._progress(f"left out: {candidate}: {made.refused}")
         if made != self._trials.made(candidate):
             self._trials.add_made(made)
-        if made.refused:
-            self._progress(f"left out: {candidate}: {made.refused}")
         return made
 
     def _time(self, candidates: Sequence[Candidate], number: int) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.catalog.formats import format_of
-from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.android.attached import AttachedPhone
 from mobilevit_deploy.measurement.comparison.alternate import alternate
 from mobilevit_deploy.measurement.comparison.alternate_android import alternate_android
@@ -109,12 +108,6 @@ def this_machine(target: str, threads: int | None = None, pin: str = AUTO) -> He
         MeasurementError: nothing here times such files.
         UsageError: threads or cores that cannot be.
     """
-    known = format_of(target)
-    if known.worker is None:
-        raise MeasurementError(
-            f"{known.title} cannot be tuned here: {known.no_latency}",
-            f"mvd tune takes --to onnx, executorch or litert here; of {known.title} files mvd export --recipe FILE "
-            "and, on a Mac, mvd latency compare recipes one by one",
-        )
+    worker_of(target)  # refuses what nothing here times
     count = choose_threads(threads)
     return Here(target, count, choose_cores(pin, count))

@@ -13,6 +13,7 @@ from mobilevit_deploy.measurement.comparison.ratio import Ratio, paired_ratio
 from mobilevit_deploy.measurement.tuning.space import Candidate
 from mobilevit_deploy.system.text_files import read_limited
 
+HINT = "remove it to begin anew, or give --out another folder"
 LARGEST_FILE = 64 * 2**20  # bytes; a search of ten minutes writes some 50 kB
 
 Role = Literal["search", "confirm"]
@@ -82,6 +83,8 @@ class Trials:
         self._made: dict[tuple[str, ...], Made] = {}
         self._timed: list[Timed] = []
         self._ratios: dict[tuple[tuple[str, ...], Role], Ratio | None] = {}  # of what is known now
+        if path.is_symlink():
+            raise MvdError(f"{path} is a link, and trials are not written to another place", HINT)
         self.continued = path.exists()
         if self.continued:
             self._read(of)
@@ -134,8 +137,7 @@ class Trials:
             file.write(line.model_dump_json(by_alias=True) + "\n")
 
     def _read(self, of: dict[str, Any]) -> None:
-        hint = "remove it to begin anew, or give --out another folder"
-        content = read_limited(self.path, LARGEST_FILE, hint)
+        content = read_limited(self.path, LARGEST_FILE, HINT)
         whole = content[: content.rfind(b"\n") + 1]  # the last line may be cut: the process was killed as it wrote it
         lines = whole.splitlines()
         try:
@@ -143,18 +145,18 @@ class Trials:
             if not isinstance(begun, Begun):
                 raise ValueError("its first line is not that of a search")
         except (ValidationError, ValueError, RecursionError) as error:
-            raise MvdError(f"{self.path} holds no trials of mvd tune", hint) from error
+            raise MvdError(f"{self.path} holds no trials of mvd tune", HINT) from error
         different = [name for name in {**of, **begun.of} if of.get(name) != begun.of.get(name)]
         if different:
             name = different[0]
             before, now = (printable(json.dumps(item.get(name)))[:80] for item in (begun.of, of))
-            raise MvdError(f"{self.path} is of another search: {printable(name)} {before}, and now {now}", hint)
+            raise MvdError(f"{self.path} is of another search: {printable(name)} {before}, and now {now}", HINT)
         for line in others:
             if isinstance(line, Made):
                 self._made[line.changes] = line
             elif isinstance(line, Timed):
                 if [len(group) for group in line.default_ms] != [len(group) for group in line.ms]:
-                    raise MvdError(f"{self.path} holds times that are no pairs", hint)
+                    raise MvdError(f"{self.path} holds times that are no pairs", HINT)
                 self._timed.append(line)
         if len(whole) < len(content):
             with self.path.open("r+b") as file:

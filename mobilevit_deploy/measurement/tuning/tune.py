@@ -12,12 +12,13 @@ import numpy as np
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of, tool_versions
-from mobilevit_deploy.catalog.recipe import Precision, Recipe
+from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tuning import Evidence
-from mobilevit_deploy.errors import MvdError, UsageError
+from mobilevit_deploy.errors import MeasurementError, MvdError
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.measurement.comparison.ratio import Ratio
+from mobilevit_deploy.measurement.tuning.precisions import allowed_precisions
 from mobilevit_deploy.measurement.tuning.recipe_file import recipe_text
 from mobilevit_deploy.measurement.tuning.search import FIRST_S, Budget, Search, Verdict
 from mobilevit_deploy.measurement.tuning.session import helpful_options
@@ -122,7 +123,8 @@ def tune_model(
     budget = Budget(request.budget_s, clock)
     export, target = request.export, request.export.targets[0]
     recipe = catalog.recipe(export.recipe or target)
-    precisions = _precisions(request, recipe)
+    images, calibrated = export.images is not None, export.calibrate is not None
+    precisions = allowed_precisions(recipe, request.precisions, request.max_loss, images=images, calibrated=calibrated)
     base = precisions[0]
     asked = replace(export, precision=base, calibrate=export.calibrate if base == "int8" else None)
     for item in asked.target_requests():
@@ -146,7 +148,7 @@ def tune_model(
         search.begin(default, path, took)
         try:
             verdict = search.run([Candidate(frozenset([Change("precision", name)])) for name in precisions[1:]])
-            session = _session(request, recipe, search, verdict, budget, progress)
+            session, doubts = _session(request, recipe, search, verdict, budget, progress)
         except KeyboardInterrupt as error:
             raise Interrupted(search.standing(), trials.path) from error
         winner = verdict.fastest if verdict.faster and verdict.fastest else DEFAULT
@@ -167,26 +169,8 @@ def tune_model(
         artifact=artifact,
         trials=trials.path,
         seconds=request.budget_s - budget.left(),
-        warnings=(*request.place.warnings, *warnings),
+        warnings=(*request.place.warnings, *doubts, *warnings),
     )
-
-
-def _precisions(request: TuneRequest, recipe: Recipe) -> list[Precision]:
-    """Returns the precisions that are allowed, that of the default file first."""
-    allowed = [recipe.choose_precision(name) for name in dict.fromkeys(request.precisions)]
-    if request.max_loss is not None and request.export.images is None:
-        raise UsageError("--max-loss is of accuracy on images, and there are none", "add --images DIR|FILE")
-    if not allowed and request.max_loss is not None:
-        allowed = [name for name in recipe.tolerances if name != "int8" or request.export.calibrate]
-    if "int8" in allowed and request.export.calibrate is None:
-        raise UsageError(
-            "int8 chooses its ranges by images, and there are none",
-            "add --calibrate DIR|FILE with images of the kind that the model will see",
-        )
-    if request.export.calibrate and "int8" not in allowed:
-        raise UsageError("--calibrate is for int8", "add int8 to --precision, or --max-loss and --images")
-    default = recipe.default_precision if recipe.default_precision in allowed or not allowed else allowed[0]
-    return [default, *(name for name in allowed if name != default)]
 
 
 def _check_accuracy(request: TuneRequest, default: Made) -> None:
@@ -221,13 +205,16 @@ def _identity(request: TuneRequest, recipe: Recipe, default: Made) -> dict[str, 
 
 def _session(
     request: TuneRequest, recipe: Recipe, search: Search, verdict: Verdict, budget: Budget, progress: Progress
-) -> tuple[str, ...]:
-    """Returns the entries of the runtime's session that make the winner faster."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the entries of the runtime's session that make the winner faster, and warnings."""
     place, options = request.place, recipe.tuning.session if recipe.tuning else ()
     if not options or not isinstance(place, Here) or budget.left() < FIRST_S * (1 + len(options)):
-        return ()
+        return (), ()
     winner = verdict.fastest if verdict.faster and verdict.fastest else DEFAULT
-    return helpful_options(place, search.file(winner), options, budget.left(), progress)
+    try:
+        return helpful_options(place, search.file(winner), options, budget.left(), progress), ()
+    except MeasurementError as error:  # what the search has found holds without them
+        return (), (f"entries of the runtime's session were not timed: {error.message}",)
 
 
 def _evidence(request: TuneRequest, trials: Trials, verdict: Verdict, session: tuple[str, ...], model: str) -> Evidence:

@@ -50,6 +50,13 @@ def test_a_line_that_was_cut_is_dropped(tmp_path: Path) -> None:
     assert path.read_text() == text
 
 
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "trials.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MvdError, match="is a link"):
+        Trials(tmp_path / "trials.jsonl", OF)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
