@@ -43,7 +43,7 @@ class Evidence(Card):
         ratio: of its median to that of the default recipe's file.
         ratio_ci95: 95 % interval of it.
         groups: of processes that were measured; each counts once.
-        p50_ms: of its file.
+        p50_ms: of its file; what else the machine did is in it, and not in the ratio, which is of pairs.
         default_p50_ms: of the default recipe's.
         bytes: of its file.
         default_bytes: of the default recipe's.

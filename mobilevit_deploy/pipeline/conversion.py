@@ -6,7 +6,6 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from mobilevit_deploy.catalog.formats import format_of
-from mobilevit_deploy.catalog.recipe import Precision
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.graph.node_history import shared_histories
@@ -144,7 +143,7 @@ def _convert_functions(
         return find_target(plan.recipe.target).combine(artifacts, _metadata(plan, prepared, ready), path, plan.version)
 
 
-def artifact_stem(model: LoadedModel, precision: Precision) -> str:
+def artifact_stem(model: LoadedModel, precision: str) -> str:
     """Returns the name of a model's artifact without its suffix."""
     _, _, height, width = model.input_shape
     return f"{model.name}-{height}x{width}-{precision}{'' if model.weights.trained else UNTRAINED}"

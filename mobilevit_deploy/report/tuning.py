@@ -57,10 +57,9 @@ def _order(item: Tried) -> tuple[bool, float]:
 def _result(report: TuneReport) -> list[str]:
     evidence, verdict = report.evidence, report.verdict
     lines = [] if verdict.faster else [AS_FAST]
-    if verdict.ratio and evidence.p50_ms and evidence.default_p50_ms:
-        times = f"{milliseconds(evidence.p50_ms)} ms for {milliseconds(evidence.default_p50_ms)} ms"
+    if verdict.ratio:
         word = "tuned" if verdict.faster else "  nearest"
-        lines.append(f"{word}: {', '.join(evidence.changes)}: {said(verdict.ratio)}, {times}")
+        lines.append(f"{word}: {', '.join(evidence.changes)}: {said(verdict.ratio)}{_times(report)}")
     if evidence.points_lost is not None and verdict.faster:
         lines.append(f"  accuracy: {evidence.points_lost:.2f} points less than PyTorch on {evidence.images} images")
     if evidence.session:
@@ -69,6 +68,14 @@ def _result(report: TuneReport) -> list[str]:
     if not verdict.complete:
         lines.append("  the budget ended before all was tried: the same command goes on from there")
     return lines
+
+
+def _times(report: TuneReport) -> str:
+    """Returns both medians; nothing where the machine was busy, which is in them and not in their paired ratio."""
+    own, default = report.evidence.p50_ms, report.evidence.default_p50_ms
+    if report.request.place.warnings or own is None or default is None:
+        return ""
+    return f", {milliseconds(own)} ms for {milliseconds(default)} ms"
 
 
 def _conditions(evidence: Evidence) -> str:

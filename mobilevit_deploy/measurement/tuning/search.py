@@ -196,9 +196,8 @@ class Search:
         self._budget.longest = max(self._budget.longest, self._budget.now() - begin)
         if path:
             self._files[candidate] = path
-        if (
-            made.refused
-        ):  # said before it is noted: an interruption that a library took for an error ends the search here
+        if made.refused:
+            # Said before it is noted: an interruption that a library took for an error of its own ends the search here.
             self._progress(f"left out: {candidate}: {made.refused}")
         if made != self._trials.made(candidate):
             self._trials.add_made(made)
@@ -209,6 +208,9 @@ class Search:
         missing = [candidate for candidate in candidates if self._trials.turns(candidate) <= number]
         if not missing or not self._room(0.0):
             return
+        missing = [candidate for candidate in missing if self.file(candidate)]
+        if not missing:
+            return
         seconds = FIRST_S * 2**number * (len(missing) + 1)
         count = "1 file" if len(missing) == 1 else f"{len(missing)} files"
         self._progress(f"timing {count} in turns with the default recipe's, round {number + 1}")
@@ -216,7 +218,7 @@ class Search:
         self._progress(self.standing())
 
     def _run(self, candidates: Sequence[Candidate], seconds: float, role: Role) -> None:
-        files = [self.file(candidate) for candidate in (DEFAULT, *candidates)]
+        files = [self._files[candidate] for candidate in (DEFAULT, *candidates)]
         default, *others = self._measure(files, seconds)
         for candidate, times in zip(candidates, others, strict=True):
             made = self._trials.made(candidate)
@@ -225,11 +227,14 @@ class Search:
                 Timed(role=role, changes=candidate.names, sha256=made.sha256, default_ms=default, ms=times)
             )
 
-    def file(self, candidate: Candidate) -> Path:
-        """Returns a candidate's file; one of an earlier run is made again, or taken from the kept exports."""
+    def file(self, candidate: Candidate) -> Path | None:
+        """Returns a candidate's file; one of an earlier run is made again, or taken from the kept exports.
+
+        None where that fails now.
+        """
         if candidate not in self._files:
             self._make(candidate)
-        return self._files[candidate]
+        return self._files.get(candidate)
 
     def _judge(self, best: Candidate) -> Verdict:
         """Measures the best candidate anew, or where none was clearly faster the one that may be."""
@@ -242,6 +247,8 @@ class Search:
         elif ratio.value >= 1:
             return Verdict(candidate, ratio, False, self._complete)
         if not self._trials.turns(candidate, "confirm"):
+            if self.file(candidate) is None:
+                return Verdict(candidate, ratio, False, False)
             self._progress(f"timing {candidate} once more: runs by which it was not chosen")
             self._run([candidate], min(CONFIRM_S, max(self._budget.left(), self._budget.reserve)), "confirm")
         return Verdict(candidate, self._trials.ratio(candidate.names, "confirm"), True, self._complete)

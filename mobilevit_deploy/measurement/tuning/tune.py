@@ -157,7 +157,9 @@ def tune_model(
         file = Path(work) / f"{stem}.tuned.toml"
         file.write_text(recipe_text(tuned, _comments(evidence, request)), encoding="utf-8")
         progress("writing the recipe and its file")
-        artifact, warnings = _publish(exports.request_of(winner, file), file, stem, trials, winner)
+        precision = winner.precision(base)
+        name = f"{artifact_stem(model, precision)}.tuned{format_of(target).suffix}"
+        artifact, warnings = _publish(exports.request_of(winner, file), file, name, trials.made(winner))
     tried = [Tried(item, trials.ratio(item.changes)) for item in trials.all_made() if item.changes]
     return TuneReport(
         request=request,
@@ -210,9 +212,11 @@ def _session(
     place, options = request.place, recipe.tuning.session if recipe.tuning else ()
     if not options or not isinstance(place, Here) or budget.left() < FIRST_S * (1 + len(options)):
         return (), ()
-    winner = verdict.fastest if verdict.faster and verdict.fastest else DEFAULT
+    path = search.file(verdict.fastest if verdict.faster and verdict.fastest else DEFAULT)
+    if path is None:
+        return (), ()
     try:
-        return helpful_options(place, search.file(winner), options, budget.left(), progress), ()
+        return helpful_options(place, path, options, budget.left(), progress), ()
     except MeasurementError as error:  # what the search has found holds without them
         return (), (f"entries of the runtime's session were not timed: {error.message}",)
 
@@ -269,17 +273,13 @@ def _comments(evidence: Evidence, request: TuneRequest) -> list[str]:
     return [first, "What was measured is in [tuned], at the end, and holds for that machine and those threads."]
 
 
-def _publish(
-    request: ExportRequest, file: Path, stem: str, trials: Trials, winner: Candidate
-) -> tuple[Path, tuple[str, ...]]:
+def _publish(request: ExportRequest, file: Path, name: str, made: Made | None) -> tuple[Path, tuple[str, ...]]:
     """Writes the recipe and what it exports; returns the artifact, and warnings."""
-    suffix = format_of(request.targets[0]).suffix
-    name = f"{stem.removesuffix('.' + request.targets[0])}.tuned{suffix}"
     (report,) = export_model(replace(request, file_name=name))
     with staging(request.folder) as work:
         (work / file.name).write_bytes(file.read_bytes())
         publish(work, request.folder)
-    made, warnings = trials.made(winner), report.warnings
+    warnings = report.warnings
     if made and made.sha256 != report.artifact.sha256:
         warnings = (*warnings, f"{name} is not the file that was timed: the model's code makes another one each time")
     return report.artifact.path, warnings

@@ -141,6 +141,19 @@ def test_an_interrupted_search_goes_on(tmp_path: Path, call: int) -> None:
     assert len(bench.made) == made + 1  # the default's file, against which everything is timed
 
 
+def test_a_candidate_that_cannot_be_made_again_does_not_win(tmp_path: Path) -> None:
+    """As where its export failed the second time: what was timed before is of a file that is not there."""
+    bench = Bench({"a": 0.9, "b": 1.1}, interrupted_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        bench.search(tmp_path)
+    bench.refused, bench.interrupted_at = {"a": "onnx: parity failed"}, None
+    verdict = bench.search(tmp_path)
+    assert not verdict.faster
+    assert [made.refused for made in bench.trials.all_made() if made.changes == ("without a",)] == [
+        "onnx: parity failed"
+    ]
+
+
 def test_progress_names_the_best_so_far(tmp_path: Path) -> None:
     said: list[str] = []
     Bench({"a": 0.9, "b": 1.1}).search(tmp_path, progress=said.append)

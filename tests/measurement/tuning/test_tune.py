@@ -98,13 +98,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe of ONNX with one rewrite to leave out and none to add: two exports are a whole search."""
     text = (Path(catalog.__file__).parents[2] / "export_recipes" / "onnx.toml").read_text()
     begin, end = text.index("[tuning]"), text.index("# For models of one's own")
-    text = (
-        text[:begin]
-        + f'[tuning]\nleave_out = ["split_convolution"]\nsession = ["{ENTRY}"]\nreason = "for a test"\n\n'
-        + text[end:]
-    )
+    choices = f'leave_out = ["split_convolution"]\nsession = ["{ENTRY}"]\nreason = "for a test"'
     path = tmp_path_factory.mktemp("recipe") / "mine.toml"
-    path.write_text(text)
+    path.write_text(f"{text[:begin]}[tuning]\n{choices}\n\n{text[end:]}")
     return path
 
 
