@@ -13,7 +13,6 @@ from rich.text import Text
 
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.measurement.tuning.search import said
-from mobilevit_deploy.measurement.tuning.tune import AS_FAST
 from mobilevit_deploy.report.layout import Facts, ResultTable, command
 from mobilevit_deploy.report.table import milliseconds, show_bytes
 from mobilevit_deploy.system.environment import count_threads
@@ -56,7 +55,7 @@ def _order(item: Tried) -> tuple[bool, float]:
 
 def _result(report: TuneReport) -> list[str]:
     evidence, verdict = report.evidence, report.verdict
-    lines = [] if verdict.faster else [AS_FAST]
+    lines = [] if verdict.faster else [verdict.conclusion()]
     if verdict.ratio:
         word = "tuned" if verdict.faster else "  nearest"
         lines.append(f"{word}: {', '.join(evidence.changes)}: {said(verdict.ratio)}{_times(report)}")
@@ -64,9 +63,10 @@ def _result(report: TuneReport) -> list[str]:
         lines.append(f"  accuracy: {evidence.points_lost:.2f} points less than PyTorch on {evidence.images} images")
     if evidence.session:
         lines.append(f"  the runtime's session: {', '.join(evidence.session)} makes it faster still; that is the app's")
-    lines.append(f"  {_conditions(evidence)}")
+    if verdict.ratio:
+        lines.append(f"  {_conditions(evidence)}")
     if not verdict.complete:
-        lines.append("  the budget ended before all was tried: the same command goes on from there")
+        lines.append("  the budget ended before all was tried: the same command goes on, or give a longer --budget")
     return lines
 
 

@@ -83,6 +83,14 @@ class Verdict:
         """Tells whether the fastest candidate is faster than the default recipe beyond its interval."""
         return self.confirmed and self.ratio is not None and self.ratio.ci95[1] < 1
 
+    def conclusion(self) -> str:
+        """Returns in words why the default recipe stays."""
+        if self.ratio is not None:
+            return "the default recipe is as fast as anything tried"
+        if self.complete:
+            return "nothing was timed: no other file that this recipe leaves open is different, and passes"
+        return "nothing was timed: the budget was over before a second file was made"
+
 
 class Search:
     """One search, whose state is its trials."""
@@ -191,7 +199,8 @@ class Search:
 
     def _make(self, candidate: Candidate) -> Made:
         begin = self._budget.now()
-        self._progress(f"trial {len(self._trials.all_made())}: {candidate}")
+        known = self._trials.made(candidate)
+        self._progress(f"{'once more' if known else f'trial {len(self._trials.all_made())}'}: {candidate}")
         made, path = self._workshop.make(candidate)
         self._budget.longest = max(self._budget.longest, self._budget.now() - begin)
         if path:
@@ -199,7 +208,7 @@ class Search:
         if made.refused:
             # Said before it is noted: an interruption that a library took for an error of its own ends the search here.
             self._progress(f"left out: {candidate}: {made.refused}")
-        if made != self._trials.made(candidate):
+        if made != known:
             self._trials.add_made(made)
         return made
 

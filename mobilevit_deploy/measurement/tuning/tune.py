@@ -36,7 +36,6 @@ from mobilevit_deploy.system.version import __version__
 Progress = Callable[[str], None]
 
 BUDGET_S = 600.0
-AS_FAST = "the default recipe is as fast as anything tried"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -155,7 +154,7 @@ def tune_model(
         evidence = _evidence(request, trials, verdict, session, model.name)
         tuned = exports.recipe(winner).model_copy(update={"tuned": evidence})
         file = Path(work) / f"{stem}.tuned.toml"
-        file.write_text(recipe_text(tuned, _comments(evidence, request)), encoding="utf-8")
+        file.write_text(recipe_text(tuned, _comments(evidence, request, verdict)), encoding="utf-8")
         progress("writing the recipe and its file")
         precision = winner.precision(base)
         name = f"{artifact_stem(model, precision)}.tuned{format_of(target).suffix}"
@@ -210,10 +209,11 @@ def _session(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the entries of the runtime's session that make the winner faster, and warnings."""
     place, options = request.place, recipe.tuning.session if recipe.tuning else ()
-    if not options or not isinstance(place, Here) or budget.left() < FIRST_S * (1 + len(options)):
+    needed = FIRST_S * (1 + len(options))
+    if not options or not isinstance(place, Here) or budget.left() < needed:
         return (), ()
     path = search.file(verdict.fastest if verdict.faster and verdict.fastest else DEFAULT)
-    if path is None:
+    if path is None or budget.left() < needed:  # it may have been made once more
         return (), ()
     try:
         return helpful_options(place, path, options, budget.left(), progress), ()
@@ -262,14 +262,14 @@ def _versions(request: TuneRequest) -> dict[str, str | None]:
     return {"mvd": __version__, "torch": every["torch"], **{name: every[name] for name in known.packages}}
 
 
-def _comments(evidence: Evidence, request: TuneRequest) -> list[str]:
+def _comments(evidence: Evidence, request: TuneRequest, verdict: Verdict) -> list[str]:
     """Returns what stands above a recipe, for who opens the file."""
     target = request.export.targets[0]
     if evidence.result == "tuned":
         first = f"Found by mvd tune to be faster than the recipe {request.export.recipe or target}: "
         first += f"{', '.join(evidence.changes)}."
     else:
-        first = f"mvd tune: {AS_FAST}. This is the recipe {request.export.recipe or target}."
+        first = f"mvd tune: {verdict.conclusion()}. This is the recipe {request.export.recipe or target}."
     return [first, "What was measured is in [tuned], at the end, and holds for that machine and those threads."]
 
 

@@ -49,7 +49,9 @@ def test_what_is_refused_never_wins(tmp_path: Path, reason: str) -> None:
 def test_where_nothing_helps_the_default_stays(tmp_path: Path) -> None:
     assert not Bench({"a": 1.0, "b": 1.01, "c": 1.3}).search(tmp_path).faster
     (tmp_path / "none").mkdir()
-    assert Bench({}).search(tmp_path / "none").fastest is None
+    verdict = Bench({}).search(tmp_path / "none")
+    assert verdict.fastest is None
+    assert "nothing was timed: no other file" in verdict.conclusion()
 
 
 def test_the_better_half_is_measured_longer(tmp_path: Path) -> None:
@@ -105,6 +107,7 @@ def test_the_budget_ends_it(tmp_path: Path, budget_s: float) -> None:
     longest = max(EXPORT_S, 4 * 5 * 3.0)  # one export, or one round, is brought to its end
     assert bench.clock_s <= budget_s + longest + max(CONFIRM_S, RESERVE * budget_s)
     assert not verdict.complete
+    assert ("the budget was over" in verdict.conclusion()) == (budget_s == 15.0)
     assert len(bench.made) < 9
 
 
