@@ -290,5 +290,5 @@ class Search:
 
 
 def said(ratio: Ratio) -> str:
-    """Returns a ratio in words."""
-    return f"{ratio.value:.3f} of the default recipe's time (95 %: {ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f})"
+    """Returns a ratio and its 95 % interval in words."""
+    return f"{ratio.value:.3f} of the default recipe's time (interval {ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f})"
