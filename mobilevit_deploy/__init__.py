@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.comparison import Comparison, ComparisonRequest, compare_artifacts
     from mobilevit_deploy.measurement.latency import LatencyReport, LatencyRequest, measure_latency
     from mobilevit_deploy.measurement.profiling import ProfileReport, ProfileRequest, profile_artifact
+    from mobilevit_deploy.measurement.tuning.timing import this_machine
+    from mobilevit_deploy.measurement.tuning.tune import TuneReport, TuneRequest, tune_model
     from mobilevit_deploy.pipeline.request import ExportRequest
     from mobilevit_deploy.report.snippet.snippet import Snippet, SnippetRequest, write_snippet
     from mobilevit_deploy.targets.app_options import AppOptions
@@ -52,6 +54,8 @@ _HOMES = {
     "ProfileRequest": "measurement.profiling",
     "Snippet": "report.snippet.snippet",
     "SnippetRequest": "report.snippet.snippet",
+    "TuneReport": "measurement.tuning.tune",
+    "TuneRequest": "measurement.tuning.tune",
     "VerifyFailedError": "verification.report",
     "VerifyReport": "verification.report",
     "VerifyRequest": "verification.verify",
@@ -64,6 +68,8 @@ _HOMES = {
     "predict": "verification.prediction",
     "profile_artifact": "measurement.profiling",
     "run_checks": "checks.run",
+    "this_machine": "measurement.tuning.timing",
+    "tune_model": "measurement.tuning.tune",
     "verify_artifact": "verification.verify",
     "write_snippet": "report.snippet.snippet",
 }
@@ -92,6 +98,8 @@ __all__ = [
     "ProfileRequest",
     "Snippet",
     "SnippetRequest",
+    "TuneReport",
+    "TuneRequest",
     "VerifyFailedError",
     "VerifyReport",
     "VerifyRequest",
@@ -105,6 +113,8 @@ __all__ = [
     "predict",
     "profile_artifact",
     "run_checks",
+    "this_machine",
+    "tune_model",
     "verify_artifact",
     "write_snippet",
 ]

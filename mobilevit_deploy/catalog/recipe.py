@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from mobilevit_deploy.catalog.cards import Card, TargetFormat
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
+from mobilevit_deploy.catalog.tuning import Evidence, OpenChoices
 from mobilevit_deploy.errors import ChoiceError
 
 # w8, w6, w4: bits per weight, with half-precision activations; int8: weights and activations, calibrated
@@ -124,6 +125,8 @@ class Recipe(Card):
         quantization: what becomes int8 in models whose family has no rule.
         family_quantization: rules by family in place of the card's, for a target whose kernels are fast elsewhere.
         functions_minimum: the version from which on an artifact may have several functions.
+        tuning: what ``mvd tune`` tries beside it.
+        tuned: of a recipe that ``mvd tune`` wrote, what was measured.
     """
 
     name: str
@@ -139,6 +142,15 @@ class Recipe(Card):
     quantization: QuantizationRule | None = None
     family_quantization: Mapping[str, QuantizationRule] = {}
     functions_minimum: int | None = None
+    tuning: OpenChoices | None = None
+    tuned: Evidence | None = None
+
+    @model_validator(mode="after")
+    def _open_rewrites_are_told_apart(self) -> "Recipe":
+        own, choices = {item.name for item in self.rewrites}, self.tuning
+        if choices and not (set(choices.leave_out) <= own and own.isdisjoint(choices.add)):
+            raise ValueError("tuning leaves out rewrites that the recipe has, and adds others")
+        return self
 
     @model_validator(mode="after")
     def _default_has_tolerance(self) -> "Recipe":

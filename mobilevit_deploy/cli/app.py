@@ -28,6 +28,7 @@ from mobilevit_deploy.cli import (
     quantize,
     report,
     snippet,
+    tune,
     verify,
 )
 from mobilevit_deploy.cli import show as show_card
@@ -117,6 +118,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
     "quantize": (quantize.quantize, "cas_vit_xs --checkpoint checkpoint_best.pth --calibrate images"),
     "profile": (profile.profile, "artifacts/cas_vit_xs-224x224-fp32.onnx --threads 1"),
     "compare": (compare.compare, "before.onnx after.onnx --threads 1"),
+    "tune": (tune.tune, "cas_vit_xs --to onnx --threads 1 --budget 10m"),
     "check": (check.check, "checks.toml"),
     "report": (report.report, "artifacts"),
     "devices": (devices.devices, "--json"),

@@ -53,9 +53,8 @@ def key_of(request: ExportRequest) -> str | None:
     source = find_source(name) if catalog.is_own_code(name) else None
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
-    asked: dict[str, Any] = {
-        key: value for key, value in asdict(request).items() if key not in ("folder", "file_name", "cache", "force")
-    }
+    no_part = ("folder", "file_name", "cache", "force", "recipe")  # the recipe's content is told below
+    asked: dict[str, Any] = {key: value for key, value in asdict(request).items() if key not in no_part}
     asked["model"]["head"].pop("declaration")  # it is told below
     if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread
         asked["model"]["checkpoint"] = [request.model.checkpoint.name, *find_files(request.model.checkpoint)]
@@ -71,7 +70,7 @@ def key_of(request: ExportRequest) -> str | None:
         "request": asked,
         "card": _library_of(source, name) if source else catalog.model(name).model_dump(mode="json"),
         "head": head.model_dump(mode="json") if head else None,
-        "recipes": [recipe.model_dump(mode="json") for recipe in recipes],
+        "recipes": [recipe.model_dump(mode="json", exclude={"tuning", "tuned"}) for recipe in recipes],
         "versions": dict(tool_versions()),
         "source": _source(),
     }

@@ -18,7 +18,7 @@ from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline import provenance
-from mobilevit_deploy.pipeline.conversion import convert_for_target
+from mobilevit_deploy.pipeline.conversion import UNTRAINED, convert_for_target
 from mobilevit_deploy.pipeline.origin import with_channels_first
 from mobilevit_deploy.pipeline.plan import Plan, plan_target
 from mobilevit_deploy.pipeline.prepare import (
@@ -309,7 +309,8 @@ def _renamed(report: ExportReport, work: Path, name: str) -> ExportReport:
     """
     path = (work / report.artifact.path.name).rename(work / name)
     silent = f"{name} has random weights, and its name does not say so"
-    warnings = report.warnings if report.weights.trained else (*report.warnings, silent)
+    told = report.weights.trained or UNTRAINED in name
+    warnings = report.warnings if told else (*report.warnings, silent)
     return replace(report, artifact=replace(report.artifact, path=path), warnings=warnings)
 
 

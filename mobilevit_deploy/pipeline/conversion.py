@@ -28,6 +28,8 @@ from mobilevit_deploy.runners.reference import TorchRunner
 from mobilevit_deploy.targets.artifact import Artifact, ConversionRequest
 from mobilevit_deploy.targets.registry import target as find_target
 
+UNTRAINED = ".untrained"  # in the name of a file whose weights are random
+
 
 def convert_for_target(
     plan: Plan, prepared: Prepared, ready: ReadyForTarget, folder: Path, intermediates: Path | None = None
@@ -37,7 +39,7 @@ def convert_for_target(
     Raises:
         ConversionError: the converter refused the graph.
     """
-    path = folder / f"{_stem(prepared.model, plan)}{format_of(plan.recipe.target).suffix}"
+    path = folder / f"{artifact_stem(prepared.model, plan.precision)}{format_of(plan.recipe.target).suffix}"
     try:
         return _convert_sizes(plan, prepared, ready, path, intermediates)
     except ConversionError as error:
@@ -141,6 +143,7 @@ def _convert_functions(
         return find_target(plan.recipe.target).combine(artifacts, _metadata(plan, prepared, ready), path, plan.version)
 
 
-def _stem(model: LoadedModel, plan: Plan) -> str:
+def artifact_stem(model: LoadedModel, precision: str) -> str:
+    """Returns the name of a model's artifact without its suffix."""
     _, _, height, width = model.input_shape
-    return f"{model.name}-{height}x{width}-{plan.precision}{'' if model.weights.trained else '.untrained'}"
+    return f"{model.name}-{height}x{width}-{precision}{'' if model.weights.trained else UNTRAINED}"

@@ -8,7 +8,9 @@ import torch
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression
 from mobilevit_deploy.catalog.formats import format_of
-from mobilevit_deploy.catalog.model_card import Preprocessing
+from mobilevit_deploy.catalog.model_card import Family, Preprocessing
+from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
+from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import DoesNotRunError, UsageError
 from mobilevit_deploy.graph.app_interface import (
     append_decision,
@@ -143,11 +145,15 @@ def _read_calibration(
     return divide(found.images, str(path))
 
 
+def quantization_rule(recipe: Recipe, family: Family | None) -> QuantizationRule | None:
+    """Returns what becomes int8: the recipe's rule for the family, the family's own, or the recipe's for all others."""
+    own = recipe.family_quantization.get(family.family) if family else None
+    return own or (family and family.quantization) or recipe.quantization
+
+
 def choose_quantization(plan: Plan, prepared: Prepared, ready: ReadyForTarget) -> Quantization | None:
     """Returns how the graph becomes int8, by the family's rule or the recipe's; None for another precision."""
-    family = prepared.model.card.family if prepared.model.card else None
-    own = plan.recipe.family_quantization.get(family.family) if family else None
-    rule = own or (family and family.quantization) or plan.recipe.quantization
+    rule = quantization_rule(plan.recipe, prepared.model.card.family if prepared.model.card else None)
     if plan.precision != "int8" or rule is None or prepared.calibration is None:
         return None
     rule = rule.within(BACKBONE) if prepared.model.head else rule

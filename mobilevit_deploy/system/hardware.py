@@ -65,7 +65,7 @@ def describe_machine(temporary: Path) -> Machine:
         system=platform.platform(),
         architecture=platform.machine(),
         processor=cpu_name(),
-        features=_features(),
+        features=cpu_features(),
         cores=available_cores(),
         memory=memory.total,
         memory_available=memory.available,
@@ -81,7 +81,8 @@ def _free(folder: Path) -> int | None:
         return None
 
 
-def _features() -> tuple[str, ...] | None:
+def cpu_features() -> tuple[str, ...] | None:
+    """Returns the instructions of this machine's processor that matter here; None where the system does not tell."""
     try:
         return features_of_linux(CPUINFO.read_text(encoding="utf-8"))
     except OSError:

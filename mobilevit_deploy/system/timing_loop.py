@@ -92,7 +92,8 @@ def _burst(run: Callable[[], None], seconds: float, runs: int) -> dict[str, Any]
         samples.append((clock() - start) * 1e3)
     wall = clock() - begin
     after = _scheduling()
-    differences = {key: after[key] - value for key, value in before.items()}
+    # A thread that ends while its counters are looked for leaves one of the two without them.
+    differences = {key: after[key] - before[key] for key in before if key in after}
     return {"samples_ms": samples, "wall_s": wall, **differences}
 
 

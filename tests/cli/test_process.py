@@ -62,6 +62,7 @@ def test_a_file_is_read_without_what_captures_and_converts(tmp_path: Path) -> No
 TAKE_A_CHECKPOINT = (
     ["export", "cas_vit_xs", "--to", "onnx"],
     ["quantize", "cas_vit_xs"],
+    ["tune", "cas_vit_xs", "--to", "onnx"],
     ["verify", "a.onnx"],
     ["predict", "a.onnx", "a.png"],
 )
@@ -105,6 +106,8 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
         "--iou-threshold is for boxes, and --task segment has none": [*segment, "--iou-threshold", "0.4"],
         "--images with --task segment, and nothing to compare with": [*segment, "--images", "."],
         "masks are the segmentation of its annotations": [*instances, "--images", ".", "--masks", "."],
+        "--max-loss is of accuracy": ["tune", "cas_vit_xs", "--to", "onnx", "--max-loss", "1"],
+        "iphone_15 is no Android phone": ["tune", "cas_vit_xs", "--to", "onnx", "--device", "iphone_15"],
     }
     imported, errors = imported_by(*wrong.values())
     assert not set(HEAVY) & imported

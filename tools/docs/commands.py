@@ -25,6 +25,7 @@ EXPLAINED = {
     "latency": ("How to measure latency", "../../how-to/latency.md"),
     "quantize": ("How to export int8", "../../how-to/quantize.md"),
     "profile": ("How to see where the time goes", "../../how-to/profile.md"),
+    "tune": ("How to find the fastest recipe", "../../how-to/tune.md"),
     "compare": ("How to compare artifacts", "../../how-to/compare.md"),
     "check": ("How to hold exports to limits in CI", "../../how-to/ci.md"),
     "report": ("How to make one page of everything", "../../how-to/report.md"),

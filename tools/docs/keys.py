@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from mobilevit_deploy.catalog import cards, decision, head_card, model_card, quantization_rule, recipe
+from mobilevit_deploy.catalog import cards, decision, head_card, model_card, quantization_rule, recipe, tuning
 from mobilevit_deploy.checks import plan
 from tools.docs.markdown import attributes, code, table, without_attributes
 
@@ -31,6 +31,8 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
             "[[compression.PRECISION]]": recipe.CompressionScheme,
             "[pruning]": recipe.PruningRule,
             "[quantization]": quantization_rule.QuantizationRule,
+            "[tuning]": tuning.OpenChoices,
+            "[tuned]": tuning.Evidence,
         },
     ),
     "reference/models.md": (

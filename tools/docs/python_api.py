@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Verify": ("VerifyRequest", "verify_artifact", "VerifyReport"),
     "Measure": ("LatencyRequest", "measure_latency", "LatencyReport"),
     "Compare": ("ComparisonRequest", "compare_artifacts", "Comparison"),
+    "Tune": ("TuneRequest", "this_machine", "tune_model", "TuneReport"),
     "Predict": ("PredictRequest", "predict", "PredictReport"),
     "Code for apps": ("SnippetRequest", "write_snippet", "Snippet"),
     "Profile": ("ProfileRequest", "profile_artifact", "ProfileReport"),

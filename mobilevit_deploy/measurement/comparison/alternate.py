@@ -63,11 +63,21 @@ def alternate(sessions: Sequence[Session], seconds: float) -> Alternated:
         for column, values in zip(times, group, strict=True):
             column.append(values)
         conditions.append(found)
-        count, over = len(conditions), time.perf_counter() - begin >= seconds
-        result = Alternated(tuple(map(tuple, times)), mean_conditions(conditions))
-        precise = all(result.ratio(i).precision <= PRECISION for i in range(1, len(sessions)))
-        if (count >= FEWEST_GROUPS and over) or (count >= GROUPS_BEFORE_A_VERDICT and precise):
-            return result
+        if suffices(times, over=time.perf_counter() - begin >= seconds):
+            return Alternated(tuple(map(tuple, times)), mean_conditions(conditions))
+
+
+def suffices(times_ms: Sequence[Sequence[Sequence[float]]], *, over: bool) -> bool:
+    """Tells whether enough groups were timed: so many that each ratio is known to 1 %, or the time is over.
+
+    Args:
+        times_ms: of each artifact, the base first, of each group, of each round.
+        over: whether the time limit is.
+    """
+    base, *others = times_ms
+    if len(base) < (FEWEST_GROUPS if over else GROUPS_BEFORE_A_VERDICT):
+        return False
+    return over or all(paired_ratio(base, other).precision <= PRECISION for other in others)
 
 
 def _group(sessions: Sequence[Session], warmup_s: float, burst_s: float) -> tuple[list[tuple[float, ...]], Conditions]:

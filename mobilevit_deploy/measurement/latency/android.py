@@ -1,7 +1,8 @@
 """Latency of files on an attached Android phone, by their runtimes' own tools: each process of one is a block."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ class AndroidRequest:
 
 
 @dataclass(frozen=True)
-class _Process:
+class Process:
+    """One process of a tool."""
+
     run: ToolRun
 
     @property
@@ -138,14 +141,44 @@ def measure_android(
     check_seconds(request.seconds)
     tools = choose_tools(request.artifacts, request.delegate, request.binary)
     shapes = [tool.input_shape(path) for tool, path in zip(tools, request.artifacts, strict=True)]
-    binaries = {tool.name: find_binary(request.binary, phone.abis, tool.name) for tool in tools}
     reports = []
-    with open_workspace(phone.serial) as workspace:
-        programs = {name: workspace.push_program(binary, name) for name, binary in binaries.items()}
+    with programs_on(phone, tools, request.binary) as (workspace, programs):
         for tool, path, shape in zip(tools, request.artifacts, shapes, strict=True):
             progress(f"measuring {path.name} on {phone.model}, {request.delegate}")
             reports.append(_measure_one(path, shape, tool, programs[tool.name], request, phone, workspace))
     return reports
+
+
+@contextmanager
+def programs_on(
+    phone: AttachedPhone, tools: Sequence[PhoneTool], binary: Path | None
+) -> Iterator[tuple[Workspace, dict[str, str]]]:
+    """Puts the tools into a folder on the phone, which goes at the end; yields it and the programs by name."""
+    binaries = {tool.name: find_binary(binary, phone.abis, tool.name) for tool in tools}
+    with open_workspace(phone.serial) as workspace:
+        yield workspace, {name: workspace.push_program(path, name) for name, path in binaries.items()}
+
+
+@dataclass(frozen=True)
+class PushedFile:
+    """A file that lies on a phone as ``graph``, and the program that runs it there."""
+
+    path: Path
+    tool: PhoneTool
+    program: str
+    graph: str
+    workspace: Workspace
+
+    def asked(self, request: AndroidRequest, seconds: float) -> Asked:
+        """Returns what the first process is asked, where so many seconds are for this file."""
+        return Asked(self.graph, request.threads, request.delegate, block_seconds(seconds))
+
+    def take(self, asked: Asked) -> tuple[Process, Asked]:
+        """Runs one process; returns it, and what the next one is asked."""
+        time.sleep(COOL_DOWN_S)
+        command = [self.program, *self.tool.arguments(asked)]
+        found = self.tool.read(run_tool(self.workspace, command, self.path, asked.seconds, self.tool.name))
+        return Process(found), replace(asked, run_ms=found.runs.mean_ms)
 
 
 def _measure_one(
@@ -158,17 +191,14 @@ def _measure_one(
     workspace: Workspace,
 ) -> AndroidReport:
     sha256, _ = measure_files(path)
-    graph = workspace.push(path, f"model{tool.suffix}")
-    asked = Asked(graph, request.threads, request.delegate, block_seconds(request.seconds))
+    file = PushedFile(path, tool, program, workspace.push(path, f"model{tool.suffix}"), workspace)
+    asked = file.asked(request, request.seconds)
     before = read_conditions(phone.serial)
 
-    def take() -> _Process:
+    def take() -> Process:
         nonlocal asked
-        time.sleep(COOL_DOWN_S)
-        command = [program, *tool.arguments(asked)]
-        found = tool.read(run_tool(workspace, command, path, asked.seconds, tool.name))
-        asked = replace(asked, run_ms=found.runs.mean_ms)
-        return _Process(found)
+        process, asked = file.take(asked)
+        return process
 
     processes = collect(take, request.seconds)
     conditions = (before, read_conditions(phone.serial))
