@@ -79,7 +79,8 @@ def _advise(failed: Sequence[ExportReport]) -> str:
     """Returns the next step, by what failed."""
     if all(report.parity.refused for report in failed):
         return (
-            "the runtime has no kernel for what the converter wrote: give another --opset or --to, and report the model"
+            "the runtime does not run what the converter wrote: give another --to, or of ONNX another --opset, and "
+            "report the model"
         )
     losses = [report.parity.precision_loss for report in failed]
     if all(losses):

@@ -59,6 +59,8 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.conv_transpose2d: _cuts_its_borders,  # "failed to legalize operation 'mhlo.convolution'"
     aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _cuts_its_borders(node),
     aten.linear: _has_single_columns,  # "'tfl.batch_matmul' op found invalid output rank, expected 3 but got 4"
+    aten.col2im: lambda _: True,  # becomes a scatter that adds, as the next one does
+    aten.index_put: lambda node: bool(arguments(node)["accumulate"]),  # "Only update, Add, ... are currently supported"
     aten.sort: lambda _: True,  # becomes an operator that LiteRT 2.3 has no kernel for
     aten.topk: lambda node: not arguments(node)["largest"],
     aten.upsample_nearest2d: _leaves_out_pixels,  # takes the pixel nearest to the centre, as "nearest-exact" does

@@ -12,6 +12,7 @@ import torch
 from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import is_call, module_path
+from mobilevit_deploy.graph.movement_chains import moves
 from mobilevit_deploy.targets.litert.tflite.program import Program
 
 aten = torch.ops.aten
@@ -21,6 +22,7 @@ KEY = "mvd.nodes"
 CONVOLUTIONS = (aten.conv2d, aten.convolution, aten.conv_transpose2d)
 PRODUCTS = (aten.linear, aten.addmm, aten.mm, aten.matmul)
 LAYERS = {"CONV_2D": CONVOLUTIONS, "DEPTHWISE_CONV_2D": CONVOLUTIONS, "FULLY_CONNECTED": PRODUCTS}
+MOVEMENTS = ("TRANSPOSE", "RESHAPE")  # what computes nothing: their values are those of what they read, moved
 PLAIN, LAST = "plain", "channels_last"
 
 
@@ -70,15 +72,21 @@ def write_nodes(program: Program, nodes: Sequence[Node]) -> str:
     order = {node.name: i for i, node in enumerate(nodes)}
     found: dict[str, tuple[str, str]] = {}
     graph = program.subgraphs[0]
-    for number in (number for operator in graph.operators for number in operator.outputs):
-        value = graph.values[number]
-        known = [order[name] for name in names_in(value.name) if name in order]
-        if not known:
-            continue
-        node = nodes[max(known)]  # what others were merged into comes last
-        layout = _layout(tuple(getattr(node.meta.get("val"), "shape", ())), value.shape)
-        if layout:
-            found[node.name] = (layout, value.name)  # of its parts, the last has the node's value
+    for operator in graph.operators:
+        for number in operator.outputs:
+            value = graph.values[number]
+            known = [order[name] for name in names_in(value.name) if name in order]
+            if (
+                operator.kind in MOVEMENTS
+            ):  # of its weights a layer's transpose is named, too: `linear;;permute;`
+                before = names_in(graph.values[operator.inputs[0]].name)
+                known = [i for i in known if moves(nodes[i]) or nodes[i].name in before]
+            if not known:
+                continue
+            node = nodes[max(known)]  # what others were merged into comes last
+            layout = _layout(tuple(getattr(node.meta.get("val"), "shape", ())), value.shape)
+            if layout:
+                found[node.name] = (layout, value.name)  # of its parts, the last has the node's value
     held: dict[str, dict[str, str]] = {PLAIN: {}, LAST: {}}
     for name, (layout, tensor) in found.items():
         held[layout][tensor] = name

@@ -36,6 +36,8 @@ NOT_TAKEN: dict[str, nn.Module] = {
     "rrelu": Of(lambda m, x: F.rrelu(x)),
     "_linalg_svd": Of(lambda m, x: torch.ops.aten._linalg_svd(x)[1]),
     "sort": Of(lambda m, x: x.sort(-1).values),
+    "col2im": Of(lambda m, x: F.fold(F.unfold(x, 3, padding=1), x.shape[2:], 3, padding=1)),
+    "index_put": Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.tensor([1, 3, 1])], x[:, :3], True)),
     "topk": Of(lambda m, x: x.topk(2, largest=False).values),
     "upsample_nearest2d": Of(lambda m, x: F.interpolate(x, (12, 4), mode="nearest")),
     "conv_transpose2d": Of(lambda m, x: m.layer(x), layer=nn.ConvTranspose2d(4, 6, 3, 2, 1, 1)),
@@ -93,10 +95,11 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
         smooth = F.interpolate(x, (9, 7), mode="bilinear", align_corners=True)
         norms = F.group_norm(x, 2), F.instance_norm(x), F.adaptive_max_pool2d(x, 3)
         columns = [m.linear(x.mean(axes, True).permute(0, 2, 3, 1)) for axes in (3, (2, 3))]  # type: ignore[operator]
-        return *sorted_values, *resized, smooth, *norms, *columns, m.wide(x), m.grouped(x)  # type: ignore[operator]
+        added = [NOT_TAKEN[name](x) for name in ("col2im", "index_put")]
+        return *sorted_values, *resized, smooth, *norms, *columns, *added, m.wide(x), m.grouped(x)  # type: ignore[operator]
 
     errors = errors_of(Of(model, **layers), tmp_path, *chosen_rewrites(catalog.recipe("litert"), takes))
-    assert len(errors) == 2 * 14
+    assert len(errors) == 2 * 16
     assert max(errors) < 1e-6
 
 
@@ -106,6 +109,9 @@ def test_the_faults_are_still_there(tmp_path: Path) -> None:
     assert min(errors_of(nearest, tmp_path)) > 0.1
     with pytest.raises(ArtifactError, match="STABLEHLO_SORT"):
         errors_of(NOT_TAKEN["sort"], tmp_path)
+    for name in ("col2im", "index_put"):
+        with pytest.raises(ArtifactError, match=r"Only update, Add, .* are currently supported for stablehlo\.scatter"):
+            errors_of(NOT_TAKEN[name], tmp_path)
     with pytest.raises(ConversionError, match="failed to legalize"):
         errors_of(NOT_TAKEN["conv_transpose2d"], tmp_path)
     with pytest.raises(ConversionError, match="invalid output rank"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from typer.testing import Result
 
@@ -79,17 +80,29 @@ def test_its_batch_is_fixed(tflite: Path) -> None:
     assert not takes_batch(tflite, 2)
 
 
-def test_every_value_has_its_nodes_name_and_layout(tmp_path: Path) -> None:
+def tokens(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    y = m.conv(x).relu()  # type: ignore[operator]
+    y = m.norm(y.flatten(2).mT)  # type: ignore[operator]
+    found: torch.Tensor = m.last(torch.softmax(y @ y.mT, -1) @ y).mean(1)  # type: ignore[operator]
+    return found
+
+
+def heads(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Reads one transpose three times: the converter names it after a layer behind it, whose weights it transposes."""
+    y = m.conv(x).reshape(8, 256).permute(1, 0)  # type: ignore[operator]
+    q, k, v = (layer(y).view(256, 1, 2, 4).permute(1, 2, 0, 3) for layer in (m.q, m.k, m.v))  # type: ignore[operator]
+    found: torch.Tensor = F.scaled_dot_product_attention(q, k, v).mean(2).flatten(1)
+    return found
+
+
+@pytest.mark.parametrize("model", [tokens, heads])
+def test_every_value_has_its_nodes_name_and_layout(
+    model: Callable[[nn.Module, torch.Tensor], torch.Tensor], tmp_path: Path
+) -> None:
     """Set beside what PyTorch computes for the same node: what was fused is left out, and no other value is meant."""
     torch.manual_seed(0)
     parts = {"conv": nn.Conv2d(3, 8, 3, padding=1), "norm": nn.LayerNorm(8), "last": nn.Linear(8, 5)}
-
-    def model(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        y = m.conv(x).relu()  # type: ignore[operator]
-        y = m.norm(y.flatten(2).mT)  # type: ignore[operator]
-        tokens: torch.Tensor = m.last(torch.softmax(y @ y.mT, -1) @ y).mean(1)  # type: ignore[operator]
-        return tokens
-
+    parts |= {name: nn.Linear(8, 8, bias=False) for name in "qkv"}
     request = request_of(tmp_path / "a.tflite", Of(model, **parts).eval())
     litert.convert(request)
     with quiet_torch():
