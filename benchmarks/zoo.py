@@ -92,7 +92,7 @@ def export(
         done = None
     if done and done.stdout:  # of what failed its parity, too
         reports = json.loads(done.stdout)["artifacts"]
-        failed = [report for report in reports if report["parity"]["status"] == "failed"]
+        failed = [report for report in reports if report["parity"]["status"] == "failed" or report["parity"]["refused"]]
         return {report["target"]: (3 if report in failed else 0, *_judged(report)) for report in reports}
     if len(targets) > 1:
         return {key: row for one in targets for key, row in export(model, size, [one], folder, checkpoint).items()}

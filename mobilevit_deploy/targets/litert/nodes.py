@@ -76,9 +76,8 @@ def write_nodes(program: Program, nodes: Sequence[Node]) -> str:
         for number in operator.outputs:
             value = graph.values[number]
             known = [order[name] for name in names_in(value.name) if name in order]
-            if (
-                operator.kind in MOVEMENTS
-            ):  # of its weights a layer's transpose is named, too: `linear;;permute;`
+            # A layer's transpose of its weights, merged with another one, is named after both: `linear;;permute;`
+            if operator.kind in MOVEMENTS:
                 before = names_in(graph.values[operator.inputs[0]].name)
                 known = [i for i in known if moves(nodes[i]) or nodes[i].name in before]
             if not known:
