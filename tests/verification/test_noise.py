@@ -237,6 +237,42 @@ def test_a_runtime_that_sums_a_norm_one_number_after_the_other_is_right_and_a_wr
     assert judged(1e-5).status == "failed", "PyTorch's own norms lose less"
 
 
+class BiasFirst:
+    """A runtime that adds a layer's products to its bias, one after the other, in float32, as XNNPACK does."""
+
+    name = "bias first"
+    settings: Mapping[str, str] = {}
+
+    def __init__(self, layer: nn.Module, missed: int) -> None:
+        self._weight, self._bias = (value.detach().flatten(1).numpy() for value in (layer.weight, layer.bias[:, None]))
+        self._missed = missed
+
+    def run(self, batch: Array) -> list[Array]:
+        x = batch.reshape(len(batch), 1, -1)
+        terms = np.concatenate([np.tile(self._bias, (len(x), 1, 1)), x * self._weight], axis=-1, dtype=np.float32)
+        return [np.cumsum(terms[..., : terms.shape[-1] - self._missed], axis=-1, dtype=np.float32)[..., -1]]
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3072, 10), nn.Conv2d(3, 10, 32)], ids=["linear", "convolution"])
+def test_a_runtime_that_begins_its_sums_with_the_bias_is_right_and_one_that_misses_a_product_is_wrong(
+    layer: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = make_samples(4, 3, 32, 32)
+    with torch.no_grad():
+        for value, scale in ((layer.weight, 3e-8), (layer.bias, 0.03)):
+            value.copy_(scale * torch.rand(value.shape, generator=torch.Generator().manual_seed(1)) + scale)
+    module = nn.Sequential(nn.Flatten() if isinstance(layer, nn.Linear) else nn.Identity(), layer, nn.Flatten()).eval()
+
+    def judged(missed: int) -> ParityReport:
+        expected = expect(module, images, 1, ["logits"], Borders())
+        return compare(expected, [Candidate(ARTIFACT, "fp32", TOLERANCE, [lambda: BiasFirst(layer, missed)])])
+
+    assert judged(0).status == "passed"
+    assert judged(100).status == "failed"
+    monkeypatch.setattr("mobilevit_deploy.runners.reference.LONG", 10**9)
+    assert judged(0).status == "failed", "PyTorch's own layers lose less"
+
+
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_no_pixel_is_sure_that_is_taken_from_the_middle_between_two(mode: str) -> None:
     """In the middle of an image the place is a zero, which nothing moves; one is added to it before it is rounded."""
