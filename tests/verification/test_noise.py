@@ -243,7 +243,8 @@ class BiasFirst:
     name = "bias first"
     settings: Mapping[str, str] = {}
 
-    def __init__(self, layer: nn.Module, missed: int) -> None:
+    def __init__(self, layer: nn.Linear | nn.Conv2d, missed: int) -> None:
+        assert layer.bias is not None
         self._weight, self._bias = (value.detach().flatten(1).numpy() for value in (layer.weight, layer.bias[:, None]))
         self._missed = missed
 
@@ -255,9 +256,10 @@ class BiasFirst:
 
 @pytest.mark.parametrize("layer", [nn.Linear(3072, 10), nn.Conv2d(3, 10, 32)], ids=["linear", "convolution"])
 def test_a_runtime_that_begins_its_sums_with_the_bias_is_right_and_one_that_misses_a_product_is_wrong(
-    layer: nn.Module, monkeypatch: pytest.MonkeyPatch
+    layer: nn.Linear | nn.Conv2d, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = make_samples(4, 3, 32, 32)
+    assert layer.bias is not None
     with torch.no_grad():
         for value, scale in ((layer.weight, 3e-8), (layer.bias, 0.03)):
             value.copy_(scale * torch.rand(value.shape, generator=torch.Generator().manual_seed(1)) + scale)
