@@ -89,7 +89,7 @@ def _show(found: ModelResults) -> None:
         low, high = item.ci95
         print(
             f"{row:15} {item.way:12} {item.p50_ms:7.2f} ms {item.ratio:.3f} ({low:.3f} to {high:.3f}) "
-            f"max_rel {item.max_rel:.0e} {results.verdict(item.way, row, item.ratio)}",
+            f"max_rel {item.max_rel:.0e} {results.verdict(item.way, row, item.ratio, found.results[0].way)}",
             flush=True,
         )
 

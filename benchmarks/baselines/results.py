@@ -48,9 +48,16 @@ def is_wrong(saved: Saved, result: Mapping[str, Any]) -> bool:
     return not result["max_rel"] <= saved["ways"][result["way"]]["allowed"]
 
 
-def verdict(way: str, row: str, ratio: float) -> str:
-    """Returns whether a bound is met; empty where there is none, as for other sizes and several threads."""
+def verdict(way: str, row: str, ratio: float, first: str) -> str:
+    """Returns whether a bound is met; empty where there is none, as for other sizes and several threads.
+
+    Args:
+        way: a way's name.
+        row: the row's name.
+        ratio: the way's latency relative to that of ``first``; bounds are of the naive export.
+        first: the way that the others are compared with.
+    """
     bound = BOUNDS.get(way, {}).get(row)
-    if bound is None:
+    if bound is None or first != "naive":
         return ""
     return f"bound {bound:.2f} {'met' if ratio <= bound else 'MISSED'}"

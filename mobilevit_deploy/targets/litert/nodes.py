@@ -73,7 +73,7 @@ def write_nodes(program: Program, nodes: Sequence[Node]) -> str:
     found: dict[str, tuple[str, str]] = {}
     graph = program.subgraphs[0]
     for operator in graph.operators:
-        for number in operator.outputs:
+        for place, number in enumerate(operator.outputs):
             value = graph.values[number]
             known = [order[name] for name in names_in(value.name) if name in order]
             # A layer's transpose of its weights, merged with another one, is named after both: `linear;;permute;`
@@ -83,6 +83,8 @@ def write_nodes(program: Program, nodes: Sequence[Node]) -> str:
             if not known:
                 continue
             node = nodes[max(known)]  # what others were merged into comes last
+            if len(operator.outputs) > 1:  # as of topk: the node's parts are nodes, too
+                node = next((part for part in node.users if part.args[1:] == (place,)), node)
             layout = _layout(tuple(getattr(node.meta.get("val"), "shape", ())), value.shape)
             if layout:
                 found[node.name] = (layout, value.name)  # of its parts, the last has the node's value
