@@ -26,6 +26,10 @@ MASK_THRESHOLD = 0.5  # of MMDetection: what lies above it belongs to the instan
 # a box of 8 pixels 0.94 is left then.
 FLOAT32_IOU = 0.99
 HALF_IOU = 0.9
+# Suppression carries one turned near-tie to the neighbours, which are then missing and new, though no run of the noise
+# shows it. Of 800 detections of a RetinaNet on cas_vit_xs with spread random weights, a right half-precision file
+# turned 0.5 % at 256 x 256 and 0.7 % at 224 x 320. What is wrong is seen in the leg in which nothing is rounded.
+HALF_AGREEMENT = 0.99
 COMPRESSED_IOU = 0.5  # what AP50 counts as found: Lin et al., arXiv 1405.0312
 
 OfImage = tuple[Values, Values, Values]  # boxes (n, 4), scores (n,), labels (n,)
@@ -123,13 +127,14 @@ def judge_detections(
         float(np.concatenate(ious).min()), float(of_scores.max(initial=0)), root_mean_square(of_scores),
         masks.largest if masks else None, masks.turned if masks else 0,
     )  # fmt: skip
-    reasons = _reasons(agreement, tolerance, allowed)
+    least = tolerance.top1_agreement if tolerance.detections is None else tolerance.detections
+    least = min(least, HALF_AGREEMENT) if limit == HALF_IOU and runs else least
+    reasons = _reasons(agreement, tolerance, allowed, least)
     return agreement, reasons + (masks.reasons() if masks else [])
 
 
-def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) -> list[str]:
+def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float, least: float) -> list[str]:
     reasons = []
-    least = tolerance.top1_agreement if tolerance.detections is None else tolerance.detections
     if found.agreement < least:
         reasons.append(
             f"of {found.count} detections {found.missing} are missing of which the reference is sure, and "

@@ -82,6 +82,20 @@ def test_half_precision_may_move_a_box_by_its_own_steps() -> None:
     assert judge_detections(found(), far, HALF, ())[1] != []
 
 
+def in_rows(count: int, moved: int = 0) -> list[Values]:
+    """Returns so many detections in rows of 20, of which the first ones lie elsewhere."""
+    number = np.arange(count)
+    left, top = number % 20 * 40.0 + np.where(number < moved, 20.0, 0.0), number // 20 * 40.0
+    boxes = np.stack((left, top, left + 10, top + 10), axis=1)
+    return [boxes[None], np.linspace(0.9, 0.5, count)[None], np.zeros((1, count)), np.array([float(count)])]
+
+
+def test_half_precision_may_turn_one_of_a_hundred_beyond_the_noise() -> None:
+    assert judge_detections(in_rows(400), in_rows(400, moved=3), HALF, [in_rows(400)])[1] == []
+    assert "less than 99%" in judge_detections(in_rows(400), in_rows(400, moved=5), HALF, [in_rows(400)])[1][0]
+    assert "less than 100%" in judge_detections(in_rows(400), in_rows(400, moved=1), FLOAT32, [in_rows(400)])[1][0]
+
+
 def test_slivers_are_compared_by_their_corners() -> None:
     thin = [[100.0, 0, 100.001, 200], *BOXES[1:]]
     moved = [[100.0005, 0, 100.0015, 200], *BOXES[1:]]
