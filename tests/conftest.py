@@ -9,7 +9,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_PO
 
 import argparse
 import gc
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -31,13 +29,12 @@ from mobilevit_deploy.graph.capture import Captured, capture
 from mobilevit_deploy.report.demo.data import CHECKPOINT
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.onnx import convert as onnx_target
-from tests.golden.fill import fill_tensor, make_input
 from tests.support import times, torchlib
+from tests.support.recorded import GOLDEN
 from tests.support.warm_worker import warm
 
 pytest_plugins = ["tests.support.hostile", "tests.support.faults", "tests.support.stand_ins"]
 
-GOLDEN = Path(__file__).parent / "golden"
 RESEARCH = Path(__file__).parent / "research"
 
 # The same examples in every run, and as long as they take: neither chance nor a busy machine decides over a change.
@@ -49,68 +46,6 @@ gc.set_threshold(50_000, 20, 100)  # as the program itself does
 torchlib.remember()
 with quiet_coreml():  # as the program imports it: it warns, and would import ExecuTorch, which warns more
     import coremltools  # noqa: F401
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One recorded model and task: what the authors' code computed."""
-
-    name: str
-    facts: dict[str, Any]
-    folder: Path = GOLDEN
-
-    @property
-    def stored(self) -> Any:
-        return np.load(self.folder / f"{self.name}.npz")
-
-    @property
-    def state(self) -> dict[str, Tensor]:
-        """Returns the recorded weights; integer buffers come from the file or are zero."""
-        stored = self.stored
-        values = {}
-        for name, shape, dtype in self.facts["state_dict"]:
-            if dtype.startswith("float"):
-                values[name] = torch.from_numpy(fill_tensor(name, tuple(shape), self.facts["weight_seed"]))
-                for prefix, gain in self.facts.get("weight_gain", ()):
-                    values[name] = values[name] * (gain if len(shape) >= 2 and name.startswith(prefix) else 1)
-                values[name] = values[name] + self.facts.get("weight_shift", {}).get(name, 0.0)
-            else:
-                values[name] = (
-                    torch.from_numpy(stored[name]) if name in stored else torch.zeros(shape, dtype=torch.int64)
-                )
-        return values
-
-    def input(self, case: dict[str, Any]) -> Tensor:
-        return torch.from_numpy(make_input(tuple(case["input_shape"]), self.facts["input_seed"]))
-
-    def largest_error(self, case: dict[str, Any], outputs: list[np.ndarray[Any, Any]]) -> float:
-        """Returns the largest difference over the largest recorded value, over all outputs."""
-        stored = self.stored
-        errors = []
-        assert [list(output.shape) for output in outputs] == case["output_shapes"]
-        for i, output in enumerate(outputs):
-            expected = stored[f"{case['input_shape'][-1]}.output{i}"]
-            found = sample(output, case["sample"])
-            errors.append(float(np.abs(found - expected).max() / np.abs(expected).max()))
-        return max(errors)
-
-
-def sample(output: np.ndarray[Any, Any], sample: str | None) -> np.ndarray[Any, Any]:
-    """Applies a recorded slice such as ``[:, ::4, ::2, ::2]``."""
-    if sample is None:
-        return output
-    steps = [int(part.strip().removeprefix("::")) if "::" in part else 1 for part in sample.strip("[]").split(",")]
-    return output[tuple(slice(None, None, step) for step in steps)]
-
-
-def all_recorded() -> list[Recorded]:
-    return [Recorded(path.stem, json.loads(path.read_text())) for path in sorted(GOLDEN.glob("*.*.json"))]
-
-
-def recorded_head(task: str) -> Recorded:
-    """Returns what the code of MMSegmentation or MMDetection computed for a whole model."""
-    folder, name = GOLDEN / "heads", f"cas_vit_xs.{task}"
-    return Recorded(name, json.loads((folder / f"{name}.json").read_text()), folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -25,6 +25,8 @@ class Tolerance(Card):
         reason: where these come from, with what was measured.
         detections: of a compressed detector, the share of its and of PyTorch's detections that the other side has, too;
             at least so much. None where each detection is held to ``max_rel``.
+        labels: of a compressed segmenter, the share of the places that PyTorch is sure of with PyTorch's label; at
+            least so much. None where that is ``top1_agreement``.
         half_sums: holds for a runner that says in its settings that it rounds every partial sum to half precision.
     """
 
@@ -33,6 +35,7 @@ class Tolerance(Card):
     top1_agreement: float
     reason: str
     detections: float | None = None
+    labels: float | None = None
     half_sums: "Tolerance | None" = None
 
 

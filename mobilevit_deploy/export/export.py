@@ -90,14 +90,12 @@ def _advise(failed: Sequence[ExportReport]) -> str:
                 "--sensitivity says which costs most"
             )
         return (
-            "the conversion is exact, and half precision costs that much: --keep-fp32 MODULE keeps a module in "
-            "float32, --precision fp32 all of them, and --allow-precision-loss writes the file as it is"
+            f"the conversion is exact, and half precision costs that much: {_float32(failed)}, and "
+            "--allow-precision-loss writes the file as it is"
         )
     reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
     if any("NaN or infinite" in reason for reason in reasons):
-        return (
-            "values left the range of half precision: --keep-fp32 MODULE keeps a module in float32, or --precision fp32"
-        )
+        return f"values left the range of half precision: {_float32(failed)}"
     if any(leg.optimizers for report in failed for leg in report.parity.legs):
         return (
             "the file is right, and its runtime makes another graph of it: please report the model, so that it is "
@@ -106,6 +104,13 @@ def _advise(failed: Sequence[ExportReport]) -> str:
     if any(result.applied for report in failed for result in report.rewrites):
         return "--no-rewrite tells whether a rewrite is the cause"
     return "the first leg that failed tells the step that is the cause"
+
+
+def _float32(failed: Sequence[ExportReport]) -> str:
+    """Returns how modules are kept in float32, with the targets that failed."""
+    if all(format_of(report.artifact.target).writes(["--keep-fp32"]) for report in failed):
+        return "--keep-fp32 MODULE keeps a module in float32, --precision fp32 all of them"
+    return "--precision fp32 keeps everything in float32"
 
 
 class Clock:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mobilevit_deploy.catalog.formats import target_of
 from mobilevit_deploy.report.pictures import contact_sheet, draw
 from mobilevit_deploy.system.publish import publish, staging
 from mobilevit_deploy.verification.prediction.reading import Ranking
@@ -37,13 +38,15 @@ def draw_all(report: PredictReport, folder: Path, progress: Progress) -> Drawn:
         OutputError: the folder cannot be written.
         MvdError: a picture cannot be read any more.
     """
+    # As its report is called: an ONNX file and a package of one model differ in nothing but the suffix.
+    file = f"{report.artifact.stem}.{target_of(report.artifact)}"
     pictures: dict[str, Callable[[], Image.Image]] = {}
     names: dict[Path, str] = {}
     if len(report.predictions) > 1:
-        pictures[f"{report.artifact.stem}.{SHEET}"] = lambda: contact_sheet(report)
+        pictures[f"{file}.{SHEET}"] = lambda: contact_sheet(report)
     for item in report.predictions:
         if not isinstance(item.found, Ranking) and item.image not in names:
-            names[item.image] = _free_name(f"{item.image.stem}.{report.artifact.stem}", pictures)
+            names[item.image] = _free_name(f"{item.image.stem}.{file}", pictures)
             pictures[names[item.image]] = lambda item=item: draw(report, item)  # type: ignore[misc]
     if not pictures:
         return Drawn()

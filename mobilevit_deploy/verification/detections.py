@@ -2,8 +2,10 @@
 
 A box that is left is a decision. Where two boxes score nearly the same, or overlap by nearly the threshold, rounding
 turns it, and then other boxes are left. PyTorch itself is run with all numbers moved by a few roundings (``noise``):
-what is in all of those runs is sure, and what is in any of them is no mistake. Masks, where there are any, are compared
-of the detections that are on both sides, as numbers and by what lies above ``MASK_THRESHOLD``.
+what is in all of those runs is sure, and what is in any of them is no mistake. How many another run would turn that
+none of them did is known, too: those that one run alone turned, over the number of runs (Good, Biometrika 40, 1953).
+Masks, where there are any, are compared of the detections that are on both sides, as numbers and by what lies above
+``MASK_THRESHOLD``.
 
 A compressed detector is held to its decisions as a whole: to the share that both sides have, and to the root mean
 square of the differences of their scores. One box of a hundred may lose a score that the others keep.
@@ -94,7 +96,7 @@ def judge_detections(
     compressed = tolerance.detections is not None
     limit = COMPRESSED_IOU if compressed else HALF_IOU if tolerance.max_rel > HALF_TIE else FLOAT32_IOU
     reach = 0.0 if compressed else tolerance.max_rel * float(np.abs(expected[0]).max(initial=0))
-    count = unsure = missing = extra = paired = 0
+    count = unsure = missing = extra = paired = once = 0
     ious, differences, allowed = [np.ones(1)], [np.zeros(0)], tolerance.max_rel
     masks = MaskComparison(tolerance.max_rel, as_a_whole=compressed) if len(expected) == len(OUTPUTS) else None
     for i in range(len(expected[0])):
@@ -102,12 +104,13 @@ def judge_detections(
         pairs = match(before, after, limit, reach)
         others = [_of_image(run, i) for run in runs]
         moved = [match(before, other, limit, reach) for other in others]
-        sure = np.ones(len(before[1]), dtype=bool)
+        turned = np.zeros(len(before[1]), dtype=int)  # in how many runs
         known = np.zeros(len(after[1]), dtype=bool)
         for other, pair in zip(others, moved, strict=True):
-            sure &= pair.first >= 0
+            turned += pair.first < 0
             known |= match(after, other, limit, reach).first >= 0
             allowed = max(allowed, FACTOR * float(pair.score_differences.max(initial=0)))
+        sure, once = turned == 0, once + int((turned == 1).sum())
         if masks:
             of_runs = [(_masks(run, i), pair) for run, pair in zip(runs, moved, strict=True)]
             masks.add(_masks(expected, i), _masks(found, i), pairs, of_runs)
@@ -123,14 +126,15 @@ def judge_detections(
         float(np.concatenate(ious).min()), float(of_scores.max(initial=0)), root_mean_square(of_scores),
         masks.largest if masks else None, masks.turned if masks else 0,
     )  # fmt: skip
-    reasons = _reasons(agreement, tolerance, allowed)
+    may_turn = FACTOR * once / len(runs) if runs else 0.0
+    reasons = _reasons(agreement, tolerance, allowed, may_turn)
     return agreement, reasons + (masks.reasons() if masks else [])
 
 
-def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float) -> list[str]:
+def _reasons(found: DetectionAgreement, tolerance: Tolerance, allowed: float, may_turn: float) -> list[str]:
     reasons = []
     least = tolerance.top1_agreement if tolerance.detections is None else tolerance.detections
-    if found.agreement < least:
+    if found.agreement < least and max(found.missing, found.extra) > may_turn:
         reasons.append(
             f"of {found.count} detections {found.missing} are missing of which the reference is sure, and "
             f"{found.extra} are there that it has not; "

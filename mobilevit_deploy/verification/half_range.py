@@ -27,13 +27,16 @@ PASSING = (
 )
 
 
-def warn_of_overflow(graph: Graph, ranges: Mapping[Node, Range], keep: Collection[str]) -> tuple[str, ...]:
+def warn_of_overflow(
+    graph: Graph, ranges: Mapping[Node, Range], keep: Collection[str], *, can_keep: bool = True
+) -> tuple[str, ...]:
     """Returns a warning that names the modules whose values come near the end of half precision, if there are any.
 
     Args:
         graph: as converted.
         ranges: lowest and highest value of its nodes.
         keep: paths of the modules that stay in float32.
+        can_keep: whether the target takes --keep-fp32, so that the warning may advise it.
     """
     near: dict[str, tuple[float, str]] = {}
     readers: dict[str, list[str]] = {}
@@ -51,7 +54,7 @@ def warn_of_overflow(graph: Graph, ranges: Mapping[Node, Range], keep: Collectio
     more = f" and {len(worst) - SHOWN} more modules" if len(worst) > SHOWN else ""
     # What reads such a value must be float32 as well, or it is rounded on the way.
     keeping = dict.fromkeys(path for name, _ in worst[:SHOWN] for path in (name, *readers[name]))
-    options = " ".join(f"--keep-fp32 '{path}'" for path in keeping if path)
+    options = " ".join(f"--keep-fp32 '{path}'" for path in keeping if path and can_keep)
     verb = "beyond" if worst[0][1][0] > FP16_LARGEST else f"within {MARGIN:g} times of"
     return (
         f"half precision ends at {FP16_LARGEST:.0f}, and values come {verb} that: {shown}{more}"

@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.loading.catalog_model import _build
-from tests.conftest import Recorded, all_recorded
+from tests.support.recorded import Recorded, all_recorded
 
 # float32 rounding costs 2e-7 to 8e-7 of the largest output here; a wrong epsilon or a wrong GELU costs 1e-5 and more.
 TOLERANCE = 1e-5

@@ -26,7 +26,7 @@ from mobilevit_deploy.targets.executorch.pte import read_program
 from mobilevit_deploy.targets.executorch.pte.operations import macs, operations_of, shares_of
 from mobilevit_deploy.targets.executorch.quiet import quiet_executorch
 from mobilevit_deploy.targets.registry import describe_file
-from tests.conftest import GOLDEN
+from tests.support.recorded import GOLDEN
 
 HISTOGRAMS = GOLDEN / "histograms.json"
 UPDATE = os.environ.get("MVD_UPDATE_GOLDEN") == "1"

@@ -22,8 +22,9 @@ from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from mobilevit_deploy.targets.onnx.module_paths import MODULE_PATH_KEY
 from mobilevit_deploy.verification.accuracy.classification import ClassAccuracy
-from tests.conftest import RESEARCH, Digits, Recorded, all_recorded
+from tests.conftest import RESEARCH, Digits
 from tests.golden.digits import digit_images
+from tests.support.recorded import Recorded, all_recorded
 
 XS = ModelRequest("cas_vit_xs", size=(64, 64), num_classes=10)
 LEFT_OVER = {"BatchNormalization", "Identity", "Constant", "Shape", "Gather", "Cast", "Dropout", "Slice", "Split"}

@@ -1,5 +1,6 @@
 """What is drawn: colours of a mask where its classes are, boxes where they are, everything on one sheet."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,20 @@ def test_files_of_a_run(image: Path, tmp_path: Path) -> None:
     told: list[str] = []
     found = report(Predicted(image, SKY_ABOVE), Predicted(other, np.zeros((20, 30), np.int64)))
     written = draw_all(found, tmp_path / "out", told.append)
-    names = ["m-8x8-fp32.contact-sheet.png", "a.m-8x8-fp32.png", "a.m-8x8-fp32-2.png"]
+    names = ["m-8x8-fp32.onnx.contact-sheet.png", "a.m-8x8-fp32.onnx.png", "a.m-8x8-fp32.onnx-2.png"]
     assert [path.name for path in written.files] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
     assert written.by_image == {image: tmp_path / "out" / names[1], other: tmp_path / "out" / names[2]}
     ranking = Ranking((0,), np.array([1.0]))
     assert draw_all(report(Predicted(image, ranking)), tmp_path / "none", told.append).files == ()
     assert not (tmp_path / "none").exists()
+
+
+def test_a_file_of_another_target_leaves_the_pictures_alone(image: Path, tmp_path: Path) -> None:
+    found = report(Predicted(image, SKY_ABOVE))
+    of_package = replace(found, artifact=found.artifact.with_suffix(".mlpackage"))
+    files = [draw_all(item, tmp_path, lambda _: None).files for item in (found, of_package)]
+    assert len({path for of_file in files for path in of_file}) == 2
 
 
 def test_a_sheet_holds_all(image: Path) -> None:

@@ -1,6 +1,6 @@
 """Detections compared as such: what agrees, what is missing, and what rounding alone turns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,25 @@ def test_half_precision_may_move_a_box_by_its_own_steps() -> None:
     assert judge_detections(found(), far, HALF, ())[1] != []
 
 
+def in_rows(count: int, moved: Sequence[int] = ()) -> list[Values]:
+    """Returns so many detections in rows of 20, of which some lie elsewhere."""
+    number = np.arange(count)
+    left, top = number % 20 * 40.0 + np.where(np.isin(number, list(moved)), 20.0, 0.0), number // 20 * 40.0
+    boxes = np.stack((left, top, left + 10, top + 10), axis=1)
+    return [boxes[None], np.linspace(0.9, 0.5, count)[None], np.zeros((1, count)), np.array([float(count)])]
+
+
+def test_as_many_may_turn_unseen_as_one_run_alone_turned() -> None:
+    """Each of four runs turns three that no other run does: the next one would turn three more."""
+    runs = [in_rows(400, range(start, start + 3)) for start in (100, 110, 120, 130)]
+    assert judge_detections(in_rows(400), in_rows(400, range(12)), HALF, runs)[1] == []
+    assert (
+        "of 400 detections 13 are missing" in judge_detections(in_rows(400), in_rows(400, range(13)), HALF, runs)[1][0]
+    )
+    twice = [*runs[:1], *runs[:1]]
+    assert judge_detections(in_rows(400), in_rows(400, range(1)), HALF, twice)[1] != []
+
+
 def test_slivers_are_compared_by_their_corners() -> None:
     thin = [[100.0, 0, 100.001, 200], *BOXES[1:]]
     moved = [[100.0005, 0, 100.0015, 200], *BOXES[1:]]
@@ -92,7 +111,7 @@ def test_what_rounding_alone_takes_is_no_mistake() -> None:
     agreement, reasons = judge_detections(found(), without(1), FLOAT32, [without(1), found()])
     assert reasons == []
     assert agreement.unsure == pytest.approx(1 / 3)
-    assert judge_detections(found(), without(0), FLOAT32, [without(1), found()])[1] != []
+    assert judge_detections(found(), without(0), FLOAT32, [without(1), *6 * [found()]])[1] != []
 
 
 def test_what_rounding_alone_brings_is_no_mistake() -> None:

@@ -84,3 +84,28 @@ def test_scores_that_are_all_low_leave_nothing_to_weigh() -> None:
 def test_a_finite_value_that_overflows_is_no_mask(function: Callable[[Any, Tensor, Tensor], Any]) -> None:
     (warning,) = warnings_of(function, -1e9)
     assert "values come beyond that" in warning
+
+
+class Large(nn.Module):
+    """A module whose name a warning can give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.high = nn.Conv2d(4, 4, 1)
+        nn.init.constant_(self.high.weight, 1e6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.high(x)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("can_keep", "advice"),
+    [(True, "; --keep-fp32 'high' keeps them in float32"), (False, "; --precision fp32 keeps everything in float32")],
+)
+def test_what_the_target_does_not_take_is_not_advised(can_keep: bool, advice: str) -> None:
+    captured = capture_model(Large().eval(), 1, 4, 8, 8)
+    runner = GraphRunner(captured.graph)
+    runner.run(IMAGE)
+    (warning,) = warn_of_overflow(captured.graph, runner.ranges, (), can_keep=can_keep)
+    assert warning.endswith(advice)

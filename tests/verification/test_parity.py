@@ -226,6 +226,18 @@ def test_of_many_unsure_places_a_few_may_be_taken_for_sure_ones() -> None:
     assert not judged(5, 200)
 
 
+@pytest.mark.parametrize(("turned", "agrees"), [(0, True), (20, True), (21, False)])
+def test_a_compressed_map_of_labels_keeps_its_share(turned: int, agrees: bool) -> None:
+    compressed = TOLERANCE.model_copy(update={"top1_agreement": 0.0, "labels": 0.8})
+    expected = np.zeros((1, 10, 10))
+    found = expected.copy()
+    found.reshape(-1)[:turned] = 1
+    sure = Noise(np.ones_like(expected, dtype=bool))
+    assert (not judge_decisions("labels", expected, found, compressed, sure)[1]) == agrees
+    of_images = Noise(np.ones((1, 10), dtype=bool))  # a label for each of ten is one of few
+    assert judge_decisions("labels", expected[:, 0], 1 + expected[:, 0], compressed, of_images)[1] == []
+
+
 @pytest.mark.parametrize("turned", [0, 3])
 def test_numbers_that_hang_on_a_decision_are_compared_where_that_is_sure(turned: int) -> None:
     """As ``x * one_hot(x.argmax())`` does: where the decision turns, the number is another, by as much as it is."""

@@ -16,14 +16,20 @@ from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.head_declaration import Anchors, Boxes, Levels
-from mobilevit_deploy.catalog.recipe import Tolerance
 from mobilevit_deploy.loading.catalog_model import _build
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.verification.detections import judge_detections
-from tests.conftest import Recorded, recorded_head, sample
+from tests.support.recorded import (
+    SCORES,
+    Recorded,
+    case_of,
+    label_agreement,
+    largest_errors,
+    recorded_detections,
+    recorded_head,
+)
 
 TOLERANCE = 1e-5  # of the largest value: float32 comes to 1.5e-6 here
-SCORES = Tolerance(max_rel=1e-4, snr_db=0, top1_agreement=0.99, reason="float32 beside float64")
 CASES = {"segment": 0, "detect": 1}  # the smaller of the two; the other one is a slow test
 ANCHORS = {"octave_base_scale": 4, "scales_per_octave": 3, "ratios": [0.5, 1.0, 2.0]}
 
@@ -36,11 +42,6 @@ def build(record: Recorded, output: str) -> nn.Module:
     module = _build(card, task, catalog.heads()[task].num_classes, {}, HeadOptions(output)).eval()  # type: ignore[arg-type]
     module.load_state_dict(record.state)
     return module
-
-
-def case_of(record: Recorded, number: int) -> tuple[dict[str, Any], str]:
-    case = record.facts["cases"][number]
-    return case, "x".join(map(str, case["input_shape"][2:]))
 
 
 def run(record: Recorded, output: str, number: int) -> Maps:
@@ -69,22 +70,6 @@ def maps() -> Maps:
     return run(recorded_head("detect"), "raw", CASES["detect"])
 
 
-def largest_errors(record: Recorded, maps: Maps, number: int) -> list[float]:
-    case, size = case_of(record, number)
-    shapes = {
-        name if isinstance(shape[0], int) else f"{name}{i}": item
-        for name, shape in case["raw_shapes"].items()
-        for i, item in enumerate([shape] if isinstance(shape[0], int) else shape)
-    }
-    assert {name: list(found.shape) for name, found in maps.items()} == shapes
-    errors = []
-    for name, found in maps.items():
-        expected = record.stored[f"{size}.{name}"]
-        part = sample(found.numpy(), case["sample"][name.rstrip("0123456789")])
-        errors.append(float(np.abs(part - expected).max() / np.abs(expected).max()))
-    return errors
-
-
 def test_logits(logits: Tensor) -> None:
     assert max(largest_errors(recorded_head("segment"), {"logits": logits}, CASES["segment"])) < TOLERANCE
 
@@ -96,11 +81,9 @@ def test_maps(maps: Maps) -> None:
 def agreement(logits: Tensor, number: int, *, align_corners: bool = False) -> float:
     """Returns the share of the recorded label map, where it is sure, that logits give."""
     record = recorded_head("segment")
-    case, size = case_of(record, number)
-    full = F.interpolate(logits, size=case["input_shape"][2:], mode="bilinear", align_corners=align_corners)
-    labels = sample(full.argmax(1).numpy(), case["classes_sample"])
-    same = labels == record.stored[f"{size}.classes"]
-    return float(same[record.stored[f"{size}.sure"]].mean())
+    size = case_of(record, number)[0]["input_shape"][2:]
+    full = F.interpolate(logits, size=size, mode="bilinear", align_corners=align_corners)
+    return label_agreement(record, full.argmax(1).numpy(), number)
 
 
 def test_label_map(logits: Tensor) -> None:
@@ -126,8 +109,7 @@ STRIDES = (8, 16, 32, 64, 128)
 def detections(maps: Maps, number: int, **wrong: Any) -> tuple[list[Any], list[Any]]:
     """Returns what is recorded, and what the maps give when they are decoded, perhaps wrongly."""
     record = recorded_head("detect")
-    case, size = case_of(record, number)
-    height, width = case["input_shape"][2:]
+    height, width = case_of(record, number)[0]["input_shape"][2:]
     rule = catalog.heads()["detect"].suppression
     assert rule
     parts: dict[str, Any] = {
@@ -143,8 +125,7 @@ def detections(maps: Maps, number: int, **wrong: Any) -> tuple[list[Any], list[A
         found_boxes = clip_boxes(found_boxes, *clip)
     sizes = Suppression(**rule.model_dump(), strides=STRIDES, anchors=9).level_sizes(deltas.shape[1], height, width)
     found = [part.numpy().astype(np.float64) for part in suppress(found_boxes, scores, sizes, **_rule(rule, wrong))]
-    stored = [record.stored[f"{size}.{name}"][None].astype(np.float64) for name in ("boxes", "scores", "labels")]
-    return [*stored, np.array([stored[1].shape[1]], dtype=np.float64)], found
+    return recorded_detections(record, number), found
 
 
 def _rule(rule: SuppressionRule, wrong: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typer.testing import Result
 from mobilevit_deploy.images.image_files import ImageFiles
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.report.demo import data, run
-from tests.conftest import GOLDEN
 from tests.report.sample import Page
+from tests.support.recorded import GOLDEN
 from tests.support.schemas import check
 
 Mvd = Callable[..., Result]

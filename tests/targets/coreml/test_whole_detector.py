@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mobilevit_deploy.catalog import catalog
@@ -16,14 +15,14 @@ from mobilevit_deploy.targets.coreml.detections import in_pixels
 from mobilevit_deploy.targets.coreml.evaluator import MilRunner
 from mobilevit_deploy.verification.detections import judge_detections
 from mobilevit_deploy.verification.expected import run_all
-from tests.architectures.heads.test_recorded_outputs import CASES, SCORES, build, case_of
-from tests.conftest import recorded_head
+from tests.architectures.heads.test_recorded_outputs import CASES, build
+from tests.support.recorded import SCORES, case_of, recorded_detections, recorded_head
 
 
 @pytest.mark.slow
 def test_all_recorded_detections_are_found(tmp_path: Path) -> None:
     record = recorded_head("detect")
-    case, size = case_of(record, CASES["detect"])
+    case, _ = case_of(record, CASES["detect"])
     module, x = build(record, "boxes"), record.input(case)
     settings = catalog.heads()["detect"].suppression
     assert settings
@@ -34,9 +33,7 @@ def test_all_recorded_detections_are_found(tmp_path: Path) -> None:
     path, app = tmp_path / "recorded.mlpackage", AppInterface(decision=rule)
     convert(ConversionRequest(recapture(graph, x), x, captured.input, outputs, "fp32", 16, {}, path, app))
     found = run_all(in_pixels(MilRunner(path)), x.numpy(), 1)
-    boxes, scores, labels = (record.stored[f"{size}.{name}"][None] for name in ("boxes", "scores", "labels"))
-    expected = [item.astype(np.float64) for item in (boxes, scores, labels, np.array([scores.shape[1]]))]
-    agreement, reasons = judge_detections(expected, found, SCORES, ())
+    agreement, reasons = judge_detections(recorded_detections(record, CASES["detect"]), found, SCORES, ())
     assert reasons == []
     assert (agreement.count, agreement.missing, agreement.extra) == (100, 0, 0)
     assert agreement.smallest_iou > 0.999
