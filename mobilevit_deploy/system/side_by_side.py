@@ -6,15 +6,17 @@ that had threads before the fork has none after it.
 """
 
 import os
+import pickle
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.pool import ExceptionWithTraceback
 from typing import Any, Generic, TypeVar
 
 from mobilevit_deploy.system.parent_watch import end_with_parent
@@ -123,11 +125,14 @@ class _Run(Generic[Result]):
             kind, value = child.lines.recv()
         except EOFError:
             child.process.join()
-            kind, value = "raised", EndedError(place, child.process.exitcode)
+            kind, value = "raised", [EndedError(place, child.process.exitcode)]
         if kind == "line":
             self._tell(Line(value, place))
             return
-        {"returned": self._results, "raised": self._failed}[kind][place] = value
+        if kind == "returned":
+            self._results[place] = value
+        else:
+            self._failed[place] = _linked(value)
         child.process.join()
         child.lines.close()
         del self._running[place]
@@ -147,13 +152,35 @@ def _work(task: Task[Any], sender: Connection) -> None:
     # What the parent prints into may be locked by a thread of it that there is not here.
     sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
     try:
-        answer = "returned", task(lambda line: sender.send(("line", line)))
+        sender.send(("returned", task(lambda line: sender.send(("line", line)))))
     except BaseException as error:
-        answer = "raised", ExceptionWithTraceback(error, error.__traceback__)
-    try:
-        sender.send(answer)
-    except Exception as error:  # what cannot be pickled
-        with suppress(OSError):
-            sender.send(("raised", ExceptionWithTraceback(RuntimeError(f"{answer[1]!r}: {error}"), None)))
+        with suppress(OSError):  # the parent is gone
+            sender.send(("raised", _chain(error)))
     sys.stderr.flush()
     os._exit(0)  # what the parent cleans up at its end is the parent's
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Returns an exception and those that it comes from, which pickle leaves out; the first has the child's lines."""
+    lines = "".join(traceback.format_exception(error))
+    chain = []
+    inner: BaseException | None = error
+    while inner is not None:
+        chain.append(_portable(inner))
+        inner = inner.__cause__ or inner.__context__
+    chain[0].add_note(f"In its process:\n{lines}")
+    return chain
+
+
+def _portable(error: BaseException) -> BaseException:
+    try:
+        copy: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301 - what this line has written
+    except Exception:  # a class of somebody else's, whose arguments are not those of its making
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return copy
+
+
+def _linked(chain: Sequence[BaseException]) -> BaseException:
+    for error, inner in pairwise(chain):
+        error.__cause__ = inner
+    return chain[0]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from onnxscript.function_libs.torch_lib import ops as _ops  # noqa: F401 - fills the registry
@@ -33,7 +34,7 @@ def _registered(node: Node) -> bool:
 
 
 @cache
-def registered_calls() -> frozenset[object]:
+def registered_calls() -> frozenset[Any]:
     """Returns the calls in the exporter's registry, without making it: that reads the source of each translation.
 
     The exporter makes one by itself, 2 s each time; which calls are in it, names tell in 10 ms.
