@@ -97,7 +97,7 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield interruption.heard(lambda _stage: None)
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     console = Console(file=sys.stderr, highlight=False)
     if not console.is_terminal:
@@ -105,11 +105,14 @@ def progress() -> Iterator[Callable[[str], None]]:
         return
     columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
+        running: dict[int | None, TaskID] = {}  # by the place of what runs side by side; None for what runs alone
 
         def begin(stage: str) -> None:
-            for task in bar.task_ids:
-                bar.update(task, total=1, completed=1)
-            bar.add_task(stage, total=None)
+            place = getattr(stage, "place", None)
+            for other in list(running):
+                if place is None or other in (place, None):
+                    bar.update(running.pop(other), total=1, completed=1)
+            running[place] = bar.add_task(stage, total=None)
 
         yield interruption.heard(begin)
         for task in bar.task_ids:

@@ -144,6 +144,12 @@ def export(
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again, even if the same export was kept.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, metavar="N", help="Targets at once. Default: as many as cores and memory allow."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Export a model, verify what was written, and publish it: everything or nothing."""
@@ -229,6 +235,7 @@ def export(
             annotations=annotations,
             cache=default_folder(),
             force=force,
+            jobs=jobs,
             calibrate=calibrate,
             sensitivity=sensitivity,
             allow_precision_loss=allow_precision_loss,

@@ -53,7 +53,7 @@ def key_of(request: ExportRequest) -> str | None:
     source = find_source(name) if catalog.is_own_code(name) else None
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
-    no_part = ("folder", "file_name", "cache", "force", "recipe")  # the recipe's content is told below
+    no_part = ("folder", "file_name", "cache", "force", "jobs", "recipe")  # the recipe's content is told below
     asked: dict[str, Any] = {key: value for key, value in asdict(request).items() if key not in no_part}
     asked["model"]["head"].pop("declaration")  # it is told below
     if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread

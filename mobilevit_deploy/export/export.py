@@ -2,10 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import format_of, tool_versions
@@ -15,6 +15,7 @@ from mobilevit_deploy.export.card import write_card
 from mobilevit_deploy.export.document import write_report
 from mobilevit_deploy.export.replaced import warn_of_replaced
 from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.export.side_by_side import export_targets
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline import provenance
@@ -116,9 +117,9 @@ def _float32(failed: Sequence[ExportReport]) -> str:
 class Clock:
     """Tells progress which stage begins, and adds up what each takes, in seconds."""
 
-    def __init__(self, progress: Progress = lambda _stage: None) -> None:
+    def __init__(self, progress: Progress = lambda _stage: None, shared: Mapping[str, float] | None = None) -> None:
         self.progress = progress
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = dict(shared or {})
 
     @contextmanager
     def stage(self, name: str, detail: str) -> Iterator[None]:
@@ -164,11 +165,14 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
         if prepared.given:  # once for all targets
             with clock.stage("verify", "running PyTorch on your images"):
                 baseline = run_baseline(model, prepared.given, progress)
-        reports, known = [], Known()
-        for plan in plans:
-            own_clock = Clock(progress)
-            own_clock.seconds |= clock.seconds
-            reports.append(export_one(plan, prepared, work, own_clock, known, baseline))
+        known = Known()
+
+        def export_to(plan: Plan, tell: Progress) -> ExportReport:
+            return export_one(plan, prepared, work, Clock(tell, clock.seconds), known, baseline)
+
+        exports = {plan.recipe.target: partial(export_to, plan) for plan in plans}
+        weights = sum(tensor.nbytes for tensor in prepared.captured.graph.weights.values())
+        reports = export_targets(exports, weights, request.jobs, progress)
         if any(map(_is_wrong, reports)):
             raise ParityFailedError([_with_final_path(report, request.folder) for report in reports])
         if request.cache and key:

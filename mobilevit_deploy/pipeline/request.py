@@ -27,6 +27,8 @@ class ExportRequest:
     ``sensitivity`` the report says what each module costs.
     ``allow_precision_loss`` writes a file that half precision makes worse than the recipe allows, once its conversion
     is proved. ``file_name``, of one target's file, is that of the artifact in ``folder``; None for the usual one.
+    ``jobs`` is how many targets are exported at once, each in a fork of this process; None for as many as cores and
+    memory allow, which is for a program that has no threads of its own.
     """
 
     model: ModelRequest
@@ -47,6 +49,7 @@ class ExportRequest:
     sensitivity: bool = False
     allow_precision_loss: bool = False
     file_name: str | None = None
+    jobs: int | None = 1
 
     def target_requests(self) -> list[TargetRequest]:
         """Returns one request per target; a target that is named twice counts once."""

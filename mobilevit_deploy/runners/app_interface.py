@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import softmax
 
 from mobilevit_deploy.architectures.operations.suppression import suppress
 from mobilevit_deploy.catalog.decision import Decision, LabelMap, Suppression
@@ -110,6 +109,8 @@ class ProbabilityRunner:
 
     def run(self, batch: Array) -> Sequence[Array]:
         (logits,) = self._runner.run(batch)
+        from scipy.special import softmax  # here: it takes a quarter of a second, and few files have classes by name
+
         return [softmax(logits.astype(np.float64), axis=-1).astype(np.float32)]
 
 

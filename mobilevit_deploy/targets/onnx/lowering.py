@@ -6,12 +6,12 @@ from functools import cache
 from typing import Any
 
 import torch
+from onnxscript.function_libs.torch_lib import ops as _ops  # noqa: F401 - fills the registry
+from onnxscript.function_libs.torch_lib.registration import default_registry
 from torch.fx import Node
-from torch.onnx._internal.exporter._decomp import (
-    create_onnx_friendly_decomposition_table,
-    get_onnx_implemented_overloads,
-)
-from torch.onnx._internal.exporter._registration import ONNXRegistry
+from torch.onnx._internal.exporter import _registration
+from torch.onnx._internal.exporter._decomp import create_onnx_friendly_decomposition_table
+from torch.onnx._internal.exporter._torchlib import _torchlib_registry
 
 from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
@@ -30,23 +30,32 @@ def takes(node: Node) -> bool:
 
 
 def _registered(node: Node) -> bool:
-    return node.target in (SUPPRESS, ROI_ALIGN) or bool(_registry().is_registered(node.target))
+    return node.target in (SUPPRESS, ROI_ALIGN) or node.target in registered_calls()
 
 
 @cache
-def _registry() -> Any:
+def registered_calls() -> frozenset[Any]:
+    """Returns the calls in the exporter's registry, without making it: that reads the source of each translation.
+
+    The exporter makes one by itself, 2 s each time; which calls are in it, names tell in 10 ms.
+    """
+    newest = _registration.ONNXRegistry().opset_version
+    own = {meta.fx_target for meta in _torchlib_registry.get_torchlib_ops() if meta.opset_introduced <= newest}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     try:
         logger.setLevel(logging.ERROR)  # it warns of torchvision's ops where that is not installed
-        return ONNXRegistry.from_torchlib()
+        named = {
+            _registration._get_overload(name) for name, _ in default_registry.items() if not name.startswith("internal")
+        }
     finally:
         logger.setLevel(level)
+    return frozenset(own | named) - {None}
 
 
 @cache
 def _table() -> Table:
-    table: Table = create_onnx_friendly_decomposition_table(set(get_onnx_implemented_overloads(_registry())))
+    table: Table = create_onnx_friendly_decomposition_table(set(registered_calls()))
     return table
 
 

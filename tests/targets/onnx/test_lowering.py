@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from mobilevit_deploy.graph.graph import op_name
-from mobilevit_deploy.targets.onnx.lowering import takes
+from mobilevit_deploy.targets.onnx.lowering import registered_calls, takes
 from tests.conftest import capture_model
 from tests.rewrites.conftest import Of
 
@@ -46,3 +47,8 @@ def test_not_taken(op: str, module: nn.Module) -> None:
 )
 def test_taken(module: nn.Module) -> None:
     assert refused(module) == []
+
+
+def test_the_names_tell_what_is_in_the_registry() -> None:
+    found = {metas[0].fx_target for metas in ONNXRegistry.from_torchlib().functions.values()}
+    assert registered_calls() == found
