@@ -11,8 +11,8 @@ from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.system.environment import available_cores
 from mobilevit_deploy.system.side_by_side import CAN_FORK, EndedError, Tell, run_side_by_side
 
-# What one target takes beside what all share: its packages, and the weights in float64, in a proof's copy, in the file
-# and in what reads it. Core ML, the largest: 0.6 GB with cas_vit_xs, and some eight times the weights with larger ones.
+# What one target takes beside what all share: its packages, and the weights in float64 (twice), in a proof's copy, in
+# the file and in what reads it. Not measured: an upper guess, for a target that waits costs less than a full memory.
 BASE_BYTES = 2**30
 COPIES_OF_WEIGHTS = 8
 
