@@ -52,12 +52,12 @@ def test_at_random_moments(
         check_whole(folder, old)
         if sent != signal.SIGKILL:
             assert not list((log / "temporary").iterdir()) or "nothing unfinished" in done.errors
+        _check_no_orphans(log)  # the system ends a killed run's forks, which hold its folder until then
         recover(folder)
         after = weights_by_target(folder)
         assert len(set(after.values())) == 1, "one target is of another training"
         if done.code == 0:
             assert after != before
-        _check_no_orphans(log)
         survived(f"{number}")
     assert ends.count(0) < kills or not many, "no run was stopped"
     assert forks.run(export(checkpoints.first, *targets), here, log).code == 0

@@ -51,6 +51,12 @@ def stop_where_it_converts(log: Path) -> None:
     coreml.convert = stopping
 
 
+def _stopped(pid: int) -> list[psutil.Process]:
+    """Returns what is stopped of a run and the forks that it exports in."""
+    run = psutil.Process(pid)
+    return [item for item in (run, *run.children(recursive=True)) if item.status() == psutil.STATUS_STOPPED]
+
+
 def refused(done: Done, *texts: str) -> None:
     """Checks that a run ended as a user's error that says what the system refused."""
     assert done.code == 1, done.errors
@@ -141,10 +147,11 @@ def test_a_folder_that_becomes_read_only(
         export(checkpoints.second, *BOTH), here, log, "tests.export.faults.test_storage:stop_where_it_converts"
     )
     end = time.perf_counter() + 60
-    while psutil.Process(run.pid).status() != psutil.STATUS_STOPPED and time.perf_counter() < end:
+    while not (stopped := _stopped(run.pid)) and time.perf_counter() < end:
         time.sleep(0.01)
     folder.chmod(0o555)
-    os.kill(run.pid, signal.SIGCONT)
+    for process in stopped:
+        process.resume()
     refused(forks.wait(run), "Permission denied")
     folder.chmod(0o755)
     assert hashes(folder) == old
