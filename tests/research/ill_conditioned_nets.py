@@ -30,6 +30,17 @@ class Flat(nn.Module):
         return logits
 
 
+class Gated(Flat):
+    """Takes from a number, and then one tensor from another: exporters make differences of both, and count them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = self.trunk(x)
+        gate = torch.sigmoid(values)
+        rest = values - (1 - gate)
+        logits: Tensor = self.head(((1 - rest) * (values - gate)).mean((2, 3)))
+        return logits
+
+
 class Silent(Flat):
     """Returns its bias, whatever the image: a head that begins with zeros."""
 
@@ -103,6 +114,10 @@ class Near(Labels):
         scores = self.head(self.trunk(x))
         second = scores * (1.0 + 1e-9 * scores)
         return torch.cat([scores, second], 1).argmax(1)
+
+
+def build_gated() -> nn.Module:
+    return Gated()
 
 
 def build_flat() -> nn.Module:

@@ -51,7 +51,9 @@ def change_weight(path: Path, number: int, factor: float) -> None:
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize(("name", "module", "op"), [("flat", "head", "linear"), ("cancelling", "cancel", "add")])
+@pytest.mark.parametrize(
+    ("name", "module", "op"), [("flat", "head", "linear"), ("gated", "head", "linear"), ("cancelling", "cancel", "add")]
+)
 def test_a_right_file_passes_and_the_place_is_named(name: str, module: str, op: str, tmp_path: Path) -> None:
     report = export(name, tmp_path)
     parity = report.parity

@@ -5,7 +5,7 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # What coremltools' import loads beside PyTorch where it is installed, for graphs of its dialects and models of its
@@ -40,22 +40,36 @@ def _without_other_frameworks() -> Iterator[None]:
 
 @contextlib.contextmanager
 def fewer_checks() -> Iterator[None]:
-    """Leaves out coremltools' checks of the whole program after each of its passes, some hundred.
+    """Leaves out what coremltools does after each of its passes, some hundred, and what nothing depends on here.
 
-    The checks that look at the operations' origins too are made: when the program was read, whenever dead code was
-    removed, and twice before it is written; so an inconsistent one is still refused. An export of cas_vit_xs takes
-    0.75 of the time (``benchmarks/coreml_checks.py``).
+    - Its checks of the whole program. Those that look at the operations' origins too are made: when the program was
+      read, whenever dead code was removed, and twice before it is written; so an inconsistent one is still refused.
+    - What it follows of compressed weights through the program, where there are none.
+    - The text of the whole program, which it makes for a log that is off.
+
+    The conversions of cas_vit_xs take half of the time (``benchmarks/coreml_checks.py``).
     """
-    from coremltools.converters.mil.mil import Program
-
-    check = Program.validate
+    from coremltools.converters.mil.mil import Block, Function, Program
 
     def check_origins(program: Any, check_essential_scope: bool = False) -> None:
         if check_essential_scope:
-            check(program, check_essential_scope=True)
+            originals[Program, "validate"](program, check_essential_scope=True)
 
-    Program.validate = check_origins
+    def follow_compressed(block: Any) -> None:
+        if any(operation.op_type.startswith("constexpr_") or operation.blocks for operation in block.operations):
+            originals[Block, "_propagate_nonreplaceable_vars"](block)
+
+    replaced: dict[tuple[type, str], Callable[..., Any]] = {
+        (Program, "validate"): check_origins,
+        (Block, "_propagate_nonreplaceable_vars"): follow_compressed,
+        (Program, "__str__"): object.__repr__,
+        (Function, "__str__"): object.__repr__,
+    }
+    originals = {(owner, name): getattr(owner, name) for owner, name in replaced}
+    for (owner, name), function in replaced.items():
+        setattr(owner, name, function)
     try:
         yield
     finally:
-        Program.validate = check
+        for (owner, name), function in originals.items():
+            setattr(owner, name, function)

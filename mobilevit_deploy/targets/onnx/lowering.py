@@ -85,11 +85,18 @@ def _spans_the_image(node: Node) -> bool:
     return bool(given["min"] == given["max"])
 
 
-# Forms of registered ops that the exporter refuses, or writes wrong; tests/targets/onnx/test_lowering.py holds them.
+def _is_named_otherwise(_node: Node) -> bool:
+    """Tells that the exporter makes a ``sub`` of it, and then counts on: each ``sub`` behind has another one's name."""
+    return True
+
+
+# Forms that the exporter refuses, writes wrong, or gives the names of others; tests/targets/onnx/test_lowering.py holds
+# them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.avg_pool2d: divides_otherwise,
     aten.histc: _spans_the_image,
     aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,
+    aten.rsub: _is_named_otherwise,
     aten.scaled_dot_product_attention: _has_other_ranks_or_heads,
 }

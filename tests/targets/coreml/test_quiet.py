@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mobilevit_deploy.errors import ConversionError
@@ -33,6 +34,23 @@ def test_what_is_left_out_is_made_again_afterwards() -> None:
             program.validate(check_essential_scope=True)
     with pytest.raises(InvalidBlockStateError):
         program.validate()
+
+
+def test_compressed_weights_are_followed_through_the_program() -> None:
+    """So that no pass puts a plain value in the place of one."""
+
+    def layer(x: Any) -> Any:
+        weight = Builder.constexpr_affine_dequantize(
+            quantized_data=np.ones((3, 3), np.uint8), zero_point=np.uint8(0), scale=np.float32(0.5), axis=0
+        )
+        return Builder.matmul(x=x, y=weight)
+
+    block = Builder.program(input_specs=[Builder.TensorSpec((2, 3))])(layer).functions["main"]
+    result = block.outputs[0]
+    result.nonreplaceable_vars_upstream = set()
+    with fewer_checks(), block:
+        pass
+    assert [value.op.op_type for value in result.nonreplaceable_vars_upstream] == ["constexpr_affine_dequantize"]
 
 
 def test_a_pass_that_leaves_a_broken_program_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
