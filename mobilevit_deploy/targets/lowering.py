@@ -8,7 +8,7 @@ import torch
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.graph import arguments, op_name
+from mobilevit_deploy.graph.graph import arguments, op_name, shape
 from mobilevit_deploy.rewrites.decomposition import Indecomposable, Table, take_apart
 from mobilevit_deploy.targets.native_child import NativeChild
 
@@ -75,6 +75,11 @@ def ask_known_calls(child: NativeChild, known: Table) -> KnownCalls:
 def divides_otherwise(node: Node) -> bool:
     """Tells whether a pool divides by another number than that of its pixels."""
     return arguments(node)["divisor_override"] is not None
+
+
+def has_vector_weight(node: Node) -> bool:
+    """Tells whether a linear layer's weight has one axis, and its result one less than what it reads."""
+    return len(shape(arguments(node)["weight"])) == 1
 
 
 def has_complex(node: Node) -> bool:

@@ -11,7 +11,7 @@ from mobilevit_deploy.graph.axis_movement import MAX_RANK
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import has_projections, register
-from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, has_vector_weight, takes_parts
 
 aten = torch.ops.aten
 
@@ -109,6 +109,7 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.col2im: _overlaps,
     aten.grid_sampler: _samples_volume,
     aten.index_put: _writes_by_index,
+    aten.linear: has_vector_weight,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
     **dict.fromkeys((aten.asinh, aten.acosh), lambda _: True),  # registered, and not in MIL

@@ -11,22 +11,19 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, op_name, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import has_complex, has_vector_weight, takes_parts
 
 aten = torch.ops.aten
 
 KERNELS = "kernels/portable/functions.yaml"  # what its library of kernels is built from
 KERNEL = re.compile(r"^- op: (\w+)", re.MULTILINE)
-# ExecuTorch takes them apart by PyTorch's own rule, which guards rows that a mask hides whole: six passes over all
-# scores that XNNPACK does not take. It takes two products and a softmax.
-WRITTEN_OUT = (aten.scaled_dot_product_attention,)
 # Not in Core ATen, and taken all the same: executorch 1.5.1, exir/verification/verifier.py.
 BESIDE_CORE = (aten.max.default, aten.min.default, aten.full_like.default)
 
 
 def takes(node: Node) -> bool:
     """Tells whether ExecuTorch takes a call of ATen."""
-    if has_complex(node) or is_call(node, *WRITTEN_OUT):
+    if has_complex(node) or any(is_call(node, packet) and is_worse(node) for packet, is_worse in WRITTEN_OUT.items()):
         return False
     return _has_kernel(node) or takes_parts(node, _has_kernel, _table())
 
@@ -54,6 +51,14 @@ def _measures_itself(node: Node) -> bool:
 def _cuts_off(node: Node) -> bool:
     return min(arguments(node)["pad"], default=0) < 0
 
+
+# What ExecuTorch takes apart by PyTorch's own rules, and worse than it is taken apart here.
+WRITTEN_OUT: dict[Packet, Callable[[Node], bool]] = {
+    # These guard rows that a mask hides whole: six passes over all scores that XNNPACK does not take. It takes two
+    # products and a softmax.
+    aten.scaled_dot_product_attention: lambda _: True,
+    aten.linear: has_vector_weight,  # XNNPACK takes what comes of it, and cannot tell the shapes when it is run
+}
 
 # Calls for which there is a kernel, and not for this form; tests/targets/executorch/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {

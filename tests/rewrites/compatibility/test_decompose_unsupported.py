@@ -59,6 +59,7 @@ def check(apply: Apply, function: Callable[..., Any], op: str, *shape: int, **mo
         ("asinh", lambda m, x: torch.asinh(x) + torch.asinh(1e-3 * x)),
         ("acosh", lambda m, x: torch.acosh(1 + x.abs())),
         ("bilinear", lambda m, x: F.bilinear(x, x.flip(1), torch.arange(50.0).view(2, 5, 5).sin(), torch.ones(2))),
+        ("linear", lambda m, x: F.linear(x, torch.arange(5.0).sin(), torch.tensor(0.5)) + x.mean()),
         ("mish", lambda m, x: F.mish(x)),
         ("exp2", lambda m, x: torch.exp2(x)),
         (

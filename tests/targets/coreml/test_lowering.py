@@ -28,6 +28,7 @@ REFUSED: dict[str, Function] = {
     "col2im": lambda x: F.fold(F.unfold(x, 3, padding=1), (8, 9), 3, padding=1),
     "cosine_similarity": lambda x: F.cosine_similarity(x, x.flip(2)),
     "einsum": lambda x: torch.einsum("...ij,...kj->...ik", x, x),
+    "linear": lambda x: F.linear(x, torch.arange(9) / 9),
     "max_pool2d": lambda x: F.max_pool2d(x, 2),
     "pad": lambda x: F.pad(x, (1, 2, 0, 1), mode="circular"),
     "unfold": lambda x: x.unfold(2, 3, 2),

@@ -86,10 +86,11 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
         others = F.avg_pool3d(x, (2, 1, 1), 1), x.flatten(2).sort(-1).values, volume, attention
         windows = F.fold(F.unfold(x, 3, padding=1, stride=2), 32, 3, padding=1, stride=2)
         cut = F.pad(x, [-1, 2, 0, -3], value=0.5)
-        return *norms, *others, F.avg_pool2d(x, 2).relu().softmax(-1), windows, cut, torch.topk(x, 3)
+        weighed = F.linear(x, torch.arange(32, dtype=x.dtype) / 32)
+        return *norms, *others, F.avg_pool2d(x, 2).relu().softmax(-1), windows, cut, weighed, torch.topk(x, 3)
 
     errors = error_of(Of(model), tmp_path, *chosen_rewrites(catalog.recipe("executorch"), takes))
-    assert len(errors) == 11
+    assert len(errors) == 12
     assert max(errors[:2]) < 1e-5  # what is left are XNNPACK's means, which are 7e-7 of the largest off
     assert max(errors[2:]) < 1e-6
 
