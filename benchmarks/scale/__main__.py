@@ -67,7 +67,7 @@ def measure(case: Mapping[str, int], target: str) -> dict[str, Any]:
                     peak = max(peak, sum(member.memory_full_info().pss for member in family))
                 except psutil.NoSuchProcess:
                     pass  # it ended between two readings
-                time.sleep(0.1)
+                time.sleep(0.5)
         seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         out.seek(0)
         text = out.read()

@@ -13,7 +13,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import is_call, module_path
 from mobilevit_deploy.graph.movement_chains import moves
-from mobilevit_deploy.targets.litert.tflite.program import Program
+from mobilevit_deploy.targets.litert.tflite.program import Operator, Program, Subgraph
 
 aten = torch.ops.aten
 
@@ -75,23 +75,31 @@ def write_nodes(program: Program, nodes: Sequence[Node]) -> str:
     for operator in graph.operators:
         for place, number in enumerate(operator.outputs):
             value = graph.values[number]
-            known = [order[name] for name in names_in(value.name) if name in order]
-            # A layer's transpose of its weights, merged with another one, is named after both: `linear;;permute;`
-            if operator.kind in MOVEMENTS:
-                before = names_in(graph.values[operator.inputs[0]].name)
-                known = [i for i in known if moves(nodes[i]) or nodes[i].name in before]
-            if not known:
-                continue
-            node = nodes[max(known)]  # what others were merged into comes last
-            if len(operator.outputs) > 1:  # as of topk: the node's parts are nodes, too
-                node = next((part for part in node.users if part.args[1:] == (place,)), node)
-            layout = _layout(tuple(getattr(node.meta.get("val"), "shape", ())), value.shape)
-            if layout:
+            node = _node_of(operator, place, graph, nodes, order)
+            layout = _layout(tuple(getattr(node.meta.get("val"), "shape", ())), value.shape) if node else None
+            if node and layout:
                 found[node.name] = (layout, value.name)  # of its parts, the last has the node's value
     held: dict[str, dict[str, str]] = {PLAIN: {}, LAST: {}}
     for name, (layout, tensor) in found.items():
         held[layout][tensor] = name
     return json.dumps(held, separators=(",", ":"))
+
+
+def _node_of(
+    operator: Operator, place: int, graph: Subgraph, nodes: Sequence[Node], order: Mapping[str, int]
+) -> Node | None:
+    """Returns the call whose value an operator returns at a place; None where the tensor's name tells of none."""
+    known = [order[name] for name in names_in(graph.values[operator.outputs[place]].name) if name in order]
+    # A layer's transpose of its weights, merged with another one, is named after both: `linear;;permute;`
+    if operator.kind in MOVEMENTS:
+        before = names_in(graph.values[operator.inputs[0]].name)
+        known = [i for i in known if moves(nodes[i]) or nodes[i].name in before]
+    if not known:
+        return None
+    node = nodes[max(known)]  # what others were merged into comes last
+    if len(operator.outputs) > 1:  # as of topk: the node's parts are nodes, too
+        return next((part for part in node.users if part.args[1:] == (place,)), node)
+    return node
 
 
 def _layout(node: tuple[int, ...], tensor: tuple[int, ...]) -> str | None:
