@@ -15,7 +15,7 @@ from mobilevit_deploy.report.matrix.changes import Changes
 from mobilevit_deploy.report.matrix.columns import DIRECTIONS, SIGNS, names
 from mobilevit_deploy.report.matrix.html import entries
 from mobilevit_deploy.report.matrix.pareto import Front, fronts
-from mobilevit_deploy.report.matrix.read import Matrix
+from mobilevit_deploy.report.matrix.read import LINKS, Matrix
 from mobilevit_deploy.system.json_text import SCHEMA
 
 MOST_LINES = 20  # of cells in the terminal; the page has them all
@@ -42,7 +42,7 @@ def matrix_document(matrix: Matrix, changes: Changes | None, page: Path) -> dict
             "cells": [
                 {
                     "cell": entry.cell.model_dump(mode="json"),
-                    "links": dict(entry.links),
+                    "links": {kind: entry.links.get(kind) for kind in LINKS},
                     "changes": [vars(change) for change in entry.changes],
                 }
                 for entry in entries(matrix, changes, page)

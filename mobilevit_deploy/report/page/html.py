@@ -29,17 +29,21 @@ def render(folder: Folder, prediction: Prediction | None = None) -> str:
         prediction: what the artifacts say of a picture; None where there was none.
     """
     groups = comparable_groups(folder.artifacts)
-    return templates().get_template(TEMPLATE).render(
-        folder=folder,
-        prediction=prediction,
-        title=printable(str(folder.path)),
-        groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
-        tables=tables,
-        texts=texts,
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        untrained=any(artifact.trained is False for artifact in folder.artifacts),
-        reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
+    return (
+        templates()
+        .get_template(TEMPLATE)
+        .render(
+            folder=folder,
+            prediction=prediction,
+            title=printable(str(folder.path)),
+            groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
+            tables=tables,
+            texts=texts,
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            untrained=any(artifact.trained is False for artifact in folder.artifacts),
+            reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
+        )
     )
 
 

@@ -34,9 +34,7 @@ def made_up(count: int, name: str = "nightly", seed: int = 0) -> Sweep:
     return Sweep(name=name, made=f"2026-11-{20 + seed} 03:12 UTC", version={"mvd": "1.0.0"}, cells=cells)
 
 
-def _cell(
-    model: str, checkpoint: str, target: str, precision: str, same: random.Random, noise: random.Random
-) -> Cell:
+def _cell(model: str, checkpoint: str, target: str, precision: str, same: random.Random, noise: random.Random) -> Cell:
     key = f"{model}-{checkpoint}-{target}-{precision}"
     folder = f"cells/{key}"
     scale = 1 + MODELS.index(model) * 0.35
