@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from mobilevit_deploy.errors import printable
 from mobilevit_deploy.report.matrix.changes import Change, Changes
 from mobilevit_deploy.report.matrix.columns import DIRECTIONS, SIGNS, TONES, Entry, columns, names, percent
 from mobilevit_deploy.report.matrix.grid import arrange

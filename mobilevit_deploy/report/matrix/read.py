@@ -106,6 +106,6 @@ def _leads_inside(text: str) -> bool:
 def _is_there(root: str, text: str) -> bool | None:
     """Tells whether a file lies in a folder, links followed; None where there is no such file."""
     try:
-        return Path(os.path.realpath(os.path.join(root, text), strict=True)).is_relative_to(root)
+        return Path(os.path.realpath(Path(root) / text, strict=True)).is_relative_to(root)
     except OSError:
         return None

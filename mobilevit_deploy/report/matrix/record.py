@@ -84,10 +84,11 @@ class Sweep(Record):
     Attributes:
         name: of the sweep, its file's stem unless the file says more.
         made: when it ended, ISO 8601 in UTC.
+        version: of the programs that made it, by name.
         cells: in the order of the sweep's file.
     """
 
     name: Name
     made: Name = ""
-    version: dict[Name, Name] = {}
+    version: dict[Name, Name] = Field(default_factory=dict, max_length=100)
     cells: Annotated[list[Cell], Field(max_length=MOST_CELLS)]

@@ -30,7 +30,7 @@ def made_up(count: int, name: str = "nightly", seed: int = 0) -> Sweep:
     rows = -(-count // len(places))
     pairs = [(MODELS[i % len(MODELS)], f"epoch-{100 + 20 * (i // len(MODELS))}") for i in range(rows)]
     every = [(*pair, *place) for pair, place in product(pairs, places)][:count]
-    cells = [_cell(*one, random.Random(f"{one}"), random.Random(f"{one} {seed}")) for one in every]  # noqa: S311
+    cells = [_cell(*one, random.Random(f"{one}"), random.Random(f"{one} {seed}")) for one in every]
     return Sweep(name=name, made=f"2026-11-{20 + seed} 03:12 UTC", version={"mvd": "1.0.0"}, cells=cells)
 
 
