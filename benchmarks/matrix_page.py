@@ -2,7 +2,8 @@
 
 Opens the page of a made-up sweep and an empty one in turns, in the system's Chromium without a window, and prints
 medians. Loading is from the start of the navigation to the second frame after the load event; filtering from the key
-to the second frame after it, and beside it stand two frames of the empty page. Needs the extra ``browser``.
+to the second frame after it, and beside it stand two frames of the empty page. Beside the load stands what of it is
+time of the page's main thread on a core, which other programs on the machine change less. Needs the extra ``browser``.
 Run: ``python -m benchmarks.matrix_page [--cells N] [--rounds N]``.
 """
 
@@ -11,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,25 @@ def write_page(folder: Path, cells: int) -> Path:
     return page
 
 
-def load(browser: Any, page: Path) -> tuple[Any, float]:
-    """Opens a page in a new context, which has nothing of the last one; returns its tab and ms."""
-    tab = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
-    tab.goto(page.as_uri())
-    return tab, float(tab.evaluate(FRAMES))  # performance.now() counts from the start of the navigation
+@dataclass
+class Times:
+    """Of one of the two pages, in ms: loads, what of them the main thread took, and frames after a key or without."""
+
+    loads: list[float] = field(default_factory=list)
+    threads: list[float] = field(default_factory=list)
+    frames: list[float] = field(default_factory=list)
+
+    def measure(self, browser: Any, page: Path, texts: Sequence[str] = ()) -> None:
+        """Opens a page in a new context, which has nothing of the last one, and types the texts."""
+        tab = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
+        session = tab.context.new_cdp_session(tab)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        tab.goto(page.as_uri())
+        self.loads.append(float(tab.evaluate(FRAMES)))  # performance.now() counts from the start of the navigation
+        found = {item["name"]: item["value"] for item in session.send("Performance.getMetrics")["metrics"]}
+        self.threads.append(1e3 * found["TaskDuration"])
+        self.frames += [float(tab.evaluate(FILTER, text)) for text in texts] or [float(tab.evaluate(WAIT))]
+        tab.context.close()
 
 
 def say(what: str, found: Sequence[float], beside: Sequence[float]) -> None:
@@ -64,21 +80,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, running() as browser:
         page, empty = write_page(Path(name), chosen.cells), Path(name) / "empty.html"
         empty.write_text(EMPTY, encoding="utf-8")
-        loads: list[float] = []
-        filters: list[float] = []
-        empty_loads: list[float] = []
-        frames: list[float] = []
+        matrix, nothing = Times(), Times()
         for _ in range(chosen.rounds):
-            tab, taken = load(browser, empty)
-            empty_loads.append(taken)
-            frames.append(float(tab.evaluate(WAIT)))
-            tab.context.close()
-            tab, taken = load(browser, page)
-            loads.append(taken)
-            filters += [float(tab.evaluate(FILTER, text)) for text in TEXTS]
-            tab.context.close()
-        say("load", loads, empty_loads)
-        say("filter", filters, frames)
+            nothing.measure(browser, empty)
+            matrix.measure(browser, page, TEXTS)
+        say("load", matrix.loads, nothing.loads)
+        say("of it", matrix.threads, nothing.threads)
+        say("filter", matrix.frames, nothing.frames)
 
 
 if __name__ == "__main__":

@@ -134,8 +134,8 @@ def _latency(cell: Cell) -> Value | None:
 def _interval(cell: Cell) -> Value | None:
     if cell.latency is None or cell.latency.low is None or cell.latency.high is None:
         return None
-    doubt = "" if cell.latency.stable else ", not stable"
-    text = f"{milliseconds(cell.latency.low)} to {milliseconds(cell.latency.high)}{doubt}"
+    doubt = "" if cell.latency.stable else "not stable, "
+    text = f"{doubt}{milliseconds(cell.latency.low)} to {milliseconds(cell.latency.high)}"
     return Value(text.replace(" ", NO_BREAK), cell.latency.high - cell.latency.low, "doubt" if doubt else "")
 
 

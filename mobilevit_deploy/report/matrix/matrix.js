@@ -1,10 +1,15 @@
 // Filters, sorting and views of the page of a sweep. Without this script all of its tables are there, whole.
 "use strict";
-(() => {
+
+// At once, so that no view is laid out that is not shown.
+document.documentElement.classList.add("scripted");
+document.documentElement.dataset.show = new URLSearchParams(location.hash.slice(1)).get("view") ?? "matrix";
+
+document.addEventListener("DOMContentLoaded", () => {
   const byId = (id) => document.getElementById(id);
   const list = byId("list"), matrix = byId("matrix"), filters = byId("filters"), shown = byId("shown");
   const headers = [...list.tHead.rows[0].cells].filter((header) => header.dataset.key);
-  const views = new Map([...document.querySelectorAll("[data-view]")].map((view) => [view.dataset.view, view]));
+  const views = [...document.querySelectorAll("[data-view]")].map((section) => section.dataset.view);
   const fields = [...filters.querySelectorAll("input, select")];
   const choices = fields.filter((field) => field.tagName === "SELECT");
   const compare = new Intl.Collator("en", { numeric: true }).compare;
@@ -19,7 +24,7 @@
     if (matrix.contains(other)) cell.entry = other.parentElement;
   }
 
-  let sorted = null, descending = false, view = "matrix";
+  let sorted = null, descending = false, inOrder = true, view = "matrix";
 
   function matches(cell, words) {
     return choices.every((choice) => !choice.value || cell[choice.id] === choice.value)
@@ -71,6 +76,8 @@
       if (header === sorted) header.setAttribute("aria-sort", descending ? "descending" : "ascending");
       else header.removeAttribute("aria-sort");
     }
+    if (!sorted && inOrder) return;  // as the page was written
+    inOrder = !sorted;
     const index = sorted ? sorted.cellIndex : 0, number = sorted?.classList.contains("number");
     const keyed = cells.map((cell) => {
       const place = cell.row.cells[index];
@@ -87,7 +94,7 @@
   }
 
   function show() {
-    for (const [name, section] of views) section.hidden = name !== view;
+    document.documentElement.dataset.show = view;
     for (const button of byId("views").children) button.setAttribute("aria-pressed", button.dataset.show === view);
     filters.hidden = shown.hidden = view === "plots";
   }
@@ -115,7 +122,7 @@
     const key = state.get("sort") ?? "";
     descending = key.startsWith("-");
     sorted = headers.find((header) => header.dataset.key === key.replace(/^-/, "")) ?? null;
-    view = views.has(state.get("view")) ? state.get("view") : "matrix";
+    view = views.includes(state.get("view")) ? state.get("view") : "matrix";
     order();
     filter();
     show();
@@ -154,7 +161,6 @@
     write();
   });
   window.addEventListener("hashchange", read);
-  document.documentElement.classList.add("scripted");
   byId("controls").hidden = false;
   read();
-})();
+});

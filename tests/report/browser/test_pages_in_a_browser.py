@@ -64,7 +64,9 @@ def folder_page(tmp_path_factory: pytest.TempPathFactory, real_reports: Any) -> 
     sample = Sample(tmp_path_factory.mktemp("artifacts"), *real_reports)
     for name, p50 in (("cas_vit_xs", 9.0), ("cloformer_xxs", 12.0), ("lightvit_tiny", 6.0)):
         catalog_model(sample, name, p50, trained=name != "lightvit_tiny")
-    stem = catalog_model(sample, "cas_vit_s", 10.0, parity={"status": "failed", "reason": "SNR"}, warnings=["a warning"])
+    stem = catalog_model(
+        sample, "cas_vit_s", 10.0, parity={"status": "failed", "reason": "SNR"}, warnings=["a warning"]
+    )
     sample.latency(stem, {"sha256": "0" * 64}, {"stable": False, "warnings": ["the clock moved"]})
     sample.export("missing")
     (sample.folder / "missing.onnx").unlink()
