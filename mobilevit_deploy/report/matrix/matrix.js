@@ -16,7 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // A cell is a row of the list and what is of it elsewhere: an entry of the matrix, and rows of changes.
   const cells = [...list.tBodies[0].rows].map((row) => ({
-    row, others: [], entry: null, shown: true, text: row.textContent.toLowerCase(), ...row.dataset,
+    row, others: [], entry: null, shown: true, text: textOf([...row.cells].slice(0, -1)), ...row.dataset,
   }));
   for (const other of document.querySelectorAll("[data-of]")) {
     const cell = cells[other.dataset.of];
@@ -24,7 +24,15 @@ document.addEventListener("DOMContentLoaded", () => {
     if (matrix.contains(other)) cell.entry = other.parentElement;
   }
 
+  const gone = [...document.querySelectorAll("[data-gone]")].map((row) => ({
+    row, text: textOf([...row.cells]), changed: "", ...row.dataset,
+  }));
+
   let sorted = null, descending = false, inOrder = true, view = "matrix";
+
+  function textOf(places) {
+    return places.map((place) => place.textContent.toLowerCase()).join(" ");
+  }
 
   function matches(cell, words) {
     return choices.every((choice) => !choice.value || cell[choice.id] === choice.value)
@@ -48,6 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
         columns.add(cell.entry.cellIndex);
       }
     }
+    for (const cell of gone) cell.row.hidden = !matches(cell, words);
     narrow(rows, columns);
     const order = sorted ? `, by ${sorted.textContent.trim()}, ${descending ? "descending" : "ascending"}` : "";
     shown.textContent = `${count} of ${cells.length} cells${order}`;

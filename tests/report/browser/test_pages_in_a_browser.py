@@ -95,6 +95,16 @@ def all_filters_show_what_they_say(tab: Opened) -> None:
     page.uncheck("#changed")
     page.fill("#q", "CAS_vit_xs  int8")
     shows(tab, SWEEP, [cell for cell in cells if (cell.model, cell.precision) == ("cas_vit_xs", "int8")])
+    page.fill("#q", "log artifact")  # what every row has among its files is no text to look for
+    shows(tab, SWEEP, [])
+    view(tab, "changes")
+    page.fill("#q", "cloformer_s int8")
+    frame(tab)
+    assert [row for row in tab.texts("#changes tbody tr") if "gone" in row], "what is gone is filtered too"
+    page.select_option("#target", "coreml")
+    frame(tab)
+    assert not [row for row in tab.texts("#changes tbody tr") if "gone" in row]
+    page.select_option("#target", "")
     page.fill("#q", "none has this")
     frame(tab)
     assert page.inner_text("#shown") == f"0 of {len(cells)} cells"

@@ -82,6 +82,13 @@ def test_nothing_to_show_is_a_message(mvd: Mvd) -> None:
     assert not Path("sweep/matrix.html").exists()
 
 
+def test_a_sweep_that_is_taken_for_artifacts_is_told(mvd: Mvd) -> None:
+    write(made_up(3), Path("sweep"))
+    result = mvd("report", "sweep")
+    assert result.exit_code == 1
+    assert "mvd report --matrix sweep" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
