@@ -2,8 +2,8 @@
 
 Opens the page of a made-up sweep and an empty one in turns, in the system's Chromium without a window, and prints
 medians. Loading is from the start of the navigation to the second frame after the load event; filtering from the key
-to the second frame after it, and beside it stand two frames of the empty page. Beside the load stands what of it is
-time of the page's main thread on a core, which other programs on the machine change less. Needs the extra ``browser``.
+to the second frame after it, and beside it stand two frames of the empty page. Below each stands what of it the page's
+main thread had a core, which other programs on the machine change less. Needs the extra ``browser``.
 Run: ``python -m benchmarks.matrix_page [--cells N] [--rounds N]``.
 """
 
@@ -46,11 +46,12 @@ def write_page(folder: Path, cells: int) -> Path:
 
 @dataclass
 class Times:
-    """Of one of the two pages, in ms: loads, what of them the main thread took, and frames after a key or without."""
+    """Of one of the two pages, in ms: loads, frames after a key or without, and what of both the main thread took."""
 
     loads: list[float] = field(default_factory=list)
-    threads: list[float] = field(default_factory=list)
+    load_threads: list[float] = field(default_factory=list)
     frames: list[float] = field(default_factory=list)
+    frame_threads: list[float] = field(default_factory=list)
 
     def measure(self, browser: Any, page: Path, texts: Sequence[str] = ()) -> None:
         """Opens a page in a new context, which has nothing of the last one, and types the texts."""
@@ -59,16 +60,23 @@ class Times:
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         tab.goto(page.as_uri())
         self.loads.append(float(tab.evaluate(FRAMES)))  # performance.now() counts from the start of the navigation
-        found = {item["name"]: item["value"] for item in session.send("Performance.getMetrics")["metrics"]}
-        self.threads.append(1e3 * found["TaskDuration"])
-        self.frames += [float(tab.evaluate(FILTER, text)) for text in texts] or [float(tab.evaluate(WAIT))]
+        self.load_threads.append(thread_ms(session))
+        found = [float(tab.evaluate(FILTER, text)) for text in texts] or [float(tab.evaluate(WAIT))]
+        self.frames += found
+        self.frame_threads.append((thread_ms(session) - self.load_threads[-1]) / len(found))
         tab.context.close()
+
+
+def thread_ms(session: Any) -> float:
+    """Returns how long the page's main thread has had a core until now, in ms."""
+    found = {item["name"]: item["value"] for item in session.send("Performance.getMetrics")["metrics"]}
+    return float(1e3 * found["TaskDuration"])
 
 
 def say(what: str, found: Sequence[float], beside: Sequence[float]) -> None:
     """Prints a median, the slowest, and the ratio to the empty page."""
     middle, empty = statistics.median(found), statistics.median(beside)
-    print(f"{what:7}{middle:6.0f} ms, slowest {max(found):.0f}; empty page {empty:.0f} ms, ratio {middle / empty:.1f}")
+    print(f"{what:7}{middle:6.0f} ms, slowest {max(found):.0f}; empty page {empty:.1f} ms, ratio {middle / empty:.1f}")
 
 
 def main() -> None:
@@ -85,8 +93,9 @@ def main() -> None:
             nothing.measure(browser, empty)
             matrix.measure(browser, page, TEXTS)
         say("load", matrix.loads, nothing.loads)
-        say("of it", matrix.threads, nothing.threads)
+        say("of it", matrix.load_threads, nothing.load_threads)
         say("filter", matrix.frames, nothing.frames)
+        say("of it", matrix.frame_threads, nothing.frame_threads)
 
 
 if __name__ == "__main__":

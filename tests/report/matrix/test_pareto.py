@@ -1,5 +1,6 @@
 """Which cells are in one plot, and which of them no other one beats."""
 
+import re
 from itertools import pairwise
 
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from mobilevit_deploy.report.matrix.pareto import fronts
 from mobilevit_deploy.report.matrix.record import Cell
 from mobilevit_deploy.report.page.frontier import unbeaten
+from mobilevit_deploy.report.page.plot import NARROW, Mark, Picture, pareto_svg
 from tests.report.matrix.sample import made_up
 from tests.report.matrix.test_changes import accuracy, cell, latency
 
@@ -52,6 +54,17 @@ def test_cells_under_other_conditions_are_in_another_plot() -> None:
         ("latency", "desk, 1 thread, 10 images", "top-1"): [("images", True)],
         ("latency", "desk, 1 thread, 1000 images", "mIoU"): [("metric", True)],
     }
+
+
+def test_costs_far_apart_are_on_a_scale_by_powers() -> None:
+    near, far = (
+        pareto_svg(Picture([Mark(1, 50, ("a",)), Mark(cost, 60)], "ms", "%"), NARROW, "p") for cost in (19.0, 210.0)
+    )
+    ticks = {svg: set(re.findall(r"> *([\d.]+)</text>", svg)) for svg in (near, far)}
+    assert {"5", "10", "20"} <= ticks[far]
+    assert {"100", "200"} <= ticks[far]
+    assert "0" in ticks[near]
+    assert "0" not in ticks[far]
 
 
 def test_every_cell_that_can_be_is_in_two_plots() -> None:
