@@ -179,6 +179,8 @@ def _place(axes: Axes, mark: Mark, text: str, taken: list[Any]) -> bool:
 def _for_page(svg: str, prefix: str) -> Markup:
     """Returns the SVG element alone, with ids of its own, the page's colours and the page's font."""
     svg = svg[svg.index("<svg") :]
+    # Its rule for all elements, *, would be one for the whole page, which a browser then styles anew; base.css has it.
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     svg = re.sub(r'<svg\b[^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true" focusable="false">', svg, count=1)
     svg = svg.replace("xlink:href", "href")  # xlink's namespace went with the element's attributes

@@ -60,6 +60,7 @@ def test_costs_far_apart_are_on_a_scale_by_powers() -> None:
     near, far = (
         pareto_svg(Picture([Mark(1, 50, ("a",)), Mark(cost, 60)], "ms", "%"), NARROW, "p") for cost in (19.0, 210.0)
     )
+    assert "<style" not in near, "its rules would be those of the whole page"
     ticks = {svg: set(re.findall(r"> *([\d.]+)</text>", svg)) for svg in (near, far)}
     assert {"5", "10", "20"} <= ticks[far]
     assert {"100", "200"} <= ticks[far]
