@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -32,6 +33,7 @@ from tests.report.browser.checks import (
 )
 from tests.report.browser.chromium import DESK, PHONE, TABLET, Opened, opened, running, system_browser
 from tests.report.matrix.sample import made_up, write
+from tests.report.matrix.test_html import HOSTILE, HOSTILE_BEFORE, HOSTILE_SWEEP
 from tests.report.page.test_html import catalog_model
 from tests.report.sample import Sample
 
@@ -209,6 +211,7 @@ def test_the_matrix(check: Check, browser: Any, matrix_page: Path) -> None:
 def links_within_the_page(tab: Opened) -> None:
     tab.page.click("tbody th a >> nth=1")
     assert tab.page.url.endswith("#artifact-2")
+    assert tab.page.locator("#artifact-2").count() == 1
     assert tab.page.locator("#artifact-2").bounding_box()["y"] < DESK[1]
 
 
@@ -218,6 +221,11 @@ def details_open_by_keyboard(tab: Opened) -> None:
     assert tab.page.locator("details[open]").count() == 1
     while focus(tab):
         tab.page.keyboard.press("Tab")
+
+
+def all_of_it_can_be_read(tab: Opened) -> None:
+    tab.page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
+    has_no_faults_of_access(tab)
 
 
 FOLDER_CHECKS: list[Check] = [links_within_the_page, details_open_by_keyboard]
@@ -235,8 +243,7 @@ def test_everybody_can_read_the_matrix(size: tuple[int, int], scheme: str, brows
     with opened(browser, matrix_page, size=size, scheme=scheme) as tab:
         for name in VIEWS:
             view(tab, name)
-            tab.page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
-            has_no_faults_of_access(tab)
+            all_of_it_can_be_read(tab)
             fits_its_window(tab)
         is_quiet(tab)
 
@@ -244,8 +251,7 @@ def test_everybody_can_read_the_matrix(size: tuple[int, int], scheme: str, brows
 @pytest.mark.parametrize(("size", "scheme"), WINDOWS, ids=lambda value: str(value))
 def test_everybody_can_read_a_folder(size: tuple[int, int], scheme: str, browser: Any, folder_page: Path) -> None:
     with opened(browser, folder_page, size=size, scheme=scheme) as tab:
-        tab.page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
-        has_no_faults_of_access(tab)
+        all_of_it_can_be_read(tab)
         fits_its_window(tab)
         is_quiet(tab)
 
@@ -313,17 +319,40 @@ FAULTS: dict[str, tuple[Check, Edit]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_seen(name: str, browser: Any, matrix_page: Path) -> None:
     check, edit = FAULTS[name]
-    text = matrix_page.read_text(encoding="utf-8")
-    broken = matrix_page.with_name("broken.html")
-    broken.write_text(edit(text), encoding="utf-8")
-    with opened(browser, broken) as tab:
-        tab.page.context.set_default_timeout(3000)
-        with pytest.raises((AssertionError, _timeout())):
-            check(tab)
+    sees(check, edit, browser, matrix_page, DESK)
 
 
-def _timeout() -> type[Exception]:
-    from playwright.sync_api import TimeoutError as Waited
+FOLDER_FAULTS: dict[str, tuple[Check, Edit]] = {
+    "an image of another host": (is_quiet, with_more(IMAGE)),
+    "links to nothing": (links_within_the_page, replaced('id="artifact-', 'id="other-')),
+    "details that no key opens": (details_open_by_keyboard, replaced("summary>", "b>")),
+    "a table that no key scrolls": (all_of_it_can_be_read, replaced(' tabindex="0"', "")),
+}
 
-    found: type[Exception] = Waited
-    return found
+
+@pytest.mark.parametrize("name", FOLDER_FAULTS)
+def test_a_fault_of_a_folder_is_seen(name: str, browser: Any, folder_page: Path) -> None:
+    check, edit = FOLDER_FAULTS[name]
+    sees(check, edit, browser, folder_page, TABLET)
+
+
+def sees(check: Check, edit: Edit, browser: Any, page: Path, size: tuple[int, int]) -> None:
+    broken = page.with_name("broken.html")
+    broken.write_text(edit(page.read_text(encoding="utf-8")), encoding="utf-8")
+    with opened(browser, broken, size=size) as tab, pytest.raises(AssertionError):
+        check(tab)
+
+
+def test_what_a_record_says_does_nothing(browser: Any, tmp_path: Path) -> None:
+    folder = write(HOSTILE_SWEEP, tmp_path, files=False)
+    page = folder / "matrix.html"
+    page.write_text(render_matrix(read_matrix(folder), compare(HOSTILE_BEFORE, HOSTILE_SWEEP), page), encoding="utf-8")
+    with opened(browser, page, f"#q={quote(HOSTILE)}&target={quote(HOSTILE)}&view={quote(HOSTILE)}") as tab:
+        dialogs: list[str] = []
+        tab.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+        for name in VIEWS:
+            view(tab, name)
+        assert HOSTILE in tab.page.inner_text("h1")
+        assert [tab.page.locator(tag).count() for tag in ("script", "img", "tbody a")] == [1, 0, 0]
+        assert dialogs == []
+        is_quiet(tab)

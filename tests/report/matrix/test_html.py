@@ -26,6 +26,28 @@ Mvd = Callable[..., Result]
 HOSTILE = "</td></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 77777 * 1001 }}"
 LARGEST_PAGE = 3 * 2**20
 
+_NAMES = {"model": HOSTILE, "checkpoint": HOSTILE, "target": HOSTILE, "precision": HOSTILE, "worker": HOSTILE}
+HOSTILE_SWEEP = Sweep(
+    name=HOSTILE,
+    made=HOSTILE,
+    version={HOSTILE: HOSTILE},
+    cells=[
+        Cell(
+            **_NAMES,
+            id="1",
+            status="done",
+            device=HOSTILE,
+            size=HOSTILE,
+            bytes=3,
+            accuracy=CellAccuracy(metric=HOSTILE, artifact=0.5, pytorch=0.6, images=3),
+            latency=CellLatency(p50=1, low=0.5, high=2, device=HOSTILE),
+        ),
+        Cell(**_NAMES, id="2", status="failed", reason=HOSTILE, hint=HOSTILE, log=HOSTILE, page="javascript:alert(3)"),
+        Cell(**_NAMES, id="3", status="waiting", device="another"),
+    ],
+)
+HOSTILE_BEFORE = Sweep(name=HOSTILE, made=HOSTILE, cells=[Cell(**_NAMES, id="gone", status="done")])
+
 
 def words(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("\N{NO-BREAK SPACE}", " ")
@@ -84,20 +106,7 @@ def test_links_are_relative_to_where_the_page_is(tmp_path: Path) -> None:
 
 
 def test_what_a_record_says_is_text(tmp_path: Path) -> None:
-    shared = {"model": HOSTILE, "checkpoint": HOSTILE, "target": HOSTILE, "precision": HOSTILE, "worker": HOSTILE}
-    latency = CellLatency(p50=1, low=0.5, high=2, device=HOSTILE)
-    accuracy = CellAccuracy(metric=HOSTILE, artifact=0.5, pytorch=0.6, images=3)
-    measured = {"accuracy": accuracy, "latency": latency, "bytes": 3}
-    cells = [
-        Cell(**shared, id="1", status="done", device=HOSTILE, size=HOSTILE, **measured),
-        Cell(
-            **shared, id="2", status="failed", reason=HOSTILE, hint=HOSTILE, log=HOSTILE, page=f"javascript:{HOSTILE}"
-        ),
-        Cell(**shared, id="3", status="waiting", device="another"),
-    ]
-    now = Sweep(name=HOSTILE, made=HOSTILE, version={HOSTILE: HOSTILE}, cells=cells)
-    before = Sweep(name=HOSTILE, made=HOSTILE, cells=[Cell(**shared, id="gone", status="done")])
-    text = page_of(write(now, tmp_path, files=False), before)
+    text = page_of(write(HOSTILE_SWEEP, tmp_path, files=False), HOSTILE_BEFORE)
     page = Page(text)
     script = next(attributes for tag, attributes in page.elements if tag == "script")
     assert script == {}
