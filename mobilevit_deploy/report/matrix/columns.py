@@ -109,6 +109,16 @@ def _parity(cell: Cell) -> Value | None:
     return Value(cell.parity, tone="good" if cell.parity == "passed" else "bad") if cell.parity else None
 
 
+def _gates(cell: Cell) -> Value | None:
+    """Returns how many gates passed, and the names of the others."""
+    if not cell.gates:
+        return None
+    passed = sum(gate.status == "passed" for gate in cell.gates)
+    others = [f"{gate.gate} {gate.status}" for gate in cell.gates if gate.status != "passed"]
+    tone: Tone = "bad" if any(gate.status == "failed" for gate in cell.gates) else "doubt" if others else "good"
+    return Value(", ".join([f"{passed} of {len(cell.gates)} passed", *others]), tone=tone)
+
+
 def _accuracy(cell: Cell) -> Value | None:
     return Value(percent(cell.accuracy.artifact), cell.accuracy.artifact) if cell.accuracy else None
 
@@ -157,6 +167,7 @@ COLUMNS = (
     Column("points", "to PyTorch", True, _beside_pytorch),
     Column("bytes", "size", True, lambda cell: _number(cell.bytes, lambda value: show_bytes(int(value)))),
     Column("parity", "parity", False, _parity),
+    Column("gates", "gates", False, _gates),
     Column("snr", "SNR dB", True, lambda cell: _number(cell.snr_db, lambda value: f"{value:.0f}")),
     Column("device", "measured on", False, _where),
     Column("metric", "accuracy of", False, _metric),

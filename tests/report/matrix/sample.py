@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-from mobilevit_deploy.report.matrix.record import Cell, CellAccuracy, CellLatency, Sweep
+from mobilevit_deploy.report.matrix.record import Cell, CellAccuracy, CellLatency, Gate, Sweep
 
 MODELS = (
     "cas_vit_xs", "cas_vit_s", "cas_vit_m", "cas_vit_t", "cloformer_xxs", "cloformer_xs", "cloformer_s",
@@ -53,16 +53,22 @@ def _cell(model: str, checkpoint: str, target: str, precision: str, same: random
     reference = 0.70 + 0.012 * MODELS.index(model) + same.uniform(-0.01, 0.01)
     loss = {"fp32": 0, "fp16": 0.0003, "int8": 0.011, "w8": 0.002}[precision] * same.uniform(0.5, 1.5)
     bytes_ = int(scale * 11e6 * SHRINK[precision] * (1.03 if luck > 0.98 else 1))
+    stable = luck < 0.96
+    gates = (
+        Gate(gate="parity", status="passed", found="1e-6", limit="1e-5"),
+        Gate(gate="latency", status="passed" if stable else "undecided", reason="" if stable else "not stable"),
+    )
     return Cell(
         **shared,
         status="done",
+        gates=gates,
         sha256=f"{same.getrandbits(256):064x}",
         bytes=bytes_,
         parity="passed",
         snr_db={"fp32": 118, "fp16": 58, "int8": 32, "w8": 41}[precision] + same.uniform(-4, 4),
         accuracy=CellAccuracy(artifact=round(reference - loss, 4), pytorch=round(reference, 4), images=5000),
         latency=CellLatency(
-            p50=p50, low=p50 * 0.99, high=p50 * 1.015, device=DEVICES[target], threads=1, stable=luck < 0.96
+            p50=p50, low=p50 * 0.99, high=p50 * 1.015, device=DEVICES[target], threads=1, stable=stable
         ),
         seconds=same.uniform(8, 60),
         artifact=f"{folder}/{model}.{target}",

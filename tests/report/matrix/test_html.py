@@ -17,7 +17,7 @@ from mobilevit_deploy.report.matrix.changes import compare
 from mobilevit_deploy.report.matrix.document import MOST_LINES, matrix_summary
 from mobilevit_deploy.report.matrix.html import render
 from mobilevit_deploy.report.matrix.read import read_matrix
-from mobilevit_deploy.report.matrix.record import Cell, CellAccuracy, CellLatency, Sweep
+from mobilevit_deploy.report.matrix.record import Cell, CellAccuracy, CellLatency, Gate, Sweep
 from tests.report.matrix.sample import made_up, write
 from tests.report.sample import Page
 from tests.support.schemas import check as check_document
@@ -39,6 +39,7 @@ HOSTILE_SWEEP = Sweep(
             device=HOSTILE,
             size=HOSTILE,
             bytes=3,
+            gates=(Gate(gate=HOSTILE, status="failed", found=HOSTILE, limit=HOSTILE, reason=HOSTILE),),
             accuracy=CellAccuracy(metric=HOSTILE, artifact=0.5, pytorch=0.6, images=3),
             latency=CellLatency(p50=1, low=0.5, high=2, device=HOSTILE),
         ),
@@ -85,6 +86,7 @@ def test_both_views_have_every_cell(text: str) -> None:
     assert cell.accuracy
     assert first["p50 ms"] == f"{cell.latency.p50:.2f}"
     assert first["accuracy"] == f"{cell.accuracy.artifact:.1%}".replace("%", " %")
+    assert first["gates"] == "2 of 2 passed"
     assert first["files"] == "page report log artifact"
     targets, precisions, *models = table_of(text, "matrix")
     assert targets == ["model", "onnx", "coreml", "litert", "executorch"]
