@@ -296,19 +296,25 @@ class BrokenReportError(ValueError):
     """A report that cannot be shown, and why."""
 
 
-def read_record(path: Path, kind: type[RecordT]) -> RecordT:
+def read_record(path: Path, kind: type[RecordT], largest: int = 0) -> RecordT:
     """Reads one report.
+
+    Args:
+        path: of its file.
+        kind: what it is a record of.
+        largest: bytes of the file; 0 for what a report of one export may have.
 
     Raises:
         BrokenReportError: it cannot be read, is too large, is no JSON, or lacks what a report holds.
     """
+    limit = largest or LARGEST_FILE
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(limit + 1)
     except OSError as error:
         raise BrokenReportError(error.strerror or str(error)) from error
-    if len(content) > LARGEST_FILE:
-        raise BrokenReportError(f"larger than {LARGEST_FILE // 2**20} MB, which no report is")
+    if len(content) > limit:
+        raise BrokenReportError(f"larger than {limit // 2**20} MB, which no report is")
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

@@ -18,6 +18,7 @@ from mobilevit_deploy.cli.app import app
 from tests.conftest import RESEARCH
 from tests.golden.digits import MEAN, STD, digit_images
 from tests.project.pages import ELSEWHERE, README, blocks, commands, pages
+from tests.report.matrix.sample import made_up, write
 
 PAGES = {path: text for path, text in pages().items() if set(commands(text)) - ELSEWHERE}
 # What the examples begin with.
@@ -45,6 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits_checkpoint: Path) ->
     shutil.copy(RESEARCH / "additive_net.py", folder / "my_net.py")
     shutil.copy(RESEARCH / "own_heads.py", folder)
     shutil.copy(RESEARCH / "heads" / "yolo.toml", folder)
+    write(made_up(44, seed=1), folder / "nightly")
+    write(made_up(44), folder / "last-night")
     images, labels = digit_images()
     (folder / "pictures").mkdir()
     for number, image in enumerate(images[:3]):

@@ -30,6 +30,7 @@ def test_the_wheel_holds_every_card_and_module(wheel: zipfile.ZipFile) -> None:
         assert path.relative_to(ROOT).as_posix() in names
     assert "mobilevit_deploy/py.typed" in names
     assert {"mobilevit_deploy/report/page/page.html.jinja", "mobilevit_deploy/report/page/page.css"} <= names
+    assert {f"mobilevit_deploy/report/matrix/matrix.{kind}" for kind in ("html.jinja", "css", "js")} <= names
     demo = "mobilevit_deploy/report/demo"
     assert {f"{demo}/{name}" for name in ("cas_vit_xs_digits64.safetensors", "digit.png", "README.md")} <= names
     tops = {name.split("/")[0] for name in names}

@@ -40,6 +40,9 @@ from mobilevit_deploy.report.export import export_summary
 from mobilevit_deploy.report.inspection import inspection_table
 from mobilevit_deploy.report.latency import latency_table
 from mobilevit_deploy.report.layout import parts
+from mobilevit_deploy.report.matrix.changes import compare
+from mobilevit_deploy.report.matrix.document import matrix_summary
+from mobilevit_deploy.report.matrix.read import Matrix
 from mobilevit_deploy.report.prediction import prediction_tables
 from mobilevit_deploy.report.profiling import profile_table
 from mobilevit_deploy.report.verify import verify_summary
@@ -55,6 +58,7 @@ from mobilevit_deploy.verification.parity import NotRun, ParityReport
 from mobilevit_deploy.verification.prediction.predict import Predicted, PredictReport
 from mobilevit_deploy.verification.prediction.reading import Ranking
 from mobilevit_deploy.verification.report import VerifyReport
+from tests.report.matrix.sample import made_up
 
 WIDTHS = (50, 80, 160)
 FOLDER = Path(__file__).parent / "screens"
@@ -113,6 +117,7 @@ def screens(reports: list[ExportReport]) -> Mapping[str, RenderableType]:
         "predict": prediction_tables(_predicted(), ["predictions/cat.net.png"]),
         "compare": comparison_table(_compared()),
         "doctor": diagnosis_table(_diagnosed()),
+        "matrix": _swept(),
     }
 
 
@@ -233,6 +238,12 @@ def _diagnosed() -> Diagnosis:
     found = "its libraries take 4.1 GB, and no GPU of NVIDIA's is here to run them"
     broken = Break("PyTorch for CUDA", found, "pip install --force-reinstall torch==2.13.0")
     return Diagnosis(machine, {"torch": "2.13.0", "coreai-torch": None}, abilities, (broken,))
+
+
+def _swept() -> Group:
+    sweep = made_up(44, seed=2)
+    matrix = Matrix(Path("nightly"), sweep, [{}] * len(sweep.cells), ())
+    return Group(*matrix_summary(matrix, compare(made_up(46, seed=1), sweep)))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from tests.report.make_screens import FOLDER, WIDTHS, draw, export, help_of, scr
 
 NAMES = (
     "list", "show", "devices", "export", "export-v", "verify", "inspect", "latency", "profile", "quantize", "check",
-    "predict", "compare", "doctor",
+    "predict", "compare", "doctor", "matrix",
 )  # fmt: skip
 
 

@@ -91,10 +91,10 @@ def read_folder(path: Path) -> Folder:
     latencies = list(_read_latencies(path, problems))
     artifacts = [_artifact(path, name, record, latencies) for name, record in exports]
     if not artifacts and not problems:
-        raise ArtifactError(
-            f"there is no report in {path}",
-            "mvd export MODEL --to onnx writes an artifact with its report, and mvd latency adds measurements",
-        )
+        step = "mvd export MODEL --to onnx writes an artifact with its report, and mvd latency adds measurements"
+        if (path / "sweep.json").is_file():
+            step = f"it is of a sweep: mvd report --matrix {path}"
+        raise ArtifactError(f"there is no report in {path}", step)
     problems += _unmatched(path, artifacts, latencies)
     return Folder(path, artifacts, problems)
 

@@ -80,9 +80,21 @@ def _points(items: Sequence[tuple[int, Artifact, LatencyRecord]]) -> list[Point]
         for number, artifact, latency in items
         if artifact.published.top1_percent is not None
     ]
-    points = []
-    best_so_far = float("-inf")
-    for number, artifact, latency, top1 in sorted(known, key=lambda item: (item[2].p50_ms, -item[3], item[0])):
-        points.append(Point(number, artifact, latency, top1, best=top1 > best_so_far))
-        best_so_far = max(best_so_far, top1)
-    return points
+    known.sort(key=lambda item: item[0])
+    best = unbeaten([(latency.p50_ms, top1) for _, _, latency, top1 in known])
+    points = [Point(*item, best=place in best) for place, item in enumerate(known)]
+    return sorted(points, key=lambda point: (point.latency.p50_ms, -point.top1_percent, point.number))
+
+
+def unbeaten(points: Sequence[tuple[float, float]]) -> frozenset[int]:
+    """Returns the places of those that no other one beats, the first of equal ones: Pareto's frontier.
+
+    Args:
+        points: of each what it costs, the less the better, and what it is worth, the more the better.
+    """
+    best, worth = set(), float("-inf")
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1], place)):
+        if points[place][1] > worth:
+            best.add(place)
+            worth = points[place][1]
+    return frozenset(best)

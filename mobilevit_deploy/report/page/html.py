@@ -13,12 +13,12 @@ from mobilevit_deploy.errors import printable
 from mobilevit_deploy.report.page import tables, texts
 from mobilevit_deploy.report.page.folder import Artifact, Folder
 from mobilevit_deploy.report.page.frontier import Group, comparable_groups
-from mobilevit_deploy.report.page.plot import NARROW, WIDE, pareto_svg
+from mobilevit_deploy.report.page.plot import NARROW, WIDE, Mark, Picture, pareto_svg
 from mobilevit_deploy.report.page.shown import Prediction
 from mobilevit_deploy.system.json_text import SCHEMA
 from mobilevit_deploy.system.version import __version__
 
-TEMPLATE = "page.html.jinja"
+TEMPLATE = "page/page.html.jinja"
 
 
 def render(folder: Folder, prediction: Prediction | None = None) -> str:
@@ -28,25 +28,33 @@ def render(folder: Folder, prediction: Prediction | None = None) -> str:
         folder: what is on it.
         prediction: what the artifacts say of a picture; None where there was none.
     """
-    environment = Environment(
-        loader=PackageLoader("mobilevit_deploy.report.page", "."),
+    groups = comparable_groups(folder.artifacts)
+    return (
+        templates()
+        .get_template(TEMPLATE)
+        .render(
+            folder=folder,
+            prediction=prediction,
+            title=printable(str(folder.path)),
+            groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
+            tables=tables,
+            texts=texts,
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            untrained=any(artifact.trained is False for artifact in folder.artifacts),
+            reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
+        )
+    )
+
+
+def templates() -> Environment:
+    """Returns the templates of all pages: what a report says is text in them, and an unknown name is an error."""
+    return Environment(
+        loader=PackageLoader("mobilevit_deploy.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    groups = comparable_groups(folder.artifacts)
-    return environment.get_template(TEMPLATE).render(
-        folder=folder,
-        prediction=prediction,
-        title=printable(str(folder.path)),
-        groups=[(group, *_plots(group, i)) for i, group in enumerate(groups)],
-        tables=tables,
-        texts=texts,
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        untrained=any(artifact.trained is False for artifact in folder.artifacts),
-        reconstructions=any(artifact.record.reconstruction for artifact in folder.artifacts),
     )
 
 
@@ -54,7 +62,20 @@ def _plots(group: Group, number: int) -> tuple[Markup | None, Markup | None]:
     """Returns the plot for a wide screen and for a phone, whose text would be too small in the wide one."""
     if not group.points:
         return None, None
-    return pareto_svg(group, WIDE, f"wide-{number}"), pareto_svg(group, NARROW, f"narrow-{number}")
+    marks = [
+        Mark(
+            x=point.latency.p50_ms,
+            y=point.top1_percent,
+            labels=(f"{point.number} {point.artifact.record.model}", str(point.number)),
+            best=point.best,
+            interval=point.latency.ci95_ms,
+            shape="o" if point.artifact.trained else "^",
+            filled=point.latency.stable,
+        )
+        for point in group.points
+    ]
+    picture = Picture(marks, "measured latency, median and 95 % interval, ms", "published top-1, %")
+    return pareto_svg(picture, WIDE, f"wide-{number}"), pareto_svg(picture, NARROW, f"narrow-{number}")
 
 
 def page_document(folder: Folder, page: str, prediction: Prediction | None = None) -> dict[str, Any]:
@@ -67,6 +88,7 @@ def page_document(folder: Folder, page: str, prediction: Prediction | None = Non
         "artifacts": [_artifact(number, artifact, prediction) for number, artifact in enumerate(folder.artifacts, 1)],
         "plots": _plot_documents(comparable_groups(folder.artifacts)),
         "problems": [vars(problem) for problem in folder.problems],
+        "matrix": None,
     }
 
 
