@@ -28,6 +28,7 @@ from mobilevit_deploy.cli import (
     quantize,
     report,
     snippet,
+    sweep,
     tune,
     verify,
 )
@@ -120,6 +121,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
     "compare": (compare.compare, "before.onnx after.onnx --threads 1"),
     "tune": (tune.tune, "cas_vit_xs --to onnx --threads 1 --budget 10m"),
     "check": (check.check, "checks.toml"),
+    "sweep": (sweep.sweep, "sweep.toml --jobs 2"),
     "report": (report.report, "artifacts"),
     "devices": (devices.devices, "--json"),
     "doctor": (doctor.doctor, ""),

@@ -34,6 +34,16 @@ class CellLatency(Record):
     stable: bool = True
 
 
+class Gate(Record):
+    """One gate of a cell, as ``mvd check`` tells it: figures as text, and why it failed or could not tell."""
+
+    gate: Name
+    status: Literal["passed", "failed", "undecided"]
+    found: Note = ""
+    limit: Note = ""
+    reason: Note = ""
+
+
 class Cell(Record):
     """One export of a sweep, and what was measured of it.
 
@@ -46,6 +56,7 @@ class Cell(Record):
         digest: of what the cell is made of, by which a later sweep knows that it exists.
         sha256, bytes: of the artifact.
         snr_db: signal to noise of the file beside PyTorch.
+        gates: parity, and every limit that it was held to; none where it could not be made.
         seconds: that the last attempt took.
         attempts: how often it was begun.
         worker: that ran it.
@@ -69,6 +80,7 @@ class Cell(Record):
     snr_db: Number | None = None
     accuracy: CellAccuracy | None = None
     latency: CellLatency | None = None
+    gates: Annotated[tuple[Gate, ...], Field(max_length=500)] = ()
     seconds: Number | None = None
     attempts: Count = 0
     worker: Name | None = None
@@ -89,5 +101,5 @@ class Sweep(Record):
 
     name: Name
     made: Name = ""
-    version: dict[Name, Name] = {}
+    version: dict[Name, Name] = {}  # noqa: RUF012 - pydantic copies it
     cells: Annotated[list[Cell], Field(max_length=MOST_CELLS)]
