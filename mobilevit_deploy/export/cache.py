@@ -64,7 +64,10 @@ def key_of(request: ExportRequest) -> str | None:
 
 
 def content_key(
-    request: ExportRequest, more: Mapping[str, Any] | None = None, hash_of: Callable[[Path], str] | None = None
+    request: ExportRequest,
+    more: Mapping[str, Any] | None = None,
+    hash_of: Callable[[Path], str] | None = None,
+    versions: Mapping[str, str | None] | None = None,
 ) -> str:
     """Returns a hash of what an export is computed from, as far as that is known, see ``key_of``.
 
@@ -72,6 +75,7 @@ def content_key(
         request: the export.
         more: what else belongs to it; paths count by their content.
         hash_of: returns the hash of a file or a folder; for a caller who has read some before.
+        versions: of all tools, for a caller who knows them.
 
     Raises:
         MvdError: there is no such model, recipe or checkpoint.
@@ -89,7 +93,7 @@ def content_key(
         "card": _card_of(source, name),
         "head": head.model_dump(mode="json") if head else None,
         "recipes": [recipe.model_dump(mode="json", exclude={"tuning", "tuned"}) for recipe in _recipes(request)],
-        "versions": dict(tool_versions()),
+        "versions": dict(tool_versions() if versions is None else versions),
         "source": _source(),
         **({"more": more} if more else {}),
     }

@@ -20,6 +20,7 @@ from mobilevit_deploy.targets.native_child import ChildError, NativeChild
 
 WORKER = (*CHILD, "mobilevit_deploy.sweep.worker")
 OUTCOME, FILES = "outcome.json", "files"  # what the worker writes into the folder that it is given
+START_S = 600.0  # for a process to import what it needs and not part of a cell's time; seconds
 LOG_BYTES = 2**20  # of a log that is kept; a converter that repeats itself wrote gigabytes
 NAMED = ("artifact", "report", "page")  # files of a cell
 
@@ -72,9 +73,21 @@ def failure(reason: str, hint: str = "", *, again: bool = True, **more: Any) -> 
 class Host(NativeChild):
     """A process that makes one cell after the other; a cell that dies leaves it as it is, one that hangs ends it."""
 
-    def __init__(self, worker: Sequence[str], limit_s: float, more: Mapping[str, str] | None = None) -> None:
-        super().__init__(worker, "sweep", limit_s, more)
+    def __init__(self, worker: Sequence[str], more: Mapping[str, str] | None = None) -> None:
+        super().__init__(worker, "sweep", START_S, more)
         self.worker = tuple(worker)
+
+    def make(self, folder: Path, cell: Mapping[str, Any], limit_s: float) -> int:
+        """Makes a cell, see ``worker.Worker``; returns the exit code of its process.
+
+        Raises:
+            ChildError: it took longer than ``limit_s``, or this process ended.
+        """
+        self.limit_s = START_S
+        self.ask("prepare", cell=dict(cell))
+        self.limit_s = limit_s
+        answer = self.ask("run", folder=str(folder), cell=dict(cell))
+        return int(answer["exit"])
 
     def last_words(self, log: Sequence[str]) -> str:
         return log[-1] if log else ""
@@ -128,7 +141,7 @@ def attempt(task: Task, host: Host, place: str) -> Outcome:
 def _make(task: Task, host: Host, work: Path) -> Outcome:
     """Lets the child make a cell, and reads what came of it."""
     try:
-        answer = host.ask("run", folder=str(work), cell=dict(task.cell))
+        code = host.make(work, task.cell, task.time_limit)
     except ChildError as error:
         if error.late:
             return failure(f"not finished in {task.time_limit:g} s", "time_limit in the sweep's file gives it longer")
@@ -136,7 +149,6 @@ def _make(task: Task, host: Host, work: Path) -> Outcome:
     try:
         found = json.loads((work / OUTCOME).read_bytes())
     except (OSError, ValueError):  # its process ended before it had written that
-        code = answer.get("exit", 0)
         return failure(f"its process {_ended(code)}", "the log has where", again=True)
     again = found.pop("again", None)
     return Outcome(found, exists=again is None, again=bool(again))

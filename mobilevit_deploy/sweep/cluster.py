@@ -148,14 +148,14 @@ def _attempt_here(task: Task, key: str) -> Outcome:
     """Makes a cell on a worker."""
     from distributed import get_worker
 
-    worker, kind = get_worker(), (tuple(task.worker), task.time_limit)
-    kept: tuple[object, Host] | None = getattr(_hosts, "kept", None)
-    if kept is None or kept[0] != kind or not kept[1].usable:
-        if kept:
-            kept[1].close()
-        kept = _hosts.kept = kind, Host(task.worker, task.time_limit)
-    with _stopped_with(worker, key, kept[1]):
-        return attempt(task, kept[1], str(worker.name))
+    worker = get_worker()
+    host: Host | None = getattr(_hosts, "host", None)
+    if host is None or host.worker != tuple(task.worker) or not host.usable:
+        if host:
+            host.close()
+        host = _hosts.host = Host(task.worker)
+    with _stopped_with(worker, key, host):
+        return attempt(task, host, str(worker.name))
 
 
 @contextmanager

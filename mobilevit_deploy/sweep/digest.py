@@ -6,33 +6,44 @@ where a library here is known, and otherwise not at all; nor do weights that a l
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.export.cache import content_key
 from mobilevit_deploy.loading.source import find_source
 from mobilevit_deploy.sweep.cells import PlannedCell
+from mobilevit_deploy.system.hashing import measure_files
 
 
-def digest_of(cell: PlannedCell, folder: Path, hash_of: Callable[[Path], str]) -> str:
-    """Returns a cell's name by its content, 64 hexadecimal digits.
+def digests_of(cells: Sequence[PlannedCell], folder: Path) -> dict[str, str]:
+    """Returns a name by its content, 64 hexadecimal digits, for each cell by its id; what many share is read once.
 
     Args:
-        cell: of the sweep.
-        folder: that its code is looked for in.
-        hash_of: of a file or folder.
+        cells: of the sweep.
+        folder: that their code is looked for in.
 
     Raises:
-        MvdError: there is no such model or recipe, or its checkpoint cannot be read.
+        CatalogError: a cell's recipe or head is none, or its checkpoint cannot be read.
     """
-    measured = {
-        "limits": cell.check.limits.model_dump(),
-        "latency": cell.latency.model_dump() if cell.latency else None,
-        "device": cell.values["device"],
-        "code": [[str(path), hash_of(folder / path)] for path in own_code(cell.check.model, folder)],
-    }
-    return content_key(cell.check.request(Path(), None), measured, hash_of)
+    hash_of, versions = cache(lambda path: measure_files(path)[0]), tool_versions()
+    found = {}
+    for cell in cells:
+        code = own_code(cell.check.model, folder)
+        measured = {
+            "limits": cell.check.limits.model_dump(),
+            "latency": cell.latency.model_dump() if cell.latency else None,
+            "device": cell.values["device"],
+            "code": [[str(path), hash_of(folder / path)] for path in code],
+        }
+        try:
+            found[cell.id] = content_key(cell.check.request(Path(), None), measured, hash_of, versions)
+        except MvdError as error:
+            raise CatalogError(f"{cell.id}: {error.message}", error.hint) from error
+    return found
 
 
 def own_code(reference: str, folder: Path) -> list[Path]:

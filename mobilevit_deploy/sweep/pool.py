@@ -72,7 +72,7 @@ class Pool(Engine):
             if host:
                 host.close()
             threads = os.environ.get("OMP_NUM_THREADS", str(max(1, available_cores() // self._jobs)))
-            host = self._hosts[name] = Host(task.worker, task.time_limit, {"OMP_NUM_THREADS": threads})
+            host = self._hosts[name] = Host(task.worker, {"OMP_NUM_THREADS": threads})
         if self._closed:
             return failure("interrupted")
         return attempt(task, host, "this machine")

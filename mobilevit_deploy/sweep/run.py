@@ -6,26 +6,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from mobilevit_deploy.catalog.formats import tool_versions
-from mobilevit_deploy.errors import CatalogError, MvdError, OutputError, UsageError
+from mobilevit_deploy.errors import OutputError, UsageError
 from mobilevit_deploy.export.side_by_side import possible_jobs
 from mobilevit_deploy.report.matrix.record import Cell, Sweep
 from mobilevit_deploy.sweep.attempt import WORKER, Outcome, Task
 from mobilevit_deploy.sweep.cells import PlannedCell, cells_of
 from mobilevit_deploy.sweep.cluster import Cluster
-from mobilevit_deploy.sweep.digest import digest_of
+from mobilevit_deploy.sweep.digest import digests_of
 from mobilevit_deploy.sweep.document import sweep_document
-from mobilevit_deploy.sweep.engine import Engine
+from mobilevit_deploy.sweep.engine import LOOK_S, Engine
 from mobilevit_deploy.sweep.plan import SweepFile, read_sweep
 from mobilevit_deploy.sweep.pool import Pool
 from mobilevit_deploy.sweep.store import Store
-from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.system.json_text import dumps
 
 DEFAULT_OUT = "sweep"
@@ -79,13 +77,12 @@ class Moment:
 Tell = Callable[[Moment], None]
 
 
-def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None, *, worker: Sequence[str] = WORKER) -> Sweep:
+def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None) -> Sweep:
     """Makes every cell of a sweep that does not exist, and writes ``sweep.json``.
 
     Args:
         request: what to sweep.
         tell: is told what happens, twice a second.
-        worker: the command that makes cells.
 
     Returns:
         What became of each cell. One that could not be made keeps no other from being made.
@@ -100,17 +97,17 @@ def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None, *, worke
     folder = request.file.parent.resolve()
     cells = _part(cells_of(plan, folder), request.shard)
     store = Store(request.out)
-    state = _State(plan.name or request.file.stem, _index(request.shard), cells, _digests(cells, folder), store)
+    state = _State(plan.name or request.file.stem, _index(request.shard), cells, digests_of(cells, folder), store)
     state.check_place(request)
     state.take(store.finished())
     if request.collect:
         state.take(store.failures())
         return state.save(ended=True)
-    tasks = state.tasks(plan, folder, worker)
+    tasks = state.tasks(plan, folder)
     state.save()
     with _saved(state), _engine(request, cells) as engine:
         state.make(engine, tasks, plan.retries, tell)
-    store.tidy(set(state.digests.values()))
+    store.tidy(frozenset(state.digests.values()))
     return state.save(ended=True)
 
 
@@ -149,18 +146,6 @@ def _part(cells: Sequence[PlannedCell], shard: tuple[int, int] | None) -> Sequen
 def _index(shard: tuple[int, int] | None) -> str:
     """Returns the name of ``sweep.json``; parts of a sweep share a folder."""
     return "sweep.json" if shard is None else f"sweep-{shard[0]}-of-{shard[1]}.json"
-
-
-def _digests(cells: Sequence[PlannedCell], folder: Path) -> dict[str, str]:
-    """Returns the digest of every cell by its id; a checkpoint of many cells is read once."""
-    hash_of = cache(lambda path: measure_files(path)[0])
-    found = {}
-    for cell in cells:
-        try:
-            found[cell.id] = digest_of(cell, folder, hash_of)
-        except MvdError as error:
-            raise CatalogError(f"{cell.id}: {error.message}", error.hint) from error
-    return found
 
 
 def _engine(request: SweepRequest, cells: Sequence[PlannedCell]) -> Engine:
@@ -217,7 +202,7 @@ class _State:
             if record is not None and cell.id not in self.records and self._cell(cell, record) is not None:
                 self.records[cell.id] = record
 
-    def tasks(self, plan: SweepFile, folder: Path, worker: Sequence[str]) -> list[Task]:
+    def tasks(self, plan: SweepFile, folder: Path) -> list[Task]:
         """Returns the cells that are to be made."""
         return [
             Task(
@@ -232,7 +217,7 @@ class _State:
                 store=self.store.url,
                 needs=dict(cell.needs),
                 time_limit=plan.time_limit,
-                worker=tuple(worker),
+                worker=WORKER,
             )
             for cell in self.cells
             if cell.id not in self.records
@@ -242,13 +227,18 @@ class _State:
         """Makes cells, each as often as it may be begun."""
         begun, saved, made = time.monotonic(), time.monotonic(), 0
         places: dict[str, list[str]] = {}
+        running: Mapping[str, str] = {}
+        looked = 0.0
         for task in tasks:
             engine.submit(task)
 
         def say(line: str = "") -> None:
-            passed = time.monotonic() - begun
-            left = passed / made * (len(tasks) - made) if made else None
-            tell(self.moment(engine.running(), left, line))
+            nonlocal running, looked
+            now = time.monotonic()
+            if now - looked > LOOK_S:
+                running, looked = engine.running(), now
+            left = (now - begun) / made * (len(tasks) - made) if made else None
+            tell(self.moment({key: place for key, place in running.items() if key not in self.records}, left, line))
 
         say(engine.waits_for(tasks))
         for item in engine.finished():
@@ -260,7 +250,7 @@ class _State:
                 if outcome.again and self.attempts[task.id] <= retries:
                     places.setdefault(task.id, []).append(where)
                     engine.submit(task, avoid=places[task.id])
-                    line = f"{task.id}: {outcome.record['reason']}; begun again"
+                    line = f"{task.id} on {where or 'a worker'}: {outcome.record['reason']}; begun again"
                 else:
                     made += 1
                     self._finish(task, outcome)

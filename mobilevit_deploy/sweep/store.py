@@ -7,7 +7,7 @@ file when it is whole.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,14 +99,15 @@ class Store:
             self._put(f"{CELLS}/{digest}/{LOG}", log)
             self._put(f"{CELLS}/{digest}/{FAILED}", _text(record))
 
-    def tidy(self, digests: set[str]) -> None:
-        """Removes what writers that were killed left of some cells, and why these had failed before they were made."""
+    def tidy(self, digests: Collection[str]) -> None:
+        """Removes what killed writers left of some cells, and why those that exist could not be made before."""
         with self._told():
-            for digest in digests:
-                for path in self._names(f"{CELLS}/{digest}"):
-                    name = path.rpartition("/")[2]
-                    if name.startswith(UNFINISHED) or name == FAILED:
-                        self._files.rm_file(path)
+            names = set(self._files.find(self._path(CELLS)))
+            for path in names:
+                folder, _, name = path.rpartition("/")
+                mine = any(part in digests for part in folder.split("/"))
+                if mine and (name.startswith(UNFINISHED) or (name == FAILED and f"{folder}/{DONE}" in names)):
+                    self._files.rm_file(path)
 
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
@@ -128,14 +129,10 @@ class Store:
                 os.unlink(path)  # noqa: PTH108
             raise
 
-    def _names(self, folder: str) -> Iterator[str]:
-        found: dict[str, Any] = self._files.find(self._path(folder), detail=True)
-        yield from found
-
     def _records(self, last: str) -> dict[str, dict[str, Any]]:
         with self._told():
             root = self._path(CELLS)
-            names = list(self._files.glob(f"{root}/*/{last}"))
+            names: list[str] = self._files.glob(f"{root}/*/{last}")
         digests = [path.split("/")[-2] for path in names]
         with ThreadPoolExecutor(READERS) as readers:
             records = list(readers.map(lambda digest: self._record(f"{CELLS}/{digest}/{last}"), digests))

@@ -44,6 +44,11 @@ class Worker:
     def __init__(self, make: Make, prepare: Prepare) -> None:
         self._make, self._prepare = make, prepare
 
+    def prepare(self, cell: dict[str, Any]) -> dict[str, Any]:
+        """Imports what a cell needs, for it and those behind it."""
+        self._prepare(**cell)
+        return {}
+
     def run(self, folder: str, cell: dict[str, Any]) -> dict[str, Any]:
         """Makes a cell.
 
@@ -58,7 +63,6 @@ class Worker:
         if not CAN_FORK:
             _make_here(self._make, work, cell)
             return {"exit": 0}
-        self._prepare(**cell)
         child = os.fork()
         if child:
             _, status = os.waitpid(child, 0)
