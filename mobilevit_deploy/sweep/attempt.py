@@ -18,7 +18,7 @@ from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.targets.native_child import ChildError, NativeChild
 
-WORKER = (*CHILD, "mobilevit_deploy.sweep.worker")
+WORKER: Sequence[str] = (*CHILD, "mobilevit_deploy.sweep.worker")
 OUTCOME, FILES = "outcome.json", "files"  # what the worker writes into the folder that it is given
 START_S = 600.0  # for a process to import what it needs and not part of a cell's time; seconds
 LOG_BYTES = 2**20  # of a log that is kept; a converter that repeats itself wrote gigabytes

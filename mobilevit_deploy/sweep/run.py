@@ -15,7 +15,8 @@ from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.errors import OutputError, UsageError
 from mobilevit_deploy.export.side_by_side import possible_jobs
 from mobilevit_deploy.report.matrix.record import Cell, Sweep
-from mobilevit_deploy.sweep.attempt import WORKER, Outcome, Task
+from mobilevit_deploy.sweep import attempt
+from mobilevit_deploy.sweep.attempt import Outcome, Task
 from mobilevit_deploy.sweep.cells import PlannedCell, cells_of
 from mobilevit_deploy.sweep.cluster import Cluster
 from mobilevit_deploy.sweep.digest import digests_of
@@ -217,7 +218,7 @@ class _State:
                 store=self.store.url,
                 needs=dict(cell.needs),
                 time_limit=plan.time_limit,
-                worker=WORKER,
+                worker=attempt.WORKER,
             )
             for cell in self.cells
             if cell.id not in self.records

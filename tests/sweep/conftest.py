@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mobilevit_deploy.report.matrix.record import Cell, Sweep
-from mobilevit_deploy.sweep import run as sweep_run
+from mobilevit_deploy.sweep import attempt
 from mobilevit_deploy.sweep.run import Moment, SweepRequest, run_sweep
 from tests.sweep.simulated import WORKER
 
@@ -60,7 +60,7 @@ class Simulation:
 
 @pytest.fixture
 def simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Simulation:
-    monkeypatch.setattr(sweep_run, "WORKER", WORKER)
+    monkeypatch.setattr(attempt, "WORKER", WORKER)
     return Simulation(tmp_path)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mobilevit_deploy.sweep import run as sweep_run
+from mobilevit_deploy.sweep import attempt
 from tests.support.faults import Survived
 from tests.support.forks import Forks, Run
 from tests.sweep.conftest import Simulation, half_written
@@ -29,7 +29,7 @@ ENDED_S = 30.0
 
 def use(_log: Path) -> None:
     """Lets this process, a fork, make simulated cells."""
-    sweep_run.WORKER = WORKER
+    attempt.WORKER = WORKER
 
 
 def check_whole(out: Path) -> int:
