@@ -88,9 +88,15 @@ class Match(Part):
 
 
 class Adjustment(Match):
-    """What is other for the cells that have these values.
+    """What is other for the cells that have these values, which are those of ``[[exclude]]``.
 
     Attributes:
+        model: of the cell.
+        checkpoint: likewise.
+        target: likewise.
+        precision: likewise.
+        size: likewise.
+        device: likewise.
         limits: in place of those of the same name.
         options: likewise.
         needs: likewise.
