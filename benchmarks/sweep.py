@@ -47,6 +47,7 @@ def write_matrix(folder: Path, models: list[str], size: int) -> Path:
     precisions = sorted({name for names in PRECISIONS.values() for name in names})
     lines = [
         "retries = 0",
+        "options = { calibrate = 'structured' }",
         "[matrix]",
         f"models = {models}",
         f"targets = {list(PRECISIONS)}",

@@ -21,6 +21,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
+from mobilevit_deploy.targets.quantization import STRUCTURED
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -161,6 +162,8 @@ class Check(Part):
         head: file that declares the own head of a model that is none of the catalog's.
         recipe: another than the target's own.
         precision: the recipe's default where it is left out.
+        calibrate: images that int8 chooses its ranges by, a folder or ``.npz``, or ``structured`` for a demo; other
+            precisions take none.
         opset: of ONNX.
         min_ios: the oldest iOS that reads the file.
         limits: what the export is held to.
@@ -186,6 +189,7 @@ class Check(Part):
     head: Path | None = None
     recipe: str | None = None
     precision: str | None = None
+    calibrate: Path | None = None
     opset: int | None = None
     min_ios: int | None = None
     limits: Limits = Limits()
@@ -242,6 +246,7 @@ class Check(Part):
             images=accuracy.images if accuracy else None,
             annotations=accuracy.annotations if accuracy else Annotations(),
             cache=cache,
+            calibrate=self.calibrate if self.precision == "int8" else None,
         )
 
 
@@ -308,5 +313,6 @@ def beside(check: Check, folder: Path) -> Check:
     if limits.android and limits.android.tool:
         android = limits.android.model_copy(update={"tool": folder / limits.android.tool})
         limits = limits.model_copy(update={"android": android})
-    checkpoint, head = (folder / path if path else None for path in (check.checkpoint, check.head))
-    return check.model_copy(update={"limits": limits, "checkpoint": checkpoint, "head": head})
+    own = {name: getattr(check, name) for name in ("checkpoint", "head", "calibrate")}
+    paths = {name: folder / path for name, path in own.items() if path and str(path) != STRUCTURED}
+    return check.model_copy(update={"limits": limits, **paths})

@@ -1,6 +1,8 @@
 """``mvd sweep``."""
 
 import re
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,7 +73,7 @@ def sweep(
     with console.counter("cells") as tell:
         result = run_sweep(request, lambda moment: tell(_count(moment)))
     if sarif:
-        with console.progress() as progress:
+        with console.progress() as progress, redirect_stdout(sys.stderr):  # models' own code may print
             document, problems = sarif_of_sweep(file, progress)
         for problem in problems:
             console.warn(problem)

@@ -152,6 +152,8 @@ def _look_up(check: Check, device: str | None) -> None:
         precision=check.precision,
         versions={"--opset": check.opset, "--min-ios": check.min_ios},
     )
+    if check.precision == "int8" and not check.calibrate:
+        raise ChoiceError("int8 chooses its ranges by images, and there are none", "options = { calibrate = 'DIR' }")
     if device:
         profile = catalog.device(device)
         runs = ON_ANDROID if profile.kind == "android" else profile.targets

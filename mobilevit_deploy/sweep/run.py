@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,8 +108,10 @@ def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None) -> Sweep
     state.save()
     with _saved(state), _engine(request, cells) as engine:
         state.make(engine, tasks, plan.retries, tell)
-    store.tidy(frozenset(state.digests.values()))
-    return state.save(ended=True)
+    sweep = state.save(ended=True)
+    with suppress(OutputError):  # a store that lets nothing be removed: what is left does no harm
+        store.tidy(frozenset(state.digests.values()))
+    return sweep
 
 
 def read_index(url: str) -> Sweep:
@@ -163,7 +165,8 @@ def _saved(state: "_State") -> Iterator[None]:
     try:
         yield
     except BaseException:
-        state.save()
+        with suppress(OutputError):  # the cells say themselves that they exist
+            state.save()
         raise
 
 
@@ -258,7 +261,8 @@ class _State:
                     line = f"{task.id}: {self._said(outcome)}"
             say(line)
             if made and time.monotonic() - saved > SAVE_S:
-                self.save()
+                with suppress(OutputError):  # a disk that is full costs cells, and may have room at the end
+                    self.save()
                 saved = time.monotonic()
 
     def moment(self, running: Mapping[str, str], left_s: float | None, line: str) -> Moment:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -145,3 +146,31 @@ def test_an_address_where_nobody_is(
     simulation.write(1)
     with pytest.raises(error, match=words):
         simulation.run(scheduler=address)
+
+
+def test_a_scheduler_that_is_lost_loses_no_cell(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was finished is kept, and the next run goes on."""
+    from distributed import LocalCluster
+
+    from mobilevit_deploy.sweep import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
+    simulation.write(40, options="{ seconds = 0.05 }")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lost = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+
+        def lose() -> None:
+            wait_for(lambda: any(moment.done > 1 for moment in simulation.moments))
+            lost.close()
+
+        thread = threading.Thread(target=lose)
+        thread.start()
+        with pytest.raises(MvdError, match="was lost"):
+            simulation.run(scheduler=lost.scheduler_address)
+        thread.join()
+    begun = sum(simulation.attempts().values())
+    assert begun < 40
+    wait_for(lambda: not list(making(simulation.folder)))
+    assert {cell.status for cell in simulation.run(resume=True).cells} == {"done"}
+    assert sum(simulation.attempts().values()) <= 41

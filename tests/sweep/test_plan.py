@@ -151,6 +151,7 @@ def test_devices_are_measured_on_and_needed(cells: Cells) -> None:
         (SMALL.replace("cas_vit_xs", "cas_vit_xxs"), "no model named 'cas_vit_xxs'"),
         (SMALL.replace("onnx", "onxx"), "no target 'onxx'"),
         (SMALL + "precisions = ['fp8']", "fp8"),
+        (SMALL + "precisions = ['int8']", "int8 chooses its ranges by images"),
         (SMALL + "sizes = ['64y64']", "64y64"),
         (SMALL + "sizes = [10]", "10"),
         (SMALL + "sizes = [true]", "True"),
