@@ -144,9 +144,9 @@ def counter(total: str) -> Iterator[Callable[[Count], None]]:
         def draw(count: Count) -> None:
             interruption.check()
             bar.update(task, total=count.total, completed=count.done, description=f"{total}, {count.state}")
+            live.update(Group(bar, *(Text(show(f"  {line}")) for line in count.running)))
             if count.line:
                 live.console.print(Text(show(count.line)))
-            live.update(Group(bar, *(Text(show(f"  {line}")) for line in count.running)))
 
         yield draw
 

@@ -5,6 +5,7 @@ Imports nothing heavy, for a cluster's workers import this: what is heavy is in 
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Any
 
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.sweep.store import LOG, Store
+from mobilevit_deploy.system import side_by_side
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.version import __version__
 from mobilevit_deploy.targets.native_child import ChildError, NativeChild
@@ -71,7 +73,10 @@ def failure(reason: str, hint: str = "", *, again: bool = True, **more: Any) -> 
 
 
 class Host(NativeChild):
-    """A process that makes one cell after the other; a cell that dies leaves it as it is, one that hangs ends it."""
+    """A process that makes one cell after the other; a cell that dies leaves it as it is, one that hangs ends it.
+
+    Where processes cannot be forked it makes one cell.
+    """
 
     def __init__(self, worker: Sequence[str], more: Mapping[str, str] | None = None) -> None:
         super().__init__(worker, "sweep", START_S, more)
@@ -87,6 +92,9 @@ class Host(NativeChild):
         self.ask("prepare", cell=dict(cell))
         self.limit_s = limit_s
         answer = self.ask("run", folder=str(folder), cell=dict(cell))
+        if not side_by_side.CAN_FORK:  # it has made the cell itself
+            self.stop()
+            self._process.wait()
         return int(answer["exit"])
 
     def last_words(self, log: Sequence[str]) -> str:
@@ -123,13 +131,15 @@ def attempt(task: Task, host: Host, place: str) -> Outcome:
         work.mkdir()
         outcome = _make(task, host, work)
         record = {**outcome.record, "worker": place, "seconds": round(time.monotonic() - begun, 1)}
-        record["log"] = f"cells/{task.digest}/{LOG}"
+        log = {"log": f"cells/{task.digest}/{LOG}"}
         if outcome.exists:
-            record |= {key: f"cells/{task.digest}/{record[key]}" for key in NAMED if record.get(key)}
+            record |= log | {key: f"cells/{task.digest}/{record[key]}" for key in NAMED if record.get(key)}
             (work / FILES / LOG).write_bytes(_log_of(work))
             store.publish(task.digest, work / FILES, record)
         else:
-            store.fail(task.digest, record, _log_of(work))
+            with suppress(OutputError):  # what the cell failed of is to be told, and not this
+                store.fail(task.digest, record | log, _log_of(work))
+                record |= log
         return Outcome(record, outcome.exists, outcome.again)
     except (OutputError, OSError) as error:
         reason = error.message if isinstance(error, OutputError) else f"the system refused: {error.strerror}"
@@ -158,8 +168,6 @@ def _ended(code: int) -> str:
     if code >= 0:
         return f"ended with {code}, without a result"
     with suppress(ValueError):
-        import signal
-
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
 

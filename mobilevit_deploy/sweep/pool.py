@@ -38,7 +38,7 @@ class Pool(Engine):
                 yield None
                 continue
             del self._running[task.id]
-            yield task, future.result()
+            yield task, _outcome(future)
 
     def running(self) -> Mapping[str, str]:
         return dict.fromkeys(self._running, "this machine")
@@ -76,3 +76,10 @@ class Pool(Engine):
         if self._closed:
             return failure("interrupted")
         return attempt(task, host, "this machine")
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except OSError as error:  # no process could be started, or has a folder
+        return failure(f"the system refused: {error.strerror}")

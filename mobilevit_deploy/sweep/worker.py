@@ -23,10 +23,10 @@ from mobilevit_deploy.errors import (
     UsageError,
     environment_fault,
 )
+from mobilevit_deploy.system import side_by_side
 from mobilevit_deploy.system.json_text import dumps
 from mobilevit_deploy.system.parent_watch import end_with_parent
 from mobilevit_deploy.system.request_loop import answer_requests
-from mobilevit_deploy.system.side_by_side import CAN_FORK
 
 Make = Callable[..., dict[str, Any]]
 Prepare = Callable[..., None]
@@ -60,7 +60,7 @@ class Worker:
             The exit code of the process that made it, negative for a signal.
         """
         work = Path(folder)
-        if not CAN_FORK:
+        if not side_by_side.CAN_FORK:
             _make_here(self._make, work, cell)
             return {"exit": 0}
         child = os.fork()

@@ -14,6 +14,7 @@ from typing import Any
 
 from mobilevit_deploy.errors import ConversionError, OutputError
 from mobilevit_deploy.sweep.worker import serve
+from mobilevit_deploy.system import side_by_side
 
 WORKER = (sys.executable, "-P", __file__)
 LARGE = 200_000  # bytes of an artifact: several writes
@@ -74,4 +75,5 @@ def _fail(how: str) -> None:
 
 
 if __name__ == "__main__":
+    side_by_side.CAN_FORK &= "MVD_TEST_WITHOUT_FORK" not in os.environ
     serve(make)

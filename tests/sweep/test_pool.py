@@ -1,14 +1,18 @@
 """Sweeps on this machine: what fails is tried again, costs nothing else, and has its log."""
 
+import errno
 import hashlib
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from mobilevit_deploy.errors import OutputError
+from mobilevit_deploy.sweep import attempt, pool
+from mobilevit_deploy.system import side_by_side
 from tests.sweep.conftest import Simulation, by_id, digests, half_written
 
 
@@ -189,3 +193,32 @@ def test_a_url(simulation: Simulation) -> None:
     assert hashlib.sha256(files.cat(f"{url}/{sweep.cells[0].artifact}")).hexdigest() == sweep.cells[0].sha256
     simulation.run(out=url)
     assert simulation.attempts() == {"c0": 1, "c1": 1}
+
+
+def test_where_nothing_can_be_forked_a_process_makes_one_cell(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "CAN_FORK", False)
+    monkeypatch.setenv("MVD_TEST_WITHOUT_FORK", "1")
+    fault = "options = { model_args = { failing = 1, how = 'abort' } }"
+    simulation.write(3, "retries = 1", f"[[adjust]]\nmodel = '*:c0'\n{fault}")
+    sweep = simulation.run()
+    assert [(cell.status, cell.attempts) for cell in sweep.cells] == [("done", 2), ("done", 1), ("done", 1)]
+    pids = {line for path in (simulation.folder / "begun").iterdir() for line in path.read_text().split()}
+    assert len(pids) == 4
+    assert half_written(simulation.out) == []
+
+
+def test_no_room_for_a_process_costs_attempts_alone(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = iter(range(2))
+
+    class Refused(attempt.Host):
+        def __init__(self, *given: Any) -> None:
+            if next(refusals, None) is not None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().__init__(*given)
+
+    monkeypatch.setattr(pool, "Host", Refused)
+    simulation.write(3, "retries = 2")
+    assert {cell.status for cell in simulation.run().cells} == {"done"}
+    assert "No space left on device; begun again" in simulation.lines()
