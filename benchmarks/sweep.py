@@ -42,20 +42,23 @@ def cluster() -> Iterator[str]:
         yield started.scheduler_address
 
 
-def write_matrix(folder: Path, models: list[str], size: int) -> Path:
-    """Writes a sweep of models by three targets and two precisions each."""
-    precisions = sorted({name for names in PRECISIONS.values() for name in names})
+def write_matrix(folder: Path, models: list[str], targets: list[str], size: int) -> Path:
+    """Writes a sweep of models by targets and two precisions each."""
+    chosen = {target: PRECISIONS[target] for target in targets}
+    precisions = sorted({name for names in chosen.values() for name in names})
     lines = [
         "retries = 0",
         "options = { calibrate = 'structured' }",
         "[matrix]",
         f"models = {models}",
-        f"targets = {list(PRECISIONS)}",
+        f"targets = {targets}",
         f"precisions = {precisions}",
         f"sizes = [{size}]",
     ]
-    for target, written in PRECISIONS.items():
+    for target, written in chosen.items():
         others = [name for name in precisions if name not in written]
+        if not others:
+            continue
         lines += ["[[exclude]]", f"target = '{target}'", f"precision = {others}"]
     path = folder / "exports.toml"
     path.write_text("\n".join(lines))
@@ -76,11 +79,11 @@ def _say(name: str, moment: Moment) -> None:
         print(f"{name}: {moment.done + moment.failed} of {moment.total}; {moment.line}", file=sys.stderr, flush=True)
 
 
-def exports(models: list[str], size: int) -> None:
+def exports(models: list[str], targets: list[str], size: int) -> None:
     """Prints what each way took, its ratio to one process, and whether the files are the same."""
     with tempfile.TemporaryDirectory(prefix="mvd-sweep-benchmark-") as name:
         folder = Path(name)
-        file = write_matrix(folder, models or list(catalog.models()), size)
+        file = write_matrix(folder, models or list(catalog.models()), targets, size)
         found = {"one process": run(file, folder, "one", jobs=1)}
         found["pool of two"] = run(file, folder, "pool", jobs=WORKERS)
         with cluster() as address:
@@ -144,12 +147,13 @@ def main() -> None:
     of_exports = commands.add_parser("exports")
     of_exports.add_argument("models", nargs="*")
     of_exports.add_argument("--size", type=int, default=224)
+    of_exports.add_argument("--targets", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
     of_overhead = commands.add_parser("overhead")
     of_overhead.add_argument("--cells", type=int, default=1000)
     of_overhead.add_argument("--seconds", type=float, default=0.05)
     given = parser.parse_args()
     if given.command == "exports":
-        exports(given.models, given.size)
+        exports(given.models, given.targets, given.size)
     else:
         overhead(given.cells, given.seconds)
 
