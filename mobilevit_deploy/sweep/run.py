@@ -104,10 +104,10 @@ def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None) -> Sweep
     if request.collect:
         state.take(store.failures())
         return state.save(ended=True)
-    tasks = state.tasks(plan, folder)
-    state.save()
-    with _saved(state), _engine(request, cells) as engine:
-        state.make(engine, tasks, plan.retries, tell)
+    engine = _engine(request, cells)  # before anything is written, for there may be no such cluster
+    with _saved(state), engine:
+        state.save()
+        state.make(engine, state.tasks(plan, folder), plan.retries, tell)
     sweep = state.save(ended=True)
     with suppress(OutputError):  # a store that lets nothing be removed: what is left does no harm
         store.tidy(frozenset(state.digests.values()))

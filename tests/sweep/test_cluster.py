@@ -146,6 +146,7 @@ def test_an_address_where_nobody_is(
     simulation.write(1)
     with pytest.raises(error, match=words):
         simulation.run(scheduler=address)
+    assert not simulation.out.exists()
 
 
 def test_a_scheduler_that_is_lost_loses_no_cell(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:

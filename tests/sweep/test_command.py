@@ -1,7 +1,9 @@
 """``mvd sweep`` with real exports of a tiny network: on the pool and on a cluster, with every form of the result."""
 
 import json
+import os
 import shutil
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +12,13 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
+from mobilevit_deploy.cli import console
+from mobilevit_deploy.cli.sweep import _count, _time
 from mobilevit_deploy.report.matrix.record import Cell
 from mobilevit_deploy.report.page.folder import read_folder
 from mobilevit_deploy.sweep import attempt
 from mobilevit_deploy.sweep.make import make_cell
+from mobilevit_deploy.sweep.run import Moment
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.system.json_text import dumps
 from tests.conftest import RESEARCH
@@ -162,3 +167,31 @@ def test_exit_codes_and_what_changed(mvd: Mvd, simulation: Simulation) -> None:
     assert "another file" not in text
     assert ElementTree.parse("second.xml").getroot().get("errors") == "1"
     assert mvd("sweep", simulation.file, "--collect", "--out", "third", "-q").exit_code == 1
+
+
+def test_progress_on_a_terminal_says_what_runs_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with open(slave, "w") as terminal, monkeypatch.context() as patch:  # noqa: PTH123 - a descriptor
+        patch.setattr(sys, "stderr", terminal)
+        with console.counter("cells") as tell:
+            tell(
+                console.Count(
+                    4, 1, "1 failed, 9 min left", ["a onnx on big", "b onnx on mac"], "c onnx: failed: \x1bno"
+                )
+            )
+        terminal.flush()
+        os.set_blocking(master, False)
+        shown = os.read(master, 100_000).decode()
+    os.close(master)
+    for text in ("1/4", "cells, 1 failed, 9 min left", "a onnx on big", "b onnx on mac", "c onnx: failed: ?no"):
+        assert text in shown
+
+
+def test_time_left_is_in_words() -> None:
+    assert [_time(seconds) for seconds in (9.4, 600.0, 9000.0)] == ["9 s", "10 min", "2.5 h"]
+    running = {f"cell {number}": "here" for number in range(20)}
+    count = _count(Moment(30, 3, 2, running, 61.0, "x"))
+    assert (count.done, count.state, count.line) == (5, "2 failed, 1 min left", "x, 1 min left")
+    assert (len(count.running), count.running[-1]) == (9, "and 12 more")
