@@ -170,6 +170,7 @@ def test_exit_codes_and_what_changed(mvd: Mvd, simulation: Simulation) -> None:
 
 
 def test_progress_on_a_terminal_says_what_runs_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    console.choose(console.Output())  # and not what an earlier command was asked for
     master, slave = os.openpty()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")

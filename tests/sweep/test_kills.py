@@ -20,7 +20,7 @@ from tests.sweep.conftest import Simulation, half_written
 from tests.sweep.simulated import WORKER, content_of
 
 CELLS = 8
-KILLS = (3, 50)  # quick and slow, of each engine
+KILLS = {"pool": (3, 50), "cluster": (1, 50)}  # quick and slow
 LONGEST_S = 1.5  # of a sweep that nobody disturbs
 CLIENT = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
 ENDS = {130, *(-sent for sent in CLIENT)}  # by the signal itself before the program is there
@@ -78,7 +78,7 @@ def test_kills_of_client_and_workers(
         return forks.start(arguments, simulation.folder, log, "tests.sweep.test_kills:use")
 
     out, rounds, killed = simulation.out, 0, 0
-    while killed < KILLS[many]:
+    while killed < KILLS[engine][many]:
         run = start(out)
         kill_client = chance.random() < 0.5
         time.sleep(chance.uniform(0.0, LONGEST_S))
