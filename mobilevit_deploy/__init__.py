@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from mobilevit_deploy.measurement.tuning.timing import this_machine
     from mobilevit_deploy.measurement.tuning.tune import TuneReport, TuneRequest, tune_model
     from mobilevit_deploy.pipeline.request import ExportRequest
+    from mobilevit_deploy.report.matrix.record import Sweep
     from mobilevit_deploy.report.snippet.snippet import Snippet, SnippetRequest, write_snippet
+    from mobilevit_deploy.sweep.run import SweepRequest, run_sweep
     from mobilevit_deploy.targets.app_options import AppOptions
     from mobilevit_deploy.verification.prediction import PredictReport, PredictRequest, predict
     from mobilevit_deploy.verification.report import VerifyFailedError, VerifyReport
@@ -54,6 +56,8 @@ _HOMES = {
     "ProfileRequest": "measurement.profiling",
     "Snippet": "report.snippet.snippet",
     "SnippetRequest": "report.snippet.snippet",
+    "Sweep": "report.matrix.record",
+    "SweepRequest": "sweep.run",
     "TuneReport": "measurement.tuning.tune",
     "TuneRequest": "measurement.tuning.tune",
     "VerifyFailedError": "verification.report",
@@ -68,6 +72,7 @@ _HOMES = {
     "predict": "verification.prediction",
     "profile_artifact": "measurement.profiling",
     "run_checks": "checks.run",
+    "run_sweep": "sweep.run",
     "this_machine": "measurement.tuning.timing",
     "tune_model": "measurement.tuning.tune",
     "verify_artifact": "verification.verify",
@@ -98,6 +103,8 @@ __all__ = [
     "ProfileRequest",
     "Snippet",
     "SnippetRequest",
+    "Sweep",
+    "SweepRequest",
     "TuneReport",
     "TuneRequest",
     "VerifyFailedError",
@@ -113,6 +120,7 @@ __all__ = [
     "predict",
     "profile_artifact",
     "run_checks",
+    "run_sweep",
     "this_machine",
     "tune_model",
     "verify_artifact",

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -21,6 +21,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
+from mobilevit_deploy.targets.quantization import STRUCTURED
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -33,6 +34,9 @@ class Part(BaseModel):
     """A part of the file; unknown keys are errors, for a limit that is misspelt would never fail."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 class LatencyLimit(Part):
@@ -158,6 +162,8 @@ class Check(Part):
         head: file that declares the own head of a model that is none of the catalog's.
         recipe: another than the target's own.
         precision: the recipe's default where it is left out.
+        calibrate: images that int8 chooses its ranges by, a folder or ``.npz``, or ``structured`` for a demo; other
+            precisions take none.
         opset: of ONNX.
         min_ios: the oldest iOS that reads the file.
         limits: what the export is held to.
@@ -183,6 +189,7 @@ class Check(Part):
     head: Path | None = None
     recipe: str | None = None
     precision: str | None = None
+    calibrate: Path | None = None
     opset: int | None = None
     min_ios: int | None = None
     limits: Limits = Limits()
@@ -239,6 +246,7 @@ class Check(Part):
             images=accuracy.images if accuracy else None,
             annotations=accuracy.annotations if accuracy else Annotations(),
             cache=cache,
+            calibrate=self.calibrate if self.precision == "int8" else None,
         )
 
 
@@ -262,22 +270,40 @@ def read_checks(path: Path) -> tuple[Check, ...]:
     Raises:
         CatalogError: it cannot be read, or says something else than a list of checks.
     """
+    checks = read_toml(path, CheckFile, "docs/how-to/ci.md").check
+    return tuple(beside(check, path.parent) for check in checks)
+
+
+def read_toml(path: Path, kind: type[PartT], page: str) -> PartT:
+    """Reads a TOML file that a user wrote.
+
+    Args:
+        path: of the file.
+        kind: what it should hold.
+        page: of the documentation, that says more.
+
+    Raises:
+        CatalogError: it cannot be read, or holds something else.
+    """
     try:
-        text = read_limited(path, LARGEST_FILE, "give a TOML file; see docs/how-to/ci.md").decode("utf-8")
-        checks = CheckFile.model_validate(tomllib.loads(text)).check
+        text = read_limited(path, LARGEST_FILE, f"give a TOML file; see {page}").decode("utf-8")
+        return kind.model_validate(tomllib.loads(text))
     except MvdError as error:
         raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise CatalogError(f"{path}: {where}: {first['msg']}", "docs/how-to/ci.md has every key") from error
+        raise CatalogError(f"{path}: {tell(error)}", f"{page} has every key") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
-        raise CatalogError(f"{path} is not TOML: {error}", "see docs/how-to/ci.md") from error
-    return tuple(_beside(check, path.parent) for check in checks)
+        raise CatalogError(f"{path} is not TOML: {error}", f"see {page}") from error
 
 
-def _beside(check: Check, folder: Path) -> Check:
-    """Returns a check with its paths beside the file."""
+def tell(error: ValidationError) -> str:
+    """Returns the first thing that is wrong, and where."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+
+
+def beside(check: Check, folder: Path) -> Check:
+    """Returns a check with its paths in a folder, which they are relative to."""
     limits = check.limits
     if limits.latency:
         latency = limits.latency.model_copy(update={"baseline": folder / limits.latency.baseline})
@@ -287,5 +313,6 @@ def _beside(check: Check, folder: Path) -> Check:
     if limits.android and limits.android.tool:
         android = limits.android.model_copy(update={"tool": folder / limits.android.tool})
         limits = limits.model_copy(update={"android": android})
-    checkpoint, head = (folder / path if path else None for path in (check.checkpoint, check.head))
-    return check.model_copy(update={"limits": limits, "checkpoint": checkpoint, "head": head})
+    own = {name: getattr(check, name) for name in ("checkpoint", "head", "calibrate")}
+    paths = {name: folder / path for name, path in own.items() if path and str(path) != STRUCTURED}
+    return check.model_copy(update={"limits": limits, **paths})

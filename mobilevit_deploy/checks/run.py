@@ -1,6 +1,6 @@
 """From a file of checks to a verdict on each gate."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,31 +75,48 @@ def _run(check: Check, request: GatesRequest, number: int, checks: Sequence[Chec
         progress(f"{number} of {len(checks)}, {check.title}: {line}")
 
     try:
-        return Checked(check.title, tuple(_judge(check, request, tell)))
+        _, verdicts = export_and_judge(check, request.folder, request.cache, tell, request.update_baselines)
     except MvdError as error:
         return Checked(check.title, (), error.message + (f"; {error.hint}" if error.hint else ""))
+    return Checked(check.title, verdicts)
 
 
-def _judge(check: Check, request: GatesRequest, progress: Progress) -> Iterator[Verdict]:
+def export_and_judge(
+    check: Check,
+    folder: Path,
+    cache: Path | None,
+    progress: Progress = lambda _line: None,
+    update_baselines: bool = False,
+) -> tuple[ExportReport, tuple[Verdict, ...]]:
+    """Exports one model, and holds it to its limits.
+
+    Args:
+        check: what to export, and its limits.
+        folder: that the artifact and its report go to; nothing does where parity fails.
+        cache: of kept exports; None for none.
+        progress: is told each stage.
+        update_baselines: write the latency baseline instead of judging latency.
+
+    Returns:
+        The report, and a verdict per gate; where parity fails it is the only one.
+
+    Raises:
+        MvdError: it cannot be exported, or not be judged.
+    """
     limits = check.limits
     try:
-        (report,) = export_model(check.request(request.folder, request.cache), progress)
+        (report,) = export_model(check.request(folder, cache), progress)
     except ParityFailedError as error:
-        yield from (judge_parity(report.parity) for report in error.reports)
-        return
-    yield from judge_report(report, limits)
-    if limits.latency:
-        yield _latency(report, check, request, progress)
+        (report,) = error.reports
+        return report, (judge_parity(report.parity),)
+    path, verdicts = report.artifact.path, list(judge_report(report, limits))
+    if limits.latency and update_baselines:
+        update_baseline(path, limits.latency, progress)
+        verdicts.append(Verdict("latency", "passed", f"wrote {limits.latency.baseline}", "a new baseline"))
+    elif limits.latency:
+        verdicts.append(judge_latency(path, limits.latency, progress))
     if limits.neural_engine:
-        yield judge_neural_engine(report.artifact.path, limits.neural_engine, progress)
+        verdicts.append(judge_neural_engine(path, limits.neural_engine, progress))
     if limits.android:
-        yield judge_android(report.artifact.path, limits.android, progress)
-
-
-def _latency(report: ExportReport, check: Check, request: GatesRequest, progress: Progress) -> Verdict:
-    limit, path = check.limits.latency, report.artifact.path
-    assert limit is not None  # the caller has looked
-    if request.update_baselines:
-        update_baseline(path, limit, progress)
-        return Verdict("latency", "passed", f"wrote {limit.baseline}", "a new baseline")
-    return judge_latency(path, limit, progress)
+        verdicts.append(judge_android(path, limits.android, progress))
+    return report, tuple(verdicts)

@@ -52,9 +52,9 @@ def count(checks: Sequence[Checked]) -> dict[str, int]:
     return {**counts, "error": sum(1 for check in checks if check.error)}
 
 
-def junit(checks: Sequence[Checked]) -> str:
+def junit(checks: Sequence[Checked], name: str = "mvd check") -> str:
     """Returns JUnit XML: a suite per check, a case per gate; undecided is skipped, with its reason."""
-    xml = JUnitXml("mvd check")
+    xml = JUnitXml(name)
     for check in checks:
         suite = TestSuite(_printable(check.title))
         if check.error:

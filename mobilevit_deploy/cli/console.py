@@ -30,6 +30,25 @@ class Output:
     verbose: bool = False
 
 
+@dataclass(frozen=True)
+class Count:
+    """How much of many things is done.
+
+    Attributes:
+        total: of the things.
+        done: that are finished, well or not.
+        state: in words, such as "1 failed, 9 min left".
+        running: a line for each that is worked at.
+        line: what has just happened; empty for nothing.
+    """
+
+    total: int
+    done: int
+    state: str
+    running: Sequence[str] = ()
+    line: str = ""
+
+
 _output = Output()
 
 
@@ -88,6 +107,48 @@ def warn(message: str) -> None:
     if _output.quiet:
         return
     typer.secho(show(f"warning: {message}"), fg=typer.colors.YELLOW, err=True)
+
+
+@contextmanager
+def counter(total: str) -> Iterator[Callable[[Count], None]]:
+    """Shows how much of many things is done, and what runs: on a terminal a bar, elsewhere a line for each event.
+
+    Args:
+        total: what is counted, such as "cells".
+    """
+    if _output.quiet:
+        yield lambda _count: interruption.check()
+        return
+    from rich.console import Console
+
+    console = Console(file=sys.stderr, highlight=False)
+    if not console.is_terminal:
+
+        def tell(count: Count) -> None:
+            interruption.check()
+            if count.line:
+                typer.echo(show(f"mvd: {count.done} of {count.total} {total}; {count.line}"), err=True)
+
+        yield tell
+        return
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(total)
+    with Live(bar, console=console, refresh_per_second=4) as live:
+
+        def draw(count: Count) -> None:
+            interruption.check()
+            bar.update(task, total=count.total, completed=count.done, description=f"{total}, {count.state}")
+            live.update(Group(bar, *(Text(show(f"  {line}")) for line in count.running)))
+            if count.line:
+                live.console.print(Text(show(count.line)))
+
+        yield draw
 
 
 @contextmanager

@@ -33,12 +33,17 @@ def ignore() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def check() -> None:
+    """Raises KeyboardInterrupt where a library has passed over an interruption."""
+    if _received:
+        raise KeyboardInterrupt
+
+
 def heard(begin: Callable[[str], None]) -> Callable[[str], None]:
     """Returns what begins a stage of the work, which ends the command if a library has passed over an interruption."""
 
     def begin_or_end(stage: str) -> None:
-        if _received:
-            raise KeyboardInterrupt
+        check()
         begin(stage)
 
     return begin_or_end

@@ -9,9 +9,9 @@ its version says what it is, but not what it downloads.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import OutputError
 from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.checkpoint_files import find_files
@@ -53,29 +54,62 @@ def key_of(request: ExportRequest) -> str | None:
     source = find_source(name) if catalog.is_own_code(name) else None
     if catalog.is_own_code(name) and (source is None or source.package is None or request.model.pretrained):
         return None
-    no_part = ("folder", "file_name", "cache", "force", "jobs", "recipe")  # the recipe's content is told below
-    asked: dict[str, Any] = {key: value for key, value in asdict(request).items() if key not in no_part}
-    asked["model"]["head"].pop("declaration")  # it is told below
-    if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread
-        asked["model"]["checkpoint"] = [request.model.checkpoint.name, *find_files(request.model.checkpoint)]
-    recipes = [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
-    named = {item.name for recipe in recipes for item in recipe.rewrites}
+    named = {item.name for recipe in _recipes(request) for item in recipe.rewrites}
     if (
         named & plugins.plugins(plugins.REWRITES).keys()
         or set(request.targets) & plugins.plugins(plugins.TARGETS).keys()
     ):
         return None
+    return content_key(request)
+
+
+def content_key(
+    request: ExportRequest,
+    more: Mapping[str, Any] | None = None,
+    hash_of: Callable[[Path], str] | None = None,
+    versions: Mapping[str, str | None] | None = None,
+) -> str:
+    """Returns a hash of what an export is computed from, as far as that is known, see ``key_of``.
+
+    Args:
+        request: the export.
+        more: what else belongs to it; paths count by their content.
+        hash_of: returns the hash of a file or a folder; for a caller who has read some before.
+        versions: of all tools, for a caller who knows them.
+
+    Raises:
+        MvdError: there is no such model, recipe or checkpoint.
+    """
+    name = request.model.name
+    source = find_source(name) if catalog.is_own_code(name) else None
+    no_part = ("folder", "file_name", "cache", "force", "jobs", "recipe")  # the recipe's content is told below
+    asked: dict[str, Any] = {key: value for key, value in asdict(request).items() if key not in no_part}
+    asked["model"]["head"].pop("declaration")  # it is told below
+    if request.model.checkpoint:  # its files, for an index or a folder names others; a wrong one is refused unread
+        asked["model"]["checkpoint"] = [request.model.checkpoint.name, *find_files(request.model.checkpoint)]
     head = request.model.head.rule_of(name, request.model.task)
     content = {
         "request": asked,
-        "card": _library_of(source, name) if source else catalog.model(name).model_dump(mode="json"),
+        "card": _card_of(source, name),
         "head": head.model_dump(mode="json") if head else None,
-        "recipes": [recipe.model_dump(mode="json", exclude={"tuning", "tuned"}) for recipe in recipes],
-        "versions": dict(tool_versions()),
+        "recipes": [recipe.model_dump(mode="json", exclude={"tuning", "tuned"}) for recipe in _recipes(request)],
+        "versions": dict(tool_versions() if versions is None else versions),
         "source": _source(),
+        **({"more": more} if more else {}),
     }
-    text = json.dumps(content, sort_keys=True, default=_by_content)
+    text = json.dumps(content, sort_keys=True, default=partial(_by_content, hash_of or _hash_of))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _recipes(request: ExportRequest) -> list[Recipe]:
+    return [catalog.recipe(item) for item in ([request.recipe] if request.recipe else request.targets)]
+
+
+def _card_of(source: Source | None, name: str) -> Any:
+    """Returns what a model is made from, where no code of the user's makes it."""
+    if source:
+        return _library_of(source, name)
+    return None if catalog.is_own_code(name) else catalog.model(name).model_dump(mode="json")
 
 
 def _library_of(source: Source, name: str) -> list[str | None]:
@@ -148,12 +182,16 @@ def _copy(item: Path, folder: Path) -> None:
     shutil.copytree(item, folder / item.name) if item.is_dir() else shutil.copy2(item, folder)
 
 
-def _by_content(value: Any) -> str:
+def _by_content(hash_of: Callable[[Path], str], value: Any) -> str:
     """Returns a path's name, which artifacts tell, and its content as a hash: another file is another export."""
     if not isinstance(value, Path):
         raise TypeError(f"no JSON for {type(value).__name__}")
     with still_there():
-        return f"{value.name} {measure_files(value)[0]}" if value.exists() else f"missing {value}"
+        return f"{value.name} {hash_of(value)}" if value.exists() else f"missing {value}"
+
+
+def _hash_of(path: Path) -> str:
+    return measure_files(path)[0]
 
 
 @cache

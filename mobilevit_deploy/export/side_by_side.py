@@ -31,7 +31,7 @@ def export_targets(
     Raises:
         MvdError: what the first target that failed raised; ConversionError where its process was ended.
     """
-    at_once = min(len(exports), jobs or _possible_jobs(weights)) if CAN_FORK else 1
+    at_once = min(len(exports), jobs or possible_jobs(weights)) if CAN_FORK else 1
     if at_once < 2:
         return [export(tell) for export in exports.values()]
     try:
@@ -43,7 +43,12 @@ def export_targets(
         ) from error
 
 
-def _possible_jobs(weights: int) -> int:
+def possible_jobs(weights: int) -> int:
+    """Returns how many exports cores and free memory allow at once, 0 for a memory that is full.
+
+    Args:
+        weights: of the largest model, in bytes.
+    """
     free = psutil.virtual_memory().available
     return min(available_cores(), int(free // (BASE_BYTES + COPIES_OF_WEIGHTS * weights)))
 

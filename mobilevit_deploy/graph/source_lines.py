@@ -16,8 +16,14 @@ FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 def user_line(trace: str) -> str:
     """Returns the last line in a stack trace that is the model's own, as ``line 7 of net.py``."""
+    place = own_place(trace)
+    return f"line {place[1]} of {place[0]}" if place else ""
+
+
+def own_place(trace: str) -> tuple[str, int] | None:
+    """Returns file and number of the last line in a stack trace that is the model's own; None where none is."""
     own = [frame for frame in FRAME.findall(trace) if own_frame(frame[0])]
-    return f"line {own[-1][1]} of {own[-1][0]}" if own else ""
+    return (own[-1][0], int(own[-1][1])) if own else None
 
 
 def failing_line(error: BaseException) -> str:

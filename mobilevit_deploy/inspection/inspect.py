@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobilevit_deploy.catalog.formats import target_of_file
@@ -110,12 +110,24 @@ def inspect_model(request: ExportRequest, progress: Progress = lambda _stage: No
                 _count(after),
                 _count(operations),
                 tuple(check(before, rules)),
-                tuple(dict.fromkeys([*check(after, rules), *check(operations, rules)])),
+                _with_lines([*check(after, rules), *check(operations, rules)], [*before, *after]),
                 refusal,
                 facts=facts,
             )
         )
     return inspections
+
+
+def _with_lines(findings: Sequence[Finding], graph: Sequence[Operation]) -> tuple[Finding, ...]:
+    """Returns findings, each once; one in a file has the line that the graph has for its module."""
+    lines: dict[str, str] = {}
+    for operation in graph:
+        if operation.line:
+            lines.setdefault(operation.at, operation.line)
+    return tuple(
+        finding if finding.line else replace(finding, line=lines.get(finding.at, ""))
+        for finding in dict.fromkeys(findings)
+    )
 
 
 def _count(operations: Sequence[Operation]) -> dict[str, int]:

@@ -36,7 +36,12 @@ class ChildError(Exception):
 
 
 class NativeChild:
-    """A process with a target's packages in it; ends with this object, or with the process that made it."""
+    """A process with a target's packages in it; ends with this object, or with the process that made it.
+
+    Attributes:
+        folder: for files, see above.
+        limit_s: of one request, in seconds.
+    """
 
     def __init__(self, worker: Sequence[str], name: str, limit_s: float, more: Mapping[str, str] | None = None) -> None:
         """Starts the process; it imports while the caller goes on.
@@ -48,7 +53,7 @@ class NativeChild:
             more: of the environment.
         """
         self.folder = Path(tempfile.mkdtemp(prefix=f"mvd-{name}-"))
-        self._limit_s, self._log = limit_s, self.folder / "log.txt"
+        self.limit_s, self._log = limit_s, self.folder / "log.txt"
         pipe = subprocess.PIPE
         with self._log.open("wb") as log:
             # What native code unpacks goes where it is removed, even if the process is killed.
@@ -58,9 +63,9 @@ class NativeChild:
 
     def ask(self, command: str, **request: Any) -> dict[str, Any]:
         """Sends a request and returns the answer; raises ChildError."""
-        line, late = ask_line(self._process, {"command": command, **request}, self._limit_s)
+        line, late = ask_line(self._process, {"command": command, **request}, self.limit_s)
         if not line:
-            reason = f"did not finish in {self._limit_s} s" if late else self._how_it_ended()
+            reason = f"did not finish in {self.limit_s} s" if late else self._how_it_ended()
             raise ChildError(reason, died=True, late=late, stage=self.stage())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

@@ -7,9 +7,11 @@ with its kind in the format's own spelling, its place, and the shapes and types 
 import math
 from dataclasses import dataclass
 
+from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.source_lines import own_place
 
 Shape = tuple[int | str, ...]
 
@@ -42,7 +44,8 @@ class Operation:
     """One operation.
 
     ``at`` is the module path where the format keeps it, else the operation's own name; ``last`` says that
-    its result leaves the graph.
+    its result leaves the graph; ``line`` is the line of the model's own code that it is from, as ``net.py:7``, and
+    empty where that is not known.
     """
 
     kind: str
@@ -50,6 +53,7 @@ class Operation:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     last: bool = False
+    line: str = ""
 
 
 def from_graph(graph: Graph) -> list[Operation]:
@@ -70,7 +74,13 @@ def from_graph(graph: Graph) -> list[Operation]:
             tensors([item.meta.get("val") for item in node.all_input_nodes]),
             tensors(node.meta.get("val")),
             any(reader.op == "output" for reader in node.users),
+            _line(node),
         )
         for node in graph.nodes
         if op_name(node)
     ]
+
+
+def _line(node: Node) -> str:
+    place = own_place(node.meta.get("stack_trace") or "")
+    return f"{place[0]}:{place[1]}" if place else ""

@@ -4,7 +4,7 @@ A rule reads one operation. ``rules.py`` in a target's package has that target's
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mobilevit_deploy.targets.operations import Operation
 
@@ -24,13 +24,17 @@ SHAPE_OPS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a target will dislike: which rule, where, what, and who says so."""
+    """One thing that a target will dislike: which rule, where, what, who says so, and the line of the model's code.
+
+    The line, as ``net.py:7``, is empty where it is not known.
+    """
 
     rule: str
     at: str
     op: str
     detail: str
     source: str
+    line: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Rule:
 def check(operations: Iterable[Operation], rules: Sequence[Rule]) -> list[Finding]:
     """Returns what a target will dislike, in the order of the graph."""
     return [
-        Finding(rule.name, operation.at, operation.kind, detail, rule.source)
+        Finding(rule.name, operation.at, operation.kind, detail, rule.source, operation.line)
         for operation in operations
         for rule in rules
         if (detail := rule.check(operation))

@@ -122,3 +122,13 @@ def test_what_no_toml_reader_takes(tmp_path: Path, text: str) -> None:
     (tmp_path / "checks.toml").write_bytes(text.encode("latin-1"))
     with pytest.raises(CatalogError, match="is not TOML"):
         read_checks(tmp_path / "checks.toml")
+
+
+def test_images_for_int8_are_beside_the_file_or_a_word(tmp_path: Path) -> None:
+    (tmp_path / "checks.toml").write_text(
+        '[[check]]\nname = "a"\nmodel = "m"\nto = "onnx"\nprecision = "int8"\ncalibrate = "images"\n'
+        '[[check]]\nname = "b"\nmodel = "m"\nto = "onnx"\nprecision = "int8"\ncalibrate = "structured"\n'
+        '[[check]]\nname = "c"\nmodel = "m"\nto = "onnx"\nprecision = "fp32"\ncalibrate = "images"\n'
+    )
+    first, second, third = (check.request(tmp_path, None) for check in read_checks(tmp_path / "checks.toml"))
+    assert (first.calibrate, second.calibrate, third.calibrate) == (tmp_path / "images", Path("structured"), None)

@@ -34,6 +34,7 @@ LEFT = {
     "docs/how-to/executorch.md": ["cas_vit_xs-64x64-fp32.pte", "cas_vit_xs-64x64-int8.pte"],
     "docs/how-to/coreai.md": ["cas_vit_xs-64x64-fp16.aimodel"],
     "docs/how-to/own-heads.md": ["own_heads_yolo-64x64-fp32.untrained.onnx"],
+    "docs/how-to/sweep.md": ["../sweep/sweep.json", "../out/sweep.xml", "../parts/sweep.json", "../out/mvd.sarif"],
     "docs/how-to/ci.md": ["../out/summary.md", "../baselines/digits.onnx"],
 }
 
@@ -80,6 +81,8 @@ def test_every_command_of_a_page_works(path: str, mvd_there: Callable[[str], Res
     for block in blocks(PAGES[path], "toml"):
         if "[[check]]" in block:
             Path("checks.toml").write_text(block)
+        if "[[adjust]]" in block:
+            Path("sweep.toml").write_text(block)
     for command in commands(PAGES[path]):
         if command in ELSEWHERE:
             continue

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import mobilevit_deploy
+from tests.project.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / ".github"
@@ -81,3 +82,32 @@ def test_a_release_of_another_version_than_its_tag_stops(tag: str, code: int) ->
     (step,) = [item for item in read(RELEASE)["jobs"]["build"]["steps"] if item.get("name") == "the tag is the version"]
     environment = os.environ | {"GITHUB_REF_NAME": tag}
     assert subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=environment).returncode == code
+
+
+def examples(page: str) -> list[Any]:
+    """Returns the blocks of a page that are YAML."""
+    return [yaml.safe_load(block) for block in blocks((ROOT / "docs" / "how-to" / page).read_text(), "yaml")]
+
+
+def test_the_examples_of_sweeps_make_every_part_and_the_page() -> None:
+    cluster, github, gitlab = examples("sweep.md")
+    assert cluster["kind"] == "DaskCluster"
+    assert cluster["spec"]["worker"]["spec"]["containers"][0]["args"][-2:] == ["--nthreads", "1"]
+    parts = github["jobs"]["part"]["strategy"]["matrix"]["shard"]
+    steps = {name: [step.get("run", "") for step in job["steps"]] for name, job in github["jobs"].items()}
+    (line,) = [line for line in steps["part"] if "mvd sweep" in line]
+    assert f"--shard ${{{{ matrix.shard }}}}/{len(parts)}" in line
+    assert parts == list(range(1, len(parts) + 1))
+    for wanted in ("--collect", "mvd report sweep --matrix", "gh pr comment"):
+        assert any(wanted in line for line in steps["page"])
+    assert any("upload-sarif" in step.get("uses", "") for step in github["jobs"]["page"]["steps"])
+    assert github["permissions"]["security-events"] == "write"
+    assert gitlab["part"]["parallel"] > 1
+    assert any("$CI_NODE_INDEX/$CI_NODE_TOTAL" in line for line in gitlab["part"]["script"])
+    assert any("--collect" in line for line in gitlab["pages"]["script"])
+    assert all(isinstance(line, str) for line in [*gitlab["part"]["script"], *gitlab["pages"]["script"]])
+
+
+def test_the_example_of_checks_is_yaml() -> None:
+    (github,) = examples("ci.md")
+    assert any("mvd check" in step.get("run", "") for step in github["jobs"]["check"]["steps"])

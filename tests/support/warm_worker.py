@@ -80,7 +80,16 @@ def litert() -> Main:
     return worker.main
 
 
-WORKERS = {item.__name__: item for item in (coreai, onnxsim, executorch, litert)}
+def sweep() -> Main:
+    from mobilevit_deploy.sweep.make import make_cell, prepare
+    from mobilevit_deploy.sweep.worker import serve as serve_cells
+
+    for target in ("onnx", "coreml"):
+        prepare({"to": target})
+    return lambda: serve_cells(make_cell, prepare)
+
+
+WORKERS = {item.__name__: item for item in (coreai, onnxsim, executorch, litert, sweep)}
 
 
 @contextmanager

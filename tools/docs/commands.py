@@ -28,6 +28,7 @@ EXPLAINED = {
     "tune": ("How to find the fastest recipe", "../../how-to/tune.md"),
     "compare": ("How to compare artifacts", "../../how-to/compare.md"),
     "check": ("How to hold exports to limits in CI", "../../how-to/ci.md"),
+    "sweep": ("How to export many models, on one machine or many", "../../how-to/sweep.md"),
     "report": ("How to make one page of everything", "../../how-to/report.md"),
     "devices": ("How to measure on a phone", "../../how-to/android.md"),
     "doctor": ("The first export", "../../start/first-export.md"),

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from mobilevit_deploy.catalog import cards, decision, head_card, model_card, quantization_rule, recipe, tuning
 from mobilevit_deploy.checks import plan
+from mobilevit_deploy.sweep import plan as sweep_plan
 from tools.docs.markdown import attributes, code, table, without_attributes
 
 Part = type[BaseModel]
@@ -77,6 +78,19 @@ PAGES: Mapping[str, tuple[str, str, Mapping[str, Part]]] = {
             "limits.accuracy": plan.AccuracyLimit,
             "limits.neural_engine": plan.NeuralEngineLimit,
             "limits.android": plan.AndroidLimit,
+        },
+    ),
+    "reference/sweeps.md": (
+        "Files of sweeps",
+        "`mvd sweep FILE.toml` reads it; [the page on sweeps](../how-to/sweep.md) has an example. Paths are relative "
+        "to the file. Limits are those of [files of checks](checks.md), and so are options.",
+        {
+            "The file": sweep_plan.SweepFile,
+            "[matrix]": sweep_plan.Matrix,
+            "matrix.models": sweep_plan.ModelEntry,
+            "[[exclude]]": sweep_plan.Match,
+            "[[adjust]]": sweep_plan.Adjustment,
+            "[latency]": sweep_plan.LatencyRule,
         },
     ),
 }

@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Profile": ("ProfileRequest", "profile_artifact", "ProfileReport"),
     "Inspect": ("inspect_model", "inspect_artifact", "Inspection"),
     "Check": ("GatesRequest", "run_checks", "Checked"),
+    "Sweep": ("SweepRequest", "run_sweep", "Sweep"),
     "Errors": ("MvdError", "CheckFailedError", "ParityFailedError", "VerifyFailedError"),
 }
 INTRODUCTION = """# Python API

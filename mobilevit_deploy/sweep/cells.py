@@ -1,0 +1,174 @@
+"""The cells of a sweep: what its matrix comes to, one by one."""
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.typed import check_typed
+from mobilevit_deploy.checks.plan import ON_ANDROID, Check, beside, tell
+from mobilevit_deploy.errors import CatalogError, ChoiceError
+from mobilevit_deploy.report.matrix.record import MOST_CELLS
+from mobilevit_deploy.sweep.plan import PAGE, LatencyRule, ModelEntry, SweepFile
+
+AXES = {"model": "models", "to": "targets", "checkpoint": "checkpoints", "precision": "precisions",
+        "input_size": "sizes"}  # fmt: skip  # keys of a check, and what the matrix calls them
+HOST = "host"
+RESOURCES = {"iphone": "IPHONE", "android": "ANDROID", HOST: "QUIET"}  # by the kind of what latency is measured on
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One export of a sweep.
+
+    Attributes:
+        id: what it is called.
+        values: of the matrix, by axis; None where the matrix says nothing.
+        check: the export and its limits, with paths that can be opened.
+        latency: how it is measured; None for not at all.
+        needs: what a worker must have, by the names of Dask's resources.
+    """
+
+    id: str
+    values: Mapping[str, str | None]
+    check: Check
+    latency: LatencyRule | None
+    needs: Mapping[str, float]
+
+    @property
+    def precision(self) -> str:
+        """Returns the precision, that of the recipe where the matrix names none."""
+        return catalog.recipe(self.check.recipe or self.check.to).choose_precision(self.check.precision)
+
+
+def cells_of(sweep: SweepFile, folder: Path) -> list[PlannedCell]:
+    """Returns every cell, in the order of the file.
+
+    Args:
+        sweep: what it says.
+        folder: that it lies in, and that its paths are relative to.
+
+    Raises:
+        CatalogError: there are too many or none, two are called the same, or what one asks for there is not.
+    """
+    found = {}
+    unused = set(range(len(sweep.exclude)))
+    for entry, values in _combinations(sweep, folder):
+        matching = {place for place, item in enumerate(sweep.exclude) if item.fits(values)}
+        unused -= matching
+        if matching:
+            continue
+        cell = _cell(sweep, entry, values, folder)
+        if cell.id in found:
+            raise CatalogError(f"two cells are called {cell.id!r}", "name each model, checkpoint and size once")
+        found[cell.id] = cell
+    if unused:
+        raise CatalogError(f"exclude {min(unused) + 1} fits no cell", "is a value misspelt? Patterns are as in *.pth")
+    if not found:
+        raise CatalogError("every cell is excluded", "leave a table [[exclude]] out")
+    return list(found.values())
+
+
+def _combinations(sweep: SweepFile, folder: Path) -> Iterator[tuple[ModelEntry, dict[str, str | None]]]:
+    """Yields each model's entry with the values of a cell; raises CatalogError for too many."""
+    matrix, number = sweep.matrix, 0
+    for item in matrix.models:
+        entry = ModelEntry(model=item) if isinstance(item, str) else item
+        patterns = matrix.checkpoints if entry.checkpoints is None else entry.checkpoints
+        axes = (_find(patterns, folder), matrix.targets, matrix.precisions, matrix.sizes, matrix.devices)
+        for chosen in product(*(axis or (None,) for axis in axes)):
+            number += 1
+            if number > MOST_CELLS:
+                raise CatalogError(f"the matrix has more than {MOST_CELLS} cells", "make two sweeps of it")
+            checkpoint, target, precision, size, device = chosen
+            yield entry, {"model": entry.model, "checkpoint": checkpoint, "target": target, "precision": precision,
+                          "size": size, "device": device}  # fmt: skip
+
+
+def _find(patterns: tuple[str, ...], folder: Path) -> list[str]:
+    """Returns the files that fit patterns, each once, in order; raises CatalogError where one fits nothing."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        there = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute ones
+        names = islice(there, MOST_CELLS + 1)
+        fitting = sorted(name.replace(os.sep, "/") for name in names)
+        if not fitting:
+            raise CatalogError(f"no checkpoint fits {pattern!r}", f"patterns are relative to {folder or Path()}")
+        found.update(dict.fromkeys(fitting))
+    return list(found)
+
+
+def _cell(sweep: SweepFile, entry: ModelEntry, values: dict[str, str | None], folder: Path) -> PlannedCell:
+    adjustments = [item for item in sweep.adjust if item.fits(values)]
+    options = {**sweep.options, **entry.options}
+    limits = {name: getattr(sweep.limits, name) for name in sweep.limits.model_fields_set}
+    needs = dict(sweep.needs)
+    for item in adjustments:
+        options.update(item.options)
+        limits.update({name: getattr(item.limits, name) for name in item.limits.model_fields_set})
+        needs.update(item.needs)
+    name = " ".join(value for value in values.values() if value)
+    if taken := [key for key in options if key in (*AXES, "name", "limits")]:
+        key = taken[0]
+        raise CatalogError(
+            f"options: {key} is no option", f"it is matrix.{AXES[key]}" if key in AXES else f"see {PAGE}"
+        )
+    asked = {
+        **options,
+        "name": name,
+        "model": values["model"],
+        "to": values["target"],
+        "checkpoint": values["checkpoint"],
+        "precision": values["precision"],
+        "input_size": values["size"],
+    }
+    try:
+        check = Check.model_validate({**{key: value for key, value in asked.items() if value is not None},
+                                      "limits": limits})  # fmt: skip
+        _look_up(check, values["device"])
+    except ValidationError as error:
+        raise CatalogError(f"{name}: {tell(error)}", f"{PAGE} has every key; [[exclude]] leaves cells out") from error
+    except ChoiceError as error:
+        hint = f"{error.hint}; " if error.hint else ""
+        raise CatalogError(f"{name}: {error.message}", f"{hint}a table [[exclude]] leaves cells out") from error
+    latency = sweep.latency or (LatencyRule() if values["device"] else None)
+    return PlannedCell(name, values, beside(check, folder), latency, _needs(check, values["device"], latency) | needs)
+
+
+def _look_up(check: Check, device: str | None) -> None:
+    """Raises ChoiceError for a name that there is no card of, and for what does not run on the device."""
+    own = catalog.is_own_code(check.model)
+    check_typed(
+        None if own else check.model,
+        [check.to],
+        task=check.task,
+        size=check.input_size,
+        recipe=check.recipe,
+        precision=check.precision,
+        versions={"--opset": check.opset, "--min-ios": check.min_ios},
+    )
+    if check.precision == "int8" and not check.calibrate:
+        raise ChoiceError("int8 chooses its ranges by images, and there are none", "options = { calibrate = 'DIR' }")
+    if device:
+        profile = catalog.device(device)
+        runs = ON_ANDROID if profile.kind == "android" else profile.targets
+        if profile.kind != HOST and check.to not in runs:
+            raise ChoiceError(f"{device} does not run to = {check.to!r}", f"it runs {', '.join(runs)}")
+
+
+def _needs(check: Check, device: str | None, latency: LatencyRule | None) -> dict[str, float]:
+    """Returns what a worker must have for what is measured."""
+    kinds: set[str] = {catalog.device(device or HOST).kind} if latency else set()
+    limits = check.limits
+    if limits.latency:
+        kinds.add(HOST)
+    if limits.android:
+        kinds.add("android")
+    if limits.neural_engine and limits.neural_engine.device:
+        kinds.add("iphone")
+    return {RESOURCES[kind]: 1.0 for kind in sorted(kinds)}
