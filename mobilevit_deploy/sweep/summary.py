@@ -8,8 +8,8 @@ from mobilevit_deploy.checks.run import Checked
 from mobilevit_deploy.checks.verdict import Verdict
 from mobilevit_deploy.report.formats import escape, markdown_row
 from mobilevit_deploy.report.layout import ResultTable
+from mobilevit_deploy.report.matrix.changes import compare
 from mobilevit_deploy.report.matrix.record import Cell, Sweep
-from mobilevit_deploy.sweep.changes import changes
 from mobilevit_deploy.sweep.document import count, kind_of
 
 STYLES = {"done": "green", "missed": "bold red", "error": "bold red", "waiting": "yellow"}
@@ -28,7 +28,7 @@ def summary(sweep: Sweep, before: Sweep | None = None) -> RenderableType:
             reasons.append(Text(f"{cell.id}: {_why(cell)}", style=STYLES[kind]))
     if len(sweep.cells) > MOST_ROWS:
         reasons.append(Text(f"and {len(sweep.cells) - MOST_ROWS} more cells, in sweep.json"))
-    changed = [Text(f"{name}: {told}") for name, told in changes(before, sweep)] if before else []
+    changed = [Text(f"{name}: {told}") for name, told in _changed(before, sweep)]
     return Group(table, *reasons, *changed)
 
 
@@ -40,7 +40,7 @@ def markdown(sweep: Sweep, before: Sweep | None = None) -> str:
     if wrong:
         rows = [markdown_row(cell.id, MARKS[kind_of(cell)], _why(cell)) for cell in wrong[:MOST_ROWS]]
         lines += ["| cell | | reason |", "|---|---|---|", *rows, ""]
-    changed = list(changes(before, sweep)) if before else []
+    changed = _changed(before, sweep)
     if changed:
         lines += [f"Changed since {escape(before.made or 'then') if before else ''}:", ""]
         lines += [f"- {escape(name)}: {escape(told)}" for name, told in changed[:MOST_ROWS]]
@@ -61,6 +61,15 @@ def _checked(cell: Cell) -> Checked:
     verdicts = tuple(Verdict(item.gate, item.status, item.found, item.limit, item.reason) for item in cell.gates)
     error = {"error": _why(cell), "waiting": "it was not made"}.get(kind_of(cell), "")
     return Checked(cell.id, verdicts, error)
+
+
+def _changed(before: Sweep | None, sweep: Sweep) -> list[tuple[str, str]]:
+    """Returns each cell that is other than in an earlier sweep, and how, as the page of both says it."""
+    if before is None:
+        return []
+    found = compare(before, sweep)
+    told = [(cell, "; ".join(change.text for change in found.by_cell[cell])) for cell in found.by_cell]
+    return told + [(cell.id, "gone") for cell in found.gone]
 
 
 def _why(cell: Cell) -> str:

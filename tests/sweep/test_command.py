@@ -161,7 +161,7 @@ def test_exit_codes_and_what_changed(mvd: Mvd, simulation: Simulation) -> None:
     assert "the converter refused; try another" in second.stdout
     text = Path("second.md").read_text()
     assert "2 done, 1 error" in text
-    assert "was done, is error" in text
+    assert "done to failed" in text
     assert ": new" in text
     assert ": gone" in text
     assert "another file" not in text
