@@ -57,6 +57,9 @@ def sweep(
 ) -> None:
     """Export, judge and measure a matrix of models, targets, precisions and devices, here or on a cluster."""
     part = parse_shard(shard)
+    for name, given in (("--scheduler", scheduler), ("--out", out), ("--baseline", baseline)):
+        if given == "":
+            raise typer.BadParameter("it is empty: a variable that is not set?", param_hint=f"'{name}'")
     if scheduler and jobs:
         raise typer.BadParameter("--jobs is for this machine: leave it out with --scheduler", param_hint="'--jobs'")
     with console.progress() as progress:

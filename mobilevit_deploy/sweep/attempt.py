@@ -81,6 +81,7 @@ class Host(NativeChild):
     def __init__(self, worker: Sequence[str], more: Mapping[str, str] | None = None) -> None:
         super().__init__(worker, "sweep", START_S, more)
         self.worker = tuple(worker)
+        self.stopped = False
 
     def make(self, folder: Path, cell: Mapping[str, Any], limit_s: float) -> int:
         """Makes a cell, see ``worker.Worker``; returns the exit code of its process.
@@ -102,6 +103,7 @@ class Host(NativeChild):
 
     def stop(self) -> None:
         """Ends the process, from any thread; who waits for an answer sees that there is none."""
+        self.stopped = True
         self._process.kill()
 
     @property
@@ -136,7 +138,7 @@ def attempt(task: Task, host: Host, place: str) -> Outcome:
             record |= log | {key: f"cells/{task.digest}/{record[key]}" for key in NAMED if record.get(key)}
             (work / FILES / LOG).write_bytes(_log_of(work))
             store.publish(task.digest, work / FILES, record)
-        else:
+        elif not host.stopped:  # what nobody waits for any more has not failed
             with suppress(OutputError):  # what the cell failed of is to be told, and not this
                 store.fail(task.digest, record | log, _log_of(work))
                 record |= log

@@ -187,7 +187,12 @@ class _State:
         content = self.store.read(self.index)
         if content is None:
             return
-        there = _parsed(content, self.index, self.store.url)
+        try:
+            there = _parsed(content, self.index, self.store.url)
+        except OutputError as error:
+            if request.resume or request.collect:
+                return
+            raise OutputError(error.message, "--resume writes it anew from the cells that are there") from error
         if there.name != self.name:
             raise OutputError(
                 f"{self.store.url} holds the sweep {there.name!r}, and this one is {self.name!r}",

@@ -23,14 +23,18 @@ PARITY = {"gate": "parity", "status": "passed", "found": "", "limit": "", "reaso
 
 def make(check: Mapping[str, Any], code: Path | str, folder: Path, **_more: Any) -> dict[str, Any]:
     """Sleeps, fails as ``model_args`` say, and writes an artifact that depends on the cell's name alone."""
-    told = check["model_args"]
+    told, name, start = check["model_args"], check["model"].partition(":")[2], time.monotonic()
     begun = Path(code) / "begun"
     begun.mkdir(exist_ok=True)
-    with (begun / check["model"].partition(":")[2]).open("a") as file:
+    with (begun / name).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    attempts = len((begun / check["model"].partition(":")[2]).read_text().splitlines())
+    attempts = len((begun / name).read_text().splitlines())
     print("simulated", flush=True)
     time.sleep(told.get("seconds", 0))
+    if "beside" in told:
+        _wait_for(begun / told["beside"])
+    if "spans" in told:
+        (Path(code) / f"{name}.span").write_text(f"{start} {time.monotonic()}")
     if attempts <= told.get("failing", 0):
         _fail(told["how"])
     content = content_of(check["model"])
@@ -50,6 +54,15 @@ def make(check: Mapping[str, Any], code: Path | str, folder: Path, **_more: Any)
         "artifact": "net.onnx",
         "gates": [PARITY],
     }
+
+
+def _wait_for(path: Path) -> None:
+    """Waits for another cell to begin, for a minute: it does where it runs beside this one."""
+    end = time.monotonic() + 60
+    while not path.exists():
+        if time.monotonic() > end:
+            raise ConversionError(f"{path.name} was not begun beside this cell")
+        time.sleep(0.01)
 
 
 def content_of(model: str) -> bytes:

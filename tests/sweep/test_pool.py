@@ -99,13 +99,16 @@ def test_other_content_is_another_cell(simulation: Simulation) -> None:
 
 
 def test_cells_that_need_a_quiet_machine_run_alone(simulation: Simulation) -> None:
-    simulation.write(4, matrix="[[adjust]]\nmodel = '*:c[12]'\nneeds = { QUIET = 1 }", options="{ seconds = 0.1 }")
-    simulation.run()
-    quiet = {"sim.py:c1 onnx", "sim.py:c2 onnx"}
-    seen = [set(moment.running) for moment in simulation.moments]
-    assert any(len(running) == 2 for running in seen)
-    assert all(len(running) == 1 for running in seen if running & quiet)
-    assert [cell.id for cell in simulation.run().cells] == [f"sim.py:c{number} onnx" for number in range(4)]
+    beside = "[[adjust]]\nmodel = '*:c0'\noptions = { model_args = { beside = 'c3', spans = 1 } }"
+    quiet = "[[adjust]]\nmodel = '*:c[12]'\nneeds = { QUIET = 1 }"
+    simulation.write(4, matrix=f"{beside}\n{quiet}", options="{ seconds = 0.1, spans = 1 }")
+    sweep = simulation.run()
+    assert {cell.id: cell.status for cell in sweep.cells} == {f"sim.py:c{number} onnx": "done" for number in range(4)}
+    spans = {path.stem: tuple(map(float, path.read_text().split())) for path in simulation.folder.glob("*.span")}
+    for name in ("c1", "c2"):
+        others = [span for other, span in spans.items() if other != name]
+        assert len(others) == 3
+        assert all(end <= spans[name][0] or spans[name][1] <= start for start, end in others)
 
 
 def test_a_disk_that_is_full_fails_cells_and_says_so(simulation: Simulation) -> None:
@@ -164,6 +167,7 @@ def test_a_sweep_that_did_not_end_is_gone_on_with_only_if_asked(simulation: Simu
     with pytest.raises(OutputError, match="has not ended") as refused:
         simulation.run()
     assert "--resume" in str(refused.value.hint)
+    assert not list(simulation.out.rglob("failed.json")), "what was interrupted has not failed"
     assert {cell.status for cell in simulation.run(resume=True).cells} == {"done"}
     assert {cell.status for cell in simulation.run().cells} == {"done"}
     done = next(name for name, count in simulation.attempts().items() if count == 1)
@@ -177,8 +181,10 @@ def test_the_folder_of_another_sweep_is_refused(simulation: Simulation) -> None:
     with pytest.raises(OutputError, match="holds the sweep 'first'"):
         simulation.run(resume=True)
     (simulation.out / "sweep.json").write_text('{"name": 3}')
-    with pytest.raises(OutputError, match="damaged"):
+    with pytest.raises(OutputError, match="damaged") as refused:
         simulation.run()
+    assert "--resume" in str(refused.value.hint)
+    assert [cell.status for cell in simulation.run(resume=True).cells] == ["done"]
 
 
 def test_a_url(simulation: Simulation) -> None:

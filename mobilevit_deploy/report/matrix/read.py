@@ -45,12 +45,23 @@ def read_sweep(folder: Path) -> Sweep:
     """
     path = folder / FILE
     if not path.is_file():
-        where = f"there is no {FILE} in {folder}" if folder.is_dir() else f"there is no folder {folder}"
+        where = f"there is no {FILE} in {folder}" if folder.is_dir() else f"{folder} is no folder"
         raise ArtifactError(where, "give the folder that mvd sweep wrote")
     try:
-        return read_record(path, Sweep, LARGEST_FILE)
+        return _shown(read_record(path, Sweep, LARGEST_FILE))
     except BrokenReportError as error:
-        raise ArtifactError(f"{path} is not a sweep that can be read: {error}", "run mvd sweep again") from error
+        again = "mvd sweep FILE --collect writes it anew from the cells that are there"
+        raise ArtifactError(f"{path} is not a sweep that can be read: {error}", again) from error
+
+
+def _shown(sweep: Sweep) -> Sweep:
+    """Returns a sweep whose texts are read in the direction in which they are written, on a page as on a terminal."""
+    texts = ("model", "checkpoint", "target", "precision", "size", "device", "reason", "hint", "worker")
+    cells = [
+        cell.model_copy(update={name: printable(text) for name in texts if (text := getattr(cell, name))})
+        for cell in sweep.cells
+    ]
+    return sweep.model_copy(update={"name": printable(sweep.name), "cells": cells})
 
 
 def read_matrix(folder: Path) -> Matrix:

@@ -67,9 +67,15 @@ def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
     assert "more than once" in twice
 
 
+def test_a_text_cannot_turn_the_direction_of_the_page(tmp_path: Path) -> None:
+    cell = Cell(**CELL | {"status": "failed"}, reason="evil \u202e txet\x1b")
+    (shown,) = read_sweep(write(Sweep(name="n\u202e", cells=[cell]), tmp_path, files=False)).cells
+    assert shown.reason == "evil ? txet?"
+
+
 def test_nothing_to_show_is_a_message(mvd: Mvd) -> None:
     Path("empty").mkdir()
-    for arguments, message in ((("none",), "there is no folder none"), (("empty",), "there is no sweep.json in empty")):
+    for arguments, message in ((("none",), "none is no folder"), (("empty",), "there is no sweep.json in empty")):
         result = mvd("report", "--matrix", *arguments)
         assert result.exit_code == 1
         assert message in result.stderr
