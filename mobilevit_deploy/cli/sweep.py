@@ -73,8 +73,12 @@ def sweep(
 
         earlier = read_index(baseline) if baseline else None
     request = SweepRequest(file, out, jobs, scheduler, resume, part, collect)
-    with console.counter("cells") as tell:
-        result = run_sweep(request, lambda moment: tell(_count(moment)))
+    try:
+        with console.counter("cells") as tell:
+            result = run_sweep(request, lambda moment: tell(_count(moment)))
+    except KeyboardInterrupt:
+        console.warn("what is finished is kept: the same command with --resume goes on")
+        raise
     if sarif:
         with console.progress() as progress, redirect_stdout(sys.stderr):  # models' own code may print
             document, problems = sarif_of_sweep(file, progress)

@@ -137,7 +137,18 @@ def _cell(sweep: SweepFile, entry: ModelEntry, values: dict[str, str | None], fo
         hint = f"{error.hint}; " if error.hint else ""
         raise CatalogError(f"{name}: {error.message}", f"{hint}a table [[exclude]] leaves cells out") from error
     latency = sweep.latency or (LatencyRule() if values["device"] else None)
-    return PlannedCell(name, values, beside(check, folder), latency, _needs(check, values["device"], latency) | needs)
+    check = beside(check, folder)
+    _look_for_images(check)
+    return PlannedCell(name, values, check, latency, _needs(check, values["device"], latency) | needs)
+
+
+def _look_for_images(check: Check) -> None:
+    """Raises CatalogError where what accuracy is counted on is not there."""
+    accuracy = check.limits.accuracy
+    paths = (accuracy.images, accuracy.masks, accuracy.boxes) if accuracy else ()
+    for path in paths:
+        if path and not path.exists():
+            raise CatalogError(f"{check.title}: there is no {path}", "paths are relative to the sweep's file")
 
 
 def _look_up(check: Check, device: str | None) -> None:

@@ -158,6 +158,7 @@ def test_devices_are_measured_on_and_needed(cells: Cells) -> None:
         (SMALL + "devices = ['nokia_3310']", "no device named"),
         (SMALL + "devices = ['iphone_12']", "iphone_12 does not run to = 'onnx'"),
         (SMALL + "checkpoints = ['none/*.pth']", "no checkpoint fits 'none/*.pth'"),
+        ("limits.accuracy = { images = 'no.npz', max_drop = 0.1 }\n" + SMALL, "there is no "),
         (SMALL.replace("cas_vit_xs", "cas_vit_xs', 'cas_vit_xs").replace('"', "'"), "two cells are called"),
         (SMALL + "[[exclude]]\ntarget = 'coreml'", "exclude 1 fits no cell"),
         (SMALL + "[[exclude]]", "every cell is excluded"),
