@@ -26,7 +26,7 @@ from mobilevit_deploy.cli.options import (
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL|ARTIFACT", help="A model, or a .onnx or .mlpackage file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL|ARTIFACT", help="A model, or an exported file.")],
     to: Annotated[
         list[str] | None,
         typer.Option(

@@ -94,7 +94,7 @@ def _files(folder: Path) -> list[Path]:
 def _read_arrays(path: Path, size: tuple[int, int, int], preprocessing: Preprocessing | None) -> ImageSet:
     arrays = _load(path)
     if "images" not in arrays:
-        raise MvdError(f"{path} has {', '.join(arrays) or 'nothing'}", "a .npz needs images, and may have labels")
+        raise MvdError(f"{path} has no array called images", "np.savez(FILE, images=..., labels=...) names them")
     images, labels = arrays["images"], arrays.get("labels")
     channels, height, width = size
     if images.dtype == np.uint8 and images.shape[1:] == (height, width, channels):

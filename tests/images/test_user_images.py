@@ -135,7 +135,7 @@ def test_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"pictures": np.zeros(3)}, "has nothing"),
+        ({"pictures": np.zeros(3)}, "has no array called images"),
         ({"images": np.zeros((2, 3, 16, 16), np.float32)}, r"float32 of shape \(2, 3, 16, 16\)"),
         ({"images": np.zeros((2, 3, 32, 32), np.uint8)}, "are uint8"),
         ({"images": np.zeros((0, 3, 32, 32), np.float32)}, "has no images"),
