@@ -291,7 +291,7 @@ def read_toml(path: Path, kind: type[PartT], page: str) -> PartT:
     except MvdError as error:
         raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
-        raise CatalogError(f"{path}: {tell(error)}", f"{page} has every key") from error
+        raise CatalogError(f"{path}: {tell(error)}", f"see {page}") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
         raise CatalogError(f"{path} is not TOML: {error}", f"see {page}") from error
 

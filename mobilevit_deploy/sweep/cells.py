@@ -132,7 +132,7 @@ def _cell(sweep: SweepFile, entry: ModelEntry, values: dict[str, str | None], fo
                                       "limits": limits})  # fmt: skip
         _look_up(check, values["device"])
     except ValidationError as error:
-        raise CatalogError(f"{name}: {tell(error)}", f"{PAGE} has every key; [[exclude]] leaves cells out") from error
+        raise CatalogError(f"{name}: {tell(error)}", f"see {PAGE}; [[exclude]] leaves cells out") from error
     except ChoiceError as error:
         hint = f"{error.hint}; " if error.hint else ""
         raise CatalogError(f"{name}: {error.message}", f"{hint}a table [[exclude]] leaves cells out") from error
