@@ -3,9 +3,11 @@
 python -m benchmarks.sweep exports [MODEL ...] --size 224     every way of running them: seconds, ratios, digests
 python -m benchmarks.sweep overhead --cells 1000              simulated cells on a LocalCluster: overhead, memory
 
-``exports`` takes the catalog's twelve models, three targets and two precisions where no models are named. Every way
-begins with nothing kept, and each process has one thread, so that ways differ in processes alone. One process is the
-pool with one, which is what a loop over ``mvd check`` comes to, less its imports.
+``exports`` takes the catalog's twelve models, three targets and two precisions where nothing is named; a model that
+does not take the size is made at its own. ExecuTorch is left out unless it is asked for: its own int8 lowering takes
+minutes a model, whichever way it is run. Every way begins with nothing kept, and each process has one thread, so that
+ways differ in processes alone. One process is the pool with one, which is what a loop over ``mvd check`` comes to, less
+its imports.
 """
 
 import argparse
@@ -29,7 +31,13 @@ from mobilevit_deploy.sweep.run import Moment, SweepRequest, run_sweep
 from tests.sweep.simulated import WORKER
 
 WORKERS = 2
-PRECISIONS = {"onnx": ("fp32", "int8"), "coreml": ("fp32", "fp16"), "executorch": ("fp32", "int8")}
+PRECISIONS = {
+    "onnx": ("fp32", "int8"),
+    "coreml": ("fp32", "fp16"),
+    "coreai": ("fp32", "fp16"),
+    "executorch": ("fp32", "int8"),
+}
+TARGETS = ("onnx", "coreml", "coreai")
 LOOK_S = 0.2
 
 
@@ -43,7 +51,9 @@ def cluster() -> Iterator[str]:
 
 
 def write_matrix(folder: Path, models: list[str], targets: list[str], size: int) -> Path:
-    """Writes a sweep of models by targets and two precisions each."""
+    """Writes a sweep of models by targets and two precisions each; models that do not take the size have their own."""
+    rules = {model: catalog.models()[model].family.input for model in models}
+    own = {model: rule.default_size for model, rule in rules.items() if not rule.allows("classify", size, size)}
     chosen = {target: PRECISIONS[target] for target in targets}
     precisions = sorted({name for names in chosen.values() for name in names})
     lines = [
@@ -53,8 +63,12 @@ def write_matrix(folder: Path, models: list[str], targets: list[str], size: int)
         f"models = {models}",
         f"targets = {targets}",
         f"precisions = {precisions}",
-        f"sizes = [{size}]",
+        f"sizes = {sorted({size, *own.values()})}",
     ]
+    for model in models:
+        others = [other for other in {size, *own.values()} if other != own.get(model, size)]
+        if others:
+            lines += ["[[exclude]]", f"model = '{model}'", f"size = {[str(other) for other in others]}"]
     for target, written in chosen.items():
         others = [name for name in precisions if name not in written]
         if not others:
@@ -147,7 +161,7 @@ def main() -> None:
     of_exports = commands.add_parser("exports")
     of_exports.add_argument("models", nargs="*")
     of_exports.add_argument("--size", type=int, default=224)
-    of_exports.add_argument("--targets", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS))
+    of_exports.add_argument("--targets", nargs="+", choices=list(PRECISIONS), default=list(TARGETS))
     of_overhead = commands.add_parser("overhead")
     of_overhead.add_argument("--cells", type=int, default=1000)
     of_overhead.add_argument("--seconds", type=float, default=0.05)
