@@ -24,6 +24,7 @@ from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.errors import CatalogError, ChoiceError, MvdError
 from mobilevit_deploy.system import plugins
 from mobilevit_deploy.system.text_files import read_limited
+from mobilevit_deploy.system.wrong_values import wrong_values
 
 DEFAULT_MODEL = "cas_vit_m"  # what `mvd latency` measures when nothing is named and nothing was exported yet
 
@@ -59,9 +60,7 @@ def _validate(
     try:
         return card.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors(include_url=False)
-        )
+        problems = "; ".join(wrong_values(error, card))
         raise CatalogError(f"{path.name} {wrong or f'is not a {card.__name__} card'}: {problems}", hint) from error
     except (ValueError, RecursionError) as error:  # as above
         raise CatalogError(f"{path} is not TOML: {error}") from error

@@ -21,6 +21,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
+from mobilevit_deploy.system.wrong_values import wrong_values
 from mobilevit_deploy.targets.quantization import STRUCTURED
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
@@ -291,15 +292,9 @@ def read_toml(path: Path, kind: type[PartT], page: str) -> PartT:
     except MvdError as error:
         raise CatalogError(error.message, error.hint) from error
     except ValidationError as error:
-        raise CatalogError(f"{path}: {tell(error)}", f"see {page}") from error
+        raise CatalogError(f"{path}: {wrong_values(error, kind)[0]}", f"see {page}") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, a number of too many digits; many brackets
         raise CatalogError(f"{path} is not TOML: {error}", f"see {page}") from error
-
-
-def tell(error: ValidationError) -> str:
-    """Returns the first thing that is wrong, and where."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 def beside(check: Check, folder: Path) -> Check:

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.typed import check_typed
-from mobilevit_deploy.checks.plan import ON_ANDROID, Check, beside, tell
+from mobilevit_deploy.checks.plan import ON_ANDROID, Check, beside
 from mobilevit_deploy.errors import CatalogError, ChoiceError
 from mobilevit_deploy.report.matrix.record import MOST_CELLS
 from mobilevit_deploy.sweep.plan import PAGE, LatencyRule, ModelEntry, SweepFile
+from mobilevit_deploy.system.wrong_values import wrong_values
 
 AXES = {"model": "models", "to": "targets", "checkpoint": "checkpoints", "precision": "precisions",
         "input_size": "sizes"}  # fmt: skip  # keys of a check, and what the matrix calls them
@@ -132,7 +133,9 @@ def _cell(sweep: SweepFile, entry: ModelEntry, values: dict[str, str | None], fo
                                       "limits": limits})  # fmt: skip
         _look_up(check, values["device"])
     except ValidationError as error:
-        raise CatalogError(f"{name}: {tell(error)}", f"see {PAGE}; [[exclude]] leaves cells out") from error
+        raise CatalogError(
+            f"{name}: {wrong_values(error, Check)[0]}", f"see {PAGE}; [[exclude]] leaves cells out"
+        ) from error
     except ChoiceError as error:
         hint = f"{error.hint}; " if error.hint else ""
         raise CatalogError(f"{name}: {error.message}", f"{hint}a table [[exclude]] leaves cells out") from error
