@@ -129,9 +129,9 @@ BAD: dict[str, tuple[str, tuple[str, str], str]] = {
     "an unknown key": (
         "fcos",
         ("activation", "activasion"),
-        "head.toml does not declare a head for detect: scores.activasion: there is no such key; did you mean activation?",
+        "does not declare a head for detect: scores.activasion: there is no such key; did you mean activation?",
     ),
-    "an unknown activation": ("fcos", ('activation = "sigmoid"', 'activation = "relu"'), "scores.activation: must be 'none'"),
+    "an unknown activation": ("fcos", ('activation = "sigmoid"', 'activation = "relu"'), "activation: must be 'none'"),
     "no unit": ("fcos", ('unit = "strides"\n', ""), "boxes: unit: say what boxes are measured in"),
     "a unit of deltas": ("yolo", ('format = "deltas"', 'format = "deltas"\nunit = "pixels"'), "unit"),
     "corners in strides": ("fcos", ('format = "ltrb"', 'format = "xyxy"'), "boxes: unit: strides are for"),
