@@ -125,6 +125,7 @@ def overhead(cells: int, seconds: float) -> None:
             f"options = {{ model_args = {{ seconds = {seconds} }} }}\n[matrix]\nmodels = {models}\ntargets = ['onnx']\n"
         )
         (folder / "simulated.toml").write_text(text)
+        (folder / "sim.py").touch()
         me, over = psutil.Process(), threading.Event()
 
         def watch() -> None:

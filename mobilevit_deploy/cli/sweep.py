@@ -67,7 +67,7 @@ def sweep(
         from mobilevit_deploy.sweep import summary
         from mobilevit_deploy.sweep.document import sweep_document
         from mobilevit_deploy.sweep.findings import sarif_of_sweep
-        from mobilevit_deploy.sweep.run import SweepRequest, read_index, run_sweep
+        from mobilevit_deploy.sweep.run import SweepRequest, index_name, read_index, run_sweep
         from mobilevit_deploy.system.json_text import dumps
         from mobilevit_deploy.system.publish import publish_text
 
@@ -92,7 +92,7 @@ def sweep(
     if json:
         console.print_json(sweep_document(result))
     else:
-        console.print_result(summary.summary(result, earlier), quiet=[])
+        console.print_result(summary.summary(result, earlier), quiet=[f"{out.rstrip('/')}/{index_name(part)}"])
     _end(result)
 
 

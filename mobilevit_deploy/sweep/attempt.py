@@ -161,7 +161,7 @@ def _make(task: Task, host: Host, work: Path) -> Outcome:
     try:
         found = json.loads((work / OUTCOME).read_bytes())
     except (OSError, ValueError):  # its process ended before it had written that
-        return failure(f"its process {_ended(code)}", "the log has where", again=True)
+        return failure(f"its process {_ended(code)}", "the log has where")
     again = found.pop("again", None)
     return Outcome(found, exists=again is None, again=bool(again))
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, product
@@ -19,6 +20,8 @@ from mobilevit_deploy.system.wrong_values import wrong_values
 
 AXES = {"model": "models", "to": "targets", "checkpoint": "checkpoints", "precision": "precisions",
         "input_size": "sizes"}  # fmt: skip  # keys of a check, and what the matrix calls them
+MATCHING = ("exclude", "adjust")  # tables that are for the cells which have some values
+OPTION = re.compile(r"--([a-z][a-z-]+)")
 HOST = "host"
 RESOURCES = {"iphone": "IPHONE", "android": "ANDROID", HOST: "QUIET"}  # by the kind of what latency is measured on
 
@@ -58,21 +61,26 @@ def cells_of(sweep: SweepFile, folder: Path) -> list[PlannedCell]:
         CatalogError: there are too many or none, two are called the same, or what one asks for there is not.
     """
     found = {}
-    unused = set(range(len(sweep.exclude)))
+    unused = {(table, place) for table in MATCHING for place in range(len(getattr(sweep, table)))}
     for entry, values in _combinations(sweep, folder):
-        matching = {place for place, item in enumerate(sweep.exclude) if item.fits(values)}
-        unused -= matching
-        if matching:
+        excluding, adjusting = (_fitting(sweep, table, values) for table in MATCHING)
+        unused -= excluding or adjusting  # of a cell that is left out nothing is changed
+        if excluding:
             continue
         cell = _cell(sweep, entry, values, folder)
         if cell.id in found:
             raise CatalogError(f"two cells are called {cell.id!r}", "name each model, checkpoint and size once")
         found[cell.id] = cell
-    if unused:
-        raise CatalogError(f"exclude {min(unused) + 1} fits no cell", "is a value misspelt? Patterns are as in *.pth")
     if not found:
         raise CatalogError("every cell is excluded", "leave a table [[exclude]] out")
+    for table, place in sorted(unused):
+        raise CatalogError(f"{table} {place + 1} fits no cell", "is a value misspelt? Patterns are as in *.pth")
     return list(found.values())
+
+
+def _fitting(sweep: SweepFile, table: str, values: dict[str, str | None]) -> set[tuple[str, int]]:
+    """Returns which tables of a kind a cell has the values of."""
+    return {(table, place) for place, item in enumerate(getattr(sweep, table)) if item.fits(values)}
 
 
 def _combinations(sweep: SweepFile, folder: Path) -> Iterator[tuple[ModelEntry, dict[str, str | None]]]:
@@ -137,12 +145,30 @@ def _cell(sweep: SweepFile, entry: ModelEntry, values: dict[str, str | None], fo
             f"{name}: {wrong_values(error, Check)[0]}", f"see {PAGE}; [[exclude]] leaves cells out"
         ) from error
     except ChoiceError as error:
-        hint = f"{error.hint}; " if error.hint else ""
-        raise CatalogError(f"{name}: {error.message}", f"{hint}a table [[exclude]] leaves cells out") from error
+        hint = f"{_keys(error.hint)}; " if error.hint else ""
+        raise CatalogError(f"{name}: {_keys(error.message)}", f"{hint}a table [[exclude]] leaves cells out") from error
     latency = sweep.latency or (LatencyRule() if values["device"] else None)
     check = beside(check, folder)
+    _look_for_code(check, folder)
     _look_for_images(check)
     return PlannedCell(name, values, check, latency, _needs(check, values["device"], latency) | needs)
+
+
+def _keys(text: str) -> str:
+    """Returns a message that speaks of the command line's options, with the file's keys in place of them."""
+
+    def key(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        return f"matrix.{AXES[name]}" if name in AXES else f"options.{name}"
+
+    return OPTION.sub(key, text)
+
+
+def _look_for_code(check: Check, folder: Path) -> None:
+    """Raises CatalogError where the file that a model is built by is not there."""
+    place = check.model.rpartition(":")[0]
+    if place.endswith(".py") and not (folder / place).is_file():
+        raise CatalogError(f"{check.title}: there is no file {place}", "paths are relative to the sweep's file")
 
 
 def _look_for_images(check: Check) -> None:

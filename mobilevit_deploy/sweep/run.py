@@ -98,7 +98,7 @@ def run_sweep(request: SweepRequest, tell: Tell = lambda _moment: None) -> Sweep
     folder = request.file.parent.resolve()
     cells = _part(cells_of(plan, folder), request.shard)
     store = Store(request.out)
-    state = _State(plan.name or request.file.stem, _index(request.shard), cells, digests_of(cells, folder), store)
+    state = _State(plan.name or request.file.stem, index_name(request.shard), cells, digests_of(cells, folder), store)
     state.check_place(request)
     state.take(store.finished())
     if request.collect:
@@ -124,10 +124,10 @@ def read_index(url: str) -> Sweep:
         UsageError: nothing opens the URL.
         OutputError: there is none, or it is damaged.
     """
-    content = Store(url).read(_index(None))
+    content = Store(url).read(index_name(None))
     if content is None:
         raise OutputError(f"there is no sweep in {url}", "mvd sweep FILE --out FOLDER makes one")
-    return _parsed(content, _index(None), url)
+    return _parsed(content, index_name(None), url)
 
 
 def _parsed(content: bytes, name: str, url: str) -> Sweep:
@@ -146,7 +146,7 @@ def _part(cells: Sequence[PlannedCell], shard: tuple[int, int] | None) -> Sequen
     return cells[number - 1 :: parts]
 
 
-def _index(shard: tuple[int, int] | None) -> str:
+def index_name(shard: tuple[int, int] | None) -> str:
     """Returns the name of ``sweep.json``; parts of a sweep share a folder."""
     return "sweep.json" if shard is None else f"sweep-{shard[0]}-of-{shard[1]}.json"
 

@@ -73,7 +73,8 @@ def _changed(before: Sweep | None, sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _why(cell: Cell) -> str:
-    return "; ".join(filter(None, [cell.reason, cell.hint]))
+    log = f"log: {cell.log}" if cell.log and kind_of(cell) == "error" else ""
+    return "; ".join(filter(None, [cell.reason, cell.hint, log]))
 
 
 def _figures(cell: Cell) -> tuple[str, str, str, str]:

@@ -44,6 +44,7 @@ class Simulation:
             "targets = ['onnx']",
         ]
         self.file.write_text("\n".join([*lines, matrix]))
+        (self.file.parent / "sim.py").touch()  # which the simulated worker does not read
 
     def run(self, **given: object) -> Sweep:
         self.moments.clear()

@@ -159,7 +159,9 @@ def test_exit_codes_and_what_changed(mvd: Mvd, simulation: Simulation) -> None:
     second = mvd("sweep", simulation.file, *options, "--jobs", 2)
     assert second.exit_code == 1
     assert "cells that could not be made: 1 of 3" in second.output
-    assert "the converter refused; try another" in second.stdout
+    (broken,) = [cell for cell in json.loads(Path("second/sweep.json").read_text())["cells"] if cell["reason"]]
+    assert f"the converter refused; try another; log: {broken['log']}" in " ".join(second.stdout.split())
+    assert (Path("second") / broken["log"]).is_file()
     text = Path("second.md").read_text()
     assert "2 done, 1 error" in text
     assert "done to failed" in text
@@ -168,6 +170,7 @@ def test_exit_codes_and_what_changed(mvd: Mvd, simulation: Simulation) -> None:
     assert "another file" not in text
     assert ElementTree.parse("second.xml").getroot().get("errors") == "1"
     assert mvd("sweep", simulation.file, "--collect", "--out", "third", "-q").exit_code == 1
+    assert mvd("sweep", simulation.file, "--collect", "--out", "second/", "-q").stdout == "second/sweep.json\n"
 
 
 def test_progress_on_a_terminal_says_what_runs_where(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ Cells = Callable[[str], list[PlannedCell]]
 @pytest.fixture
 def cells(tmp_path: Path) -> Cells:
     """Returns the cells of a file of that text."""
+    (tmp_path / "net.py").touch()
 
     def read(text: str) -> list[PlannedCell]:
         (tmp_path / "sweep.toml").write_text(text)
@@ -161,7 +162,9 @@ def test_devices_are_measured_on_and_needed(cells: Cells) -> None:
         ("limits.accuracy = { images = 'no.npz', max_drop = 0.1 }\n" + SMALL, "there is no "),
         (SMALL.replace("cas_vit_xs", "cas_vit_xs', 'cas_vit_xs").replace('"', "'"), "two cells are called"),
         (SMALL + "[[exclude]]\ntarget = 'coreml'", "exclude 1 fits no cell"),
+        (SMALL + "[[adjust]]\ntarget = 'coreml'", "adjust 1 fits no cell"),
         (SMALL + "[[exclude]]", "every cell is excluded"),
+        (SMALL.replace("cas_vit_xs", "nets/none.py:build"), "there is no file nets/none.py"),
         (SMALL + "[[exclude]]\ncolour = 1", "colour"),
         (SMALL + "[options]\nprecision = 'fp32'", "options: precision is no option"),
         (SMALL + "[options]\nbatches = 3", "batches"),
@@ -181,6 +184,16 @@ def test_what_cannot_be_is_refused_with_a_reason(cells: Cells, text: str, words:
     assert words in refused.value.message
     assert refused.value.exit_code == 1
     assert refused.value.hint
+
+
+def test_hints_speak_of_the_file_and_not_of_options(cells: Cells) -> None:
+    for more in ("precisions = ['fp8']", "sizes = [10]", "[options]\nopset = 3"):
+        with pytest.raises(CatalogError) as refused:
+            cells(SMALL + more)
+        assert "--" not in f"{refused.value.message} {refused.value.hint}"
+    with pytest.raises(CatalogError) as refused:
+        cells(SMALL + "sizes = [10]")
+    assert "the nearest are matrix.sizes 32" in str(refused.value.hint)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
