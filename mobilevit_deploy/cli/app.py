@@ -3,15 +3,18 @@
 import atexit
 import gc
 import os
+import re
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.cli import (
     check,
     compare,
@@ -35,10 +38,12 @@ from mobilevit_deploy.cli import (
 from mobilevit_deploy.cli import show as show_card
 from mobilevit_deploy.cli.output import Command, with_output_options
 from mobilevit_deploy.errors import MvdError, environment_fault, show
+from mobilevit_deploy.loading.checkpoint_files import SUFFIXES
 from mobilevit_deploy.system import temporary
 from mobilevit_deploy.system.version import __version__
 
 BUG = 4
+EXTRA = re.compile(r"^Got unexpected extra argument(?:\(s\)|s)? \((.*)\)$", re.DOTALL)
 PYDANTIC = "Value error, "  # what typer puts before a message, from the library that reads its options
 
 
@@ -59,7 +64,9 @@ class Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):
                 if hasattr(error, "message"):
-                    error.message = str(error.message).replace(PYDANTIC, "").replace("Input should", "it should")
+                    message = str(error.message).replace(PYDANTIC, "").replace("Input should", "it should")
+                    extra = EXTRA.match(message)
+                    error.message = _tell_extra(extra[1], error) if extra else message
                 raise  # a usage error, which typer itself prints, with exit code 2
             if isinstance(error, BrokenPipeError):
                 raise
@@ -76,6 +83,19 @@ class Commands(TyperGroup):
             )
         finally:
             interruption.ignore()
+
+
+def _tell_extra(given: str, error: Any) -> str:
+    """Returns what to say of an argument that a command does not take, with the option that it may be the value of."""
+    options = {name for known in error.ctx.command.params for name in known.opts}
+    first = given.partition(" ")[0]
+    if first in TARGETS and "--to" in options:
+        meant = "several targets have commas between them, as in --to onnx,coreml"
+    elif Path(first).suffix in SUFFIXES and "--checkpoint" in options:
+        meant = f"did you mean --checkpoint {first}?"
+    else:
+        meant = "names of options begin with --, and a text with blanks stands in quotes"
+    return f"mvd {error.ctx.command.name} takes no further argument {given!r}: {meant}"
 
 
 def _fail(message: str, hint: str | None, exit_code: int) -> None:

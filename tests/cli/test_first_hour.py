@@ -110,7 +110,10 @@ TRIES = [
     ("mvd show cas_vit_s", 0, ["licence"]),  # though a file here has that name
     ("mvd show cas_vit_x", 2, ["did you mean 'cas_vit_xs'?"]),
     ("mvd export cas_vit_xs --to onxx", 2, ["there is no target 'onxx'", "did you mean onnx?"]),
-    ("mvd export cas_vit_xs --to onnx coreml", 2, ["unexpected extra argument"]),
+    ("mvd export cas_vit_xs --to onnx coreml", 2, ["takes no further argument 'coreml'", "--to onnx,coreml"]),
+    ("mvd export cas_vit_xs best.pth", 2, ["did you mean --checkpoint best.pth?"]),
+    ("mvd export cas_vit_xs to onnx", 2, ["takes no further argument 'to onnx'", "begin with --"]),
+    ("mvd show cas_vit_xs best.pth", 2, ["takes no further argument 'best.pth': names of options"]),
     ("mvd export cas_vit_xs --precision half", 2, ["'half' is not one of 'fp32', 'fp16'"]),
     ("mvd export cas_vit_xs --to onnx --precision w8", 2, ["w8"]),
     ("mvd export cas_vit_xs --to onnx --opset 13", 2, ["opset 13 is outside 18 to 23", "the default is 20"]),
