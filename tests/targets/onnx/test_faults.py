@@ -127,6 +127,9 @@ class TestExport:
         """With the table left aside it is one: the export is refused, and says by which optimiser."""
         monkeypatch.setattr(convert, "avoid_faults", lambda _model: {})
         code, _, errors = self.export(mvd, tmp_path)
+        if RELEASE not in FAULTS[0].seen_in:  # 1.32 has mended it: the file is right as it is
+            assert (code, FAULTS[0].optimizer in errors) == (0, False), errors
+            return
         assert code == 3
         assert "Pad_Fusion of the runtime's own optimisations change" in errors.replace("\n     ", " ")
         assert "the file is right" in errors
