@@ -146,12 +146,13 @@ def _rewrites_line(results: Sequence[RewriteResult]) -> str:
         lines.append(f"{places}, {f'the same in float64 to {share(far)}' if far else 'exactly the same in float64'}")
     for result in results:
         if result.refused:
-            lines.append(f"{result.name} refused at {len(result.refused)}: {result.refused[0].reason}")
+            places = f"{len(result.refused)} place{'' if len(result.refused) == 1 else 's'}"
+            lines.append(f"{result.name} left {places} alone: {result.refused[0].reason}")
     return "; ".join(lines)
 
 
 def _rewrites_table(results: Sequence[RewriteResult]) -> list[RenderableType]:
-    numbers = ("applied", "refused", "proof (float64)")
+    numbers = ("applied", "left alone", "proof (float64)")
     table = ResultTable("rewrite", *numbers, numbers=numbers)
     refusals: dict[tuple[str, str], list[str]] = {}
     for result in results:
