@@ -40,7 +40,7 @@ docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs,frameworks,browser]'
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet '.[dev,docs,frameworks,browser,object-store]'
 	sed -n '/^#/p' $(LOCK) > .venv-lock/lock
 	.venv-lock/bin/python -m pip freeze --exclude mobilevit-deploy | tr 'A-Z_' 'a-z-' \
 		| sed -E ':again; s/^([^=.]*)\.([^=]*==)/\1-\2/; t again; s/\+.*//' | sort >> .venv-lock/lock
@@ -61,7 +61,7 @@ clean:
 	touch $@
 
 .venv/installed-frameworks: .venv/installed-dev
-	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev,frameworks,browser]'
+	$(BIN)/python -m pip install --quiet $(PINNED) --editable '.[dev,frameworks,browser,object-store]'
 	touch $@
 
 .venv/installed-docs: .venv/installed

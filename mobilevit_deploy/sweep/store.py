@@ -22,6 +22,8 @@ from mobilevit_deploy.system.json_text import dumps
 
 CELLS, DONE, FAILED, LOG = "cells", "cell.json", "failed.json", "log.txt"
 UNFINISHED = ".unfinished-"
+# Stores without folders, by fsspec's names: to make a folder there is to make a bucket, of a misspelt name too.
+WITHOUT_FOLDERS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "r2", "b2", "hf"})
 LARGEST_FILE = 2**26  # bytes; of a thousand cells, a megabyte
 LARGEST_RECORD = 2**20  # of one cell, kilobytes
 READERS = 16  # at once: an object store takes a tenth of a second for each
@@ -47,6 +49,8 @@ class Store:
                 f"nothing here opens {url}: {error}", "give a folder, or a URL that fsspec opens"
             ) from error
         self._on_disk = isinstance(self._files, LocalFileSystem)
+        protocols = {self._files.protocol} if isinstance(self._files.protocol, str) else set(self._files.protocol)
+        self._folders = not protocols & WITHOUT_FOLDERS
         self.url = self._root if self._on_disk else url
 
     def read(self, name: str) -> bytes | None:
@@ -115,7 +119,8 @@ class Store:
     def _put(self, name: str, content: bytes | Path) -> None:
         final = self._path(name)
         folder, _, last = final.rpartition("/")
-        self._files.makedirs(folder, exist_ok=True)
+        if self._folders:
+            self._files.makedirs(folder, exist_ok=True)
         path = f"{folder}/{UNFINISHED}{uuid4().hex}-{last}" if self._on_disk else final
         try:
             if isinstance(content, Path):
