@@ -16,7 +16,14 @@ from mobilevit_deploy.runners.reference import FLOAT32_UNIT, HALF_UNIT
 from mobilevit_deploy.verification.detections import judge_detections
 from mobilevit_deploy.verification.differences import Agreement, OutputDifference, judge_all, judge_decisions
 from mobilevit_deploy.verification.expected import Expected, run_all
-from mobilevit_deploy.verification.noise import Noise, as_far_as_it_reaches, of_decisions, of_numbers, widen
+from mobilevit_deploy.verification.noise import (
+    Noise,
+    as_far_as_it_reaches,
+    of_decisions,
+    of_numbers,
+    widen,
+    without_rare,
+)
 from mobilevit_deploy.verification.optimizers import Optimizations
 
 # Images for a runner that sums in half precision: on a CPU without that its matrix products take half a minute
@@ -152,10 +159,13 @@ def _compare_numbers(leg: Leg, expected: Expected, found: Sequence[Values], shar
     far = expected.far(_unit(leg.precision))
     if far is None:
         return strict
-    noise = [of_numbers(_last(far[i], share), output, leg.tolerance) for i, output in zip(chosen, before, strict=True)]
+    moved = [_last(far[i], share) for i in chosen]
+    noise = [of_numbers(own, output, leg.tolerance) for own, output in zip(moved, before, strict=True)]
     # Half precision is held to its tolerance where the reference is sure; what it costs beyond that is no noise.
     exact = leg.precision == "fp32"
     if exact:
+        each = zip(noise, moved, before, after, strict=True)
+        noise = [without_rare(*of_one, leg.tolerance) for of_one in each]
         noise = [as_far_as_it_reaches(own, output) for own, output in zip(noise, before, strict=True)]
     differences, reasons = judge_all(names, before, after, leg.tolerance, noise, as_far_as_noise=exact)
     widest = leg.tolerance

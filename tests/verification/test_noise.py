@@ -27,6 +27,7 @@ from mobilevit_deploy.verification.noise import (
     of_decisions,
     of_numbers,
     widen,
+    without_rare,
 )
 from mobilevit_deploy.verification.parity import ParityReport, compare
 
@@ -144,6 +145,34 @@ def test_a_place_that_is_alone_with_its_noise_is_sure_where_twice_that_is_within
     assert (own.unsure, bool(judge_all(["boxes"], [expected], [found], TOLERANCE, [own])[1])) == (int(not sure), sure)
     found[1, 0] += 1.1 * tolerance
     assert judge_all(["boxes"], [expected], [found], TOLERANCE, [own])[1], "another place is held to the tolerance"
+
+
+@pytest.mark.parametrize(
+    ("times", "places", "passes"), [(3.9, 1, True), (4.1, 1, False), (3.9, 20, True), (3.9, 21, False)]
+)
+def test_a_few_of_many_places_may_go_four_times_their_own_noise(times: float, places: int, passes: bool) -> None:
+    expected = np.linspace(1, 2, 1000).reshape(2, 500)
+    tolerance = TOLERANCE.max_rel * 2
+    far = np.full_like(expected, 0.4 * tolerance)
+    far[1] /= 10
+    noise = of_numbers(far, expected, TOLERANCE)
+    assert noise.unsure == 0
+    found = expected.copy()
+    found[0, :places] += times * far[0, :places]
+
+    def judge() -> bool:
+        own = without_rare(noise, far, expected, found, TOLERANCE)
+        return not judge_all(["boxes"], [expected], [found], TOLERANCE, [own])[1]
+
+    assert judge() is passes
+    found[1, 0] += 1.1 * tolerance
+    assert not judge(), "where there is less noise the tolerance holds"
+
+
+def test_an_output_of_another_shape_has_no_rare_places() -> None:
+    expected = np.ones((2, 3))
+    noise = of_numbers(np.full_like(expected, 1e-6), expected, TOLERANCE)
+    assert without_rare(noise, expected, expected, np.ones((2, 4)), TOLERANCE) is noise
 
 
 @given(st.floats(1e-12, 1e3), st.integers(0, 100))
