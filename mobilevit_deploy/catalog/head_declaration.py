@@ -222,9 +222,7 @@ class DetectorDeclaration(Declaration):
     objectness: Objectness | None = None
     levels: Levels | None = None
     anchors: Anchors | None = None
-    suppression: SuppressionRule = SuppressionRule(
-        candidates=1000, score_threshold=0.05, iou_threshold=0.5, max_detections=100
-    )
+    suppression: SuppressionRule = SuppressionRule()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "DetectorDeclaration":

@@ -11,6 +11,7 @@ from pathlib import Path
 from mobilevit_deploy.catalog.formats import format_of, tool_versions
 from mobilevit_deploy.errors import CheckFailedError, UsageError
 from mobilevit_deploy.export import cache as export_cache
+from mobilevit_deploy.export.advice import next_step
 from mobilevit_deploy.export.card import write_card
 from mobilevit_deploy.export.document import write_report
 from mobilevit_deploy.export.replaced import warn_of_replaced
@@ -66,7 +67,7 @@ class ParityFailedError(CheckFailedError):
         failed = [report for report in reports if _is_wrong(report)]
         super().__init__(
             "\n".join(f"{report.artifact.target}: {report.parity.reason}" for report in failed),
-            f"nothing was written; {_advise(failed)}",
+            f"nothing was written; {next_step(failed)}",
         )
         self.reports = tuple(reports)
 
@@ -74,44 +75,6 @@ class ParityFailedError(CheckFailedError):
 def _is_wrong(report: ExportReport) -> bool:
     """Tells whether an artifact must not be published: it computes something else, or its own runtime refuses it."""
     return report.parity.status == "failed" or report.parity.refused
-
-
-def _advise(failed: Sequence[ExportReport]) -> str:
-    """Returns the next step, by what failed."""
-    if all(report.parity.refused for report in failed):
-        return (
-            "the runtime does not run what the converter wrote: give another --to, or of ONNX another --opset, and "
-            "report the model"
-        )
-    losses = [report.parity.precision_loss for report in failed]
-    if all(losses):
-        if any(loss.precision == "int8" for loss in losses if loss):
-            return (
-                "the conversion is exact, and int8 costs that much: --keep-fp32 MODULE keeps a module in float32, and "
-                "--sensitivity says which costs most"
-            )
-        return (
-            f"the conversion is exact, and half precision costs that much: {_float32(failed)}, and "
-            "--allow-precision-loss writes the file as it is"
-        )
-    reasons = [reason for report in failed for leg in report.parity.legs for reason in leg.reasons]
-    if any("NaN or infinite" in reason for reason in reasons):
-        return f"values left the range of half precision: {_float32(failed)}"
-    if any(leg.optimizers for report in failed for leg in report.parity.legs):
-        return (
-            "the file is right, and its runtime makes another graph of it: please report the model, so that it is "
-            "written otherwise"
-        )
-    if any(result.applied for report in failed for result in report.rewrites):
-        return "--no-rewrite tells whether a rewrite is the cause"
-    return "the first leg that failed tells the step that is the cause"
-
-
-def _float32(failed: Sequence[ExportReport]) -> str:
-    """Returns how modules are kept in float32, with the targets that failed."""
-    if all(format_of(report.artifact.target).writes(["--keep-fp32"]) for report in failed):
-        return "--keep-fp32 MODULE keeps a module in float32, --precision fp32 all of them"
-    return "--precision fp32 keeps everything in float32"
 
 
 class Clock:

@@ -209,7 +209,7 @@ def _labels(path: Path, categories: Sequence[CocoCategory], classes: Sequence[st
         if len(categories) != len(classes):
             raise MvdError(
                 f"{path} has {len(categories)} categories, the model {len(classes)} classes, and nobody named these",
-                "give a checkpoint that names its classes, or --labels FILE",
+                "export it from a checkpoint that names its classes, or with --labels FILE",
             )
         return {category.id: place for place, category in enumerate(categories)}
     places = {name: place for place, name in enumerate(classes)}

@@ -16,6 +16,7 @@ from mobilevit_deploy.catalog.head_declaration import DECLARATIONS, DetectorDecl
 from mobilevit_deploy.catalog.model_card import Preprocessing, Task
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.loading.class_names import ClassNames
+from mobilevit_deploy.system.wrong_values import wrong_values
 
 if TYPE_CHECKING:  # options are looked at before PyTorch is imported
     from torch import nn
@@ -177,10 +178,10 @@ class HeadOptions:
             rule = SuppressionRule(**head.suppression.model_dump() | self._thresholds())
         except ValidationError as error:
             first = error.errors()[0]
-            option = _option(str(first["loc"][0]))
-            raise UsageError(
-                f"{option} {first['input']}: {first['msg'].lower()}", "leave it out for the default"
-            ) from error
+            name = str(first["loc"][0])
+            default = getattr(head.suppression, name)
+            wrong = wrong_values(error, SuppressionRule)[0].removeprefix(f"{name}: ")
+            raise UsageError(f"{_option(name)} {first['input']} {wrong}", f"the default is {default}") from error
         if isinstance(head, HeadCard) and head.two_stages and rule.max_detections > MOST_INSTANCES:
             raise UsageError(
                 f"--max-detections {rule.max_detections}, each of which gets a mask", f"give at most {MOST_INSTANCES}"

@@ -36,10 +36,12 @@ AVERAGES = ("ema", "teacher", "average", "averaged", "swa", "momentum")
 RAW = ("model", "state_dict", "net", "module", "params", "weights")
 # mmengine's EMAHook saves the average as ``state_dict``, so that it is loaded, and under this name the raw weights.
 SWAPPED = "ema_state_dict"
+OF_MMENGINE = frozenset({"mmengine_version", "dataset_meta", "experiment_name"})  # keys of its ``meta``
 # Words of entries whose tensors are the training's, and not the model's.
 NOT_WEIGHTS = ("optim", "optimizer", "optimizers", "scaler", "scheduler", "schedulers")
 # Whole names of entries with a tensor for each weight that is none: what optimisers and pruners keep, by weight.
-STATISTICS = ("exp_avg", "exp_avg_sq", "momentum", "momentum_buffer", "grad", "grads", "gradients", "fisher", "masks")
+STATISTICS = ("exp_avg", "exp_avg_sq", "momentum", "momentum_buffer", "grad", "grads", "gradients", "fisher", "masks",
+              "message_hub")  # fmt: skip  # the last has mmengine's curves of losses
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,20 @@ def find_state_dicts(value: object, weights: WeightsChoice = "auto") -> list[Sta
     """
     found = list(_walk(value, (), set()))[:MOST]
     averages = {item.key for item in found if is_average(item.key)}
-    if _is_of_mmengine(value):
-        averages = {"state_dict"} if SWAPPED in averages else averages
+    if SWAPPED in averages and _is_of_mmengine(value):
+        averages = {"state_dict"}
     if weights == "auto":
         return sorted(found, key=lambda item: (item.key not in averages, *_rank(item)))
     return sorted((item for item in found if (item.key in averages) == (weights == "ema")), key=_rank)
 
 
 def _is_of_mmengine(value: object) -> bool:
-    """Tells whether mmengine's runner wrote a checkpoint."""
-    meta = value.get("meta") if isinstance(value, Mapping) else None
-    return isinstance(meta, Mapping) and "mmengine_version" in meta
+    """Tells whether mmengine's runner wrote a checkpoint: by what it notes, or by the steps that its average counts."""
+    if not isinstance(value, Mapping):
+        return False
+    meta, inner = value.get("meta"), value.get(SWAPPED)
+    noted = isinstance(meta, Mapping) and not OF_MMENGINE.isdisjoint(meta)
+    return noted or "message_hub" in value or (isinstance(inner, Mapping) and "steps" in inner)
 
 
 def _rank(item: StateDict) -> tuple[bool, int, int, int]:

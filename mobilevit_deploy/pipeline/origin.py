@@ -274,11 +274,21 @@ def _task(file: FileDescription, noted: Provenance | None) -> Task:
 
 def weights_digest(path: Path) -> str | None:
     """Returns the SHA-256 of the weights that a file says that it was made from; None where it says nothing."""
+    noted = _noted(path)
+    return noted.weights_sha256 if noted else None
+
+
+def returns_detections(path: Path) -> bool:
+    """Tells whether a file says that it returns detections, whose order is that of their scores."""
+    noted = _noted(path)
+    return bool(noted and noted.head and noted.head.output == "nms")
+
+
+def _noted(path: Path) -> Provenance | None:
     try:
-        noted = parse(describe_file(path).metadata, path.name)
+        return parse(describe_file(path).metadata, path.name)
     except ArtifactError:  # of another tool, which says nothing
         return None
-    return noted.weights_sha256 if noted else None
 
 
 def adds_softmax(file: FileDescription, noted: Provenance | None) -> bool:

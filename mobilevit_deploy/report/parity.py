@@ -131,7 +131,8 @@ def _explanations(parity: ParityReport) -> list[str]:
         where = f" ({place.line})" if place.line else ""
         lines.append(
             f"ill-conditioned: PyTorch's own float32 loses more than the tolerance, most of it in "
-            f"{place.module or 'the model itself'}, {place.op}{where}: {place.snr_before_db:.0f} dB before it, "
+            f"{', '.join(filter(None, [place.module or 'the model itself', place.op]))}{where}: "
+            f"{place.snr_before_db:.0f} dB before it, "
             f"{place.snr_after_db:.0f} dB behind it"
         )
     if loss := parity.precision_loss:

@@ -85,7 +85,8 @@ class Comparison:
         first = len(self._legs)
         pairs = list(zip(expected.names, expected.outputs, strict=False))
         fixed = [name for name, output in pairs if np.ptp(output, axis=0).max(initial=0) <= VANISHING]
-        self._fixed |= dict.fromkeys(fixed)
+        told = fixed if len(fixed) == len(pairs) or not expected.detections else []  # a count is mostly the largest one
+        self._fixed |= dict.fromkeys(told)
         self.constant |= len(fixed) == len(pairs)
         for opener in candidate.openers:
             if isinstance(opener, NotMeasured):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.decision import SuppressionRule
 from mobilevit_deploy.catalog.formats import default_targets, formats
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.errors import CatalogError
@@ -137,3 +138,9 @@ def test_a_familys_rule_of_int8_holds_within_a_model_with_a_head() -> None:
     assert not within.keeps_float("backbone.patch_embed.3")
     assert not within.keeps_float("bbox_head.retina_cls")
     assert within.keeps_float(""), "boxes are made in float32"
+
+
+def test_keys_of_a_suppression_have_defaults_one_by_one() -> None:
+    rule = SuppressionRule(score_threshold=0.2)
+    assert (rule.candidates, rule.candidates_of, rule.iou_threshold, rule.max_detections) == (1000, "level", 0.5, 100)
+    assert catalog.heads()["detect"].suppression == SuppressionRule(), "MMDetection's RetinaNet"

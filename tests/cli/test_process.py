@@ -101,7 +101,7 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
         "recipe onnx writes fp32": [*export, "--precision", "w8"],
         "invalid value for '--precision': 'half' is not": [*export, "--precision", "half"],
         "takes sides divisible by 32": [*export, "--input-size", "10"],
-        "--score-threshold 1.5: input should be less than 1": [*detect, "--score-threshold", "1.5"],
+        "--score-threshold 1.5 must be less than 1": [*detect, "--score-threshold", "1.5"],
         "--output nms with a batch of 2": [*detect, "--batch", "2"],
         "--iou-threshold is for boxes, and --task segment has none": [*segment, "--iou-threshold", "0.4"],
         "--images with --task segment, and nothing to compare with": [*segment, "--images", "."],

@@ -59,6 +59,9 @@ def test_detections_in_a_file(mvd: Mvd) -> None:
     with torch.no_grad():
         scores = load_model(request("fcos", "boxes")).module(torch.from_numpy(image))["scores"]
     assert found["scores"][0, 0] == pytest.approx(scores.max().item(), abs=1e-6)
+    compared = mvd("compare", report["path"], report["path"], "--seconds", 1, "--threads", 1)
+    assert compared.exit_code == 0, compared.output
+    assert "detections have no distance: mvd verify matches them" in " ".join(compared.output.split())
     wrong = mvd("verify", report["path"])
     assert wrong.exit_code == 1
     assert "mvd runs no code that a file names" in " ".join(wrong.stderr.split())

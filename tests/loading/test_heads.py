@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.class_names import ClassNames, find_class_names
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
 from mobilevit_deploy.loading.model_head import HeadOptions
+from mobilevit_deploy.loading.weights_inside import find_state_dicts
 from tests.conftest import RESEARCH, small_pyramid
 
 NAMES = ("person", "kite", "traffic light")
@@ -102,6 +104,29 @@ def test_the_raw_weights_beside_an_average(states: dict[Task, State], write: Cal
     raw = load("cas_vit_xs", "segment", checkpoint=path, selection=Selection("raw")).module.state_dict()
     bias = "decode_head.conv_seg.bias"
     assert torch.equal(raw[bias], states["segment"][bias] + 1)
+
+
+@pytest.mark.parametrize(
+    ("beside", "averages"),
+    [
+        ({"meta": {"mmengine_version": "0.10.7"}}, ["state_dict"]),
+        ({"meta": {"dataset_meta": {}}}, ["state_dict"]),
+        ({"message_hub": {}}, ["state_dict"]),
+        ({"ema_state_dict": {"module.a": torch.ones(1), "steps": torch.tensor(7)}}, ["state_dict"]),
+        ({"meta": {"CLASSES": NAMES}}, ["ema_state_dict"]),
+        ({}, ["ema_state_dict"]),
+    ],
+)
+def test_whose_average_stands_in_the_place_of_the_weights(beside: Content, averages: list[str]) -> None:
+    """It is mmengine's; other frameworks keep theirs under its name."""
+    content = {"state_dict": {"a": torch.zeros(1)}, "ema_state_dict": {"a": torch.ones(1)}, **beside}
+    assert [item.key for item in find_state_dicts(content, "ema")] == averages
+    assert find_state_dicts(content)[0].key == averages[0]
+
+
+def test_curves_of_losses_are_no_weights() -> None:
+    content = {"state_dict": {"a": torch.zeros(1)}, "message_hub": {"log_scalars": {"loss": np.zeros(3)}}}
+    assert [item.key for item in find_state_dicts(content)] == ["state_dict"]
 
 
 @pytest.mark.usefixtures("pyramid")
@@ -229,7 +254,7 @@ REFUSED: dict[str, tuple[ModelRequest, type[Exception], str]] = {
     "a threshold that cannot be": (
         ModelRequest("cas_vit_xs", "detect", head=HeadOptions("nms", iou_threshold=1.5)),
         UsageError,
-        "--iou-threshold 1.5: input should be less than or equal to 1",
+        "--iou-threshold 1.5 must be at most 1",
     ),
     "more masks than memory": (
         ModelRequest("cas_vit_xs", "instances", head=HeadOptions("nms", max_detections=2**16)),

@@ -309,6 +309,16 @@ def test_outputs_that_never_change_prove_nothing() -> None:
     assert "do not depend on the image" in str(report.reason)
 
 
+class Full(Function):
+    """Returns boxes, and that there are as many as there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda logits: logits)
+
+    def run(self, batch: Array) -> list[Array]:
+        return [*super().run(batch), np.full((len(batch), 1), 100, np.int32)]
+
+
 def test_an_output_that_never_changes_beside_others_is_named() -> None:
     class Two(Function):
         def run(self, batch: Array) -> list[Array]:
@@ -318,6 +328,16 @@ def test_an_output_that_never_changes_beside_others_is_named() -> None:
     report = compare(expected, [Candidate(ARTIFACT, "fp32", TOLERANCE, [Two])])
     assert (report.status, report.fixed) == ("passed", ("embedding",))
     assert judge(lambda logits: logits).fixed == ()
+
+
+def test_a_count_that_is_always_full_is_nothing_to_look_at() -> None:
+    expected = Expected(Full(), SAMPLES, 1, ["boxes", "count"], detections=True)
+    comparison = Comparison()
+    comparison.add(Candidate(ARTIFACT, "fp32", TOLERANCE, []), expected)
+    assert comparison.report().fixed == ()
+    plain = Comparison()
+    plain.add(Candidate(ARTIFACT, "fp32", TOLERANCE, []), Expected(Full(), SAMPLES, 1, ["boxes", "count"]))
+    assert plain.report().fixed == ("count",)
 
 
 def test_where_rounding_orders_all_values_anew_each_operation_has_to_be_looked_at() -> None:

@@ -16,13 +16,14 @@ from mobilevit_deploy.measurement.comparison.subject import Subject, open_subjec
 from mobilevit_deploy.measurement.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.measurement.latency.process import Session, worker_of
 from mobilevit_deploy.measurement.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
-from mobilevit_deploy.pipeline.origin import weights_digest
+from mobilevit_deploy.pipeline.origin import returns_detections, weights_digest
 from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads, machine
 from mobilevit_deploy.system.hashing import measure_files
 
 Progress = Callable[[str], None]
 
 SECONDS = 60.0
+DETECTIONS = "detections have no distance: mvd verify matches them with PyTorch's, and --boxes gives their precision"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def _count(subjects: Sequence[Subject], request: ComparisonRequest, progress: Pr
 
 def _drifts(subjects: Sequence[Subject], request: ComparisonRequest, progress: Progress) -> list[Drift]:
     """Returns each artifact's drift, the base's own, which is none, first; no more than two outputs are kept."""
+    if any(returns_detections(subject.path) for subject in subjects):
+        return [Drift(), *[Drift(reason=DETECTIONS)] * (len(subjects) - 1)]
     base, drifts = None, []
     for subject in subjects:
         progress(f"running {subject.path.name} on structured images")

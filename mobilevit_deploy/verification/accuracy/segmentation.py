@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images.masks import IGNORED, Labels, MaskedImages
 from mobilevit_deploy.images.preparation import Fit
 from mobilevit_deploy.runners.base import Array, Runner
@@ -83,6 +84,11 @@ class SegmentEvaluation(Evaluation[Confusion, SegmentAccuracy]):
             for i in range(size):
                 labels = self.given.mask(first + i)
                 total += confusion(labels, labels_of(output[i], images.fits[first + i], images.size[1:]), count)
+        if not total.any():
+            raise MvdError(
+                "no pixel of the label maps has a class of the model",
+                f"{IGNORED} is no class; --reduce-zero-label is for maps where 0 is none, and 1 the first class",
+            )
         return total
 
     def compare(self, reference: Confusion, artifact: Confusion) -> SegmentAccuracy:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.images.masks import IGNORED, MaskedImages, read_masked
 from mobilevit_deploy.images.preparation import Fit
 from mobilevit_deploy.runners.base import Array
@@ -98,6 +99,18 @@ def test_labels_are_those_of_the_nearest_pixel() -> None:
 def test_what_no_logit_decides_is_no_class() -> None:
     logits = np.full((3, 8, 8), np.nan, np.float32)
     assert (labels_of(logits, Fit((8, 8), (8, 8)), (8, 8)) == -1).all()
+
+
+def test_label_maps_without_a_label_say_nothing(tmp_path: Path) -> None:
+    mask = np.full((32, 32), IGNORED, np.uint8)
+    folders = (
+        write_pictures(tmp_path / "images", [np.zeros((32, 32, 3), np.uint8)]),
+        write_masks(tmp_path / "m", [mask]),
+    )
+    evaluation = SegmentEvaluation(read_masked(*folders, (3, 32, 32), CARD, NAMES))
+    with pytest.raises(MvdError, match="no pixel of the label maps has a class") as caught:
+        evaluation.run(Colours(), 2, lambda _line: None)
+    assert "--reduce-zero-label" in str(caught.value.hint)
 
 
 class Colours:
