@@ -79,9 +79,13 @@ def write_matrix(folder: Path, models: list[str], targets: list[str], size: int)
     return path
 
 
-def run(file: Path, folder: Path, name: str, **given: object) -> tuple[Sweep, float]:
-    """Runs a sweep with nothing kept; returns it and the seconds that it took."""
+def keep_nothing(folder: Path, name: str) -> None:
+    """Gives processes that start from now on an empty folder for kept exports."""
     os.environ["MVD_CACHE"] = str(folder / f"kept-{name}")
+
+
+def run(file: Path, folder: Path, name: str, **given: object) -> tuple[Sweep, float]:
+    """Runs a sweep; returns it and the seconds that it took."""
     begun = time.perf_counter()
     request = SweepRequest(file, str(folder / name), **given)  # type: ignore[arg-type]
     sweep = run_sweep(request, lambda moment: _say(name, moment))
@@ -98,8 +102,11 @@ def exports(models: list[str], targets: list[str], size: int) -> None:
     with tempfile.TemporaryDirectory(prefix="mvd-sweep-benchmark-") as name:
         folder = Path(name)
         file = write_matrix(folder, models or list(catalog.models()), targets, size)
+        keep_nothing(folder, "one")
         found = {"one process": run(file, folder, "one", jobs=1)}
+        keep_nothing(folder, "pool")
         found["pool of two"] = run(file, folder, "pool", jobs=WORKERS)
+        keep_nothing(folder, "cluster")  # before its workers start
         with cluster() as address:
             found["LocalCluster of two"] = run(file, folder, "cluster", scheduler=address)
     first, alone = found["one process"]
