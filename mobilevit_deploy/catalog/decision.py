@@ -14,7 +14,7 @@ class LabelMap(Card):
 
 
 class SuppressionRule(Card):
-    """How the boxes are chosen that are left; the defaults are those of MMDetection's RetinaNet.
+    """How the boxes are chosen that are left.
 
     Attributes:
         candidates: pairs of box and class that are taken, the best ones.
@@ -24,11 +24,11 @@ class SuppressionRule(Card):
         max_detections: that are left in the end, the best ones.
     """
 
-    candidates: int = Field(default=1000, gt=0, le=2**16)
+    candidates: int = Field(gt=0, le=2**16)
     candidates_of: Literal["level", "image", "class"] = "level"
-    score_threshold: float = Field(default=0.05, ge=0, lt=1)
-    iou_threshold: float = Field(default=0.5, gt=0, le=1)
-    max_detections: int = Field(default=100, gt=0, le=2**16)
+    score_threshold: float = Field(ge=0, lt=1)
+    iou_threshold: float = Field(gt=0, le=1)
+    max_detections: int = Field(gt=0, le=2**16)
 
     @property
     def settings(self) -> tuple[int, float, float, int, bool]:

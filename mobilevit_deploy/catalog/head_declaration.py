@@ -203,6 +203,15 @@ class Declaration(Card):
         return self
 
 
+class DeclaredSuppression(SuppressionRule):
+    """The same with MMDetection's values for RetinaNet in place of what a file leaves out."""
+
+    candidates: int = Field(default=1000, gt=0, le=2**16)
+    score_threshold: float = Field(default=0.05, ge=0, lt=1)
+    iou_threshold: float = Field(default=0.5, gt=0, le=1)
+    max_detections: int = Field(default=100, gt=0, le=2**16)
+
+
 class DetectorDeclaration(Declaration):
     """A detector's head.
 
@@ -222,7 +231,7 @@ class DetectorDeclaration(Declaration):
     objectness: Objectness | None = None
     levels: Levels | None = None
     anchors: Anchors | None = None
-    suppression: SuppressionRule = SuppressionRule()
+    suppression: DeclaredSuppression = DeclaredSuppression()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "DetectorDeclaration":

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.decision import SuppressionRule
 from mobilevit_deploy.catalog.formats import default_targets, formats
+from mobilevit_deploy.catalog.head_declaration import DeclaredSuppression
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.targets.registry import target
@@ -141,6 +141,8 @@ def test_a_familys_rule_of_int8_holds_within_a_model_with_a_head() -> None:
 
 
 def test_keys_of_a_suppression_have_defaults_one_by_one() -> None:
-    rule = SuppressionRule(score_threshold=0.2)
+    rule = DeclaredSuppression(score_threshold=0.2)
     assert (rule.candidates, rule.candidates_of, rule.iou_threshold, rule.max_detections) == (1000, "level", 0.5, 100)
-    assert catalog.heads()["detect"].suppression == SuppressionRule(), "MMDetection's RetinaNet"
+    known = catalog.heads()["detect"].suppression
+    assert known is not None
+    assert known.settings == DeclaredSuppression().settings, "MMDetection's RetinaNet"

@@ -81,6 +81,7 @@ def test_a_finding_has_its_line(net: Path) -> None:
 
 def test_a_sweep_inspects_the_models_of_ones_own_once_a_target(net: Path) -> None:
     file = net.parent / "sweep.toml"
+    (net.parent / "none.py").write_text("")  # which has no function
     models = '["net.py:build", "none.py:build", "cas_vit_xs"]'
     file.write_text(f'[matrix]\nmodels = {models}\ntargets = ["coreml"]\nsizes = [32, 64]\n')
     stages: list[str] = []

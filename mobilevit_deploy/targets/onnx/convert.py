@@ -180,7 +180,10 @@ def _tensor(tensor: Any) -> Tensor:
 
 
 def _dtype(number: int) -> str:
-    name: str = onnx.TensorProto.DataType.Name(number)
+    try:
+        name: str = onnx.TensorProto.DataType.Name(number)
+    except ValueError as error:
+        raise ArtifactError(f"there is no type {number} of ONNX", COPY_AGAIN) from error
     return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ STEM = "tiny_net_build-8x8-"
 ARTIFACTS = {"onnx": f"{STEM}fp32.onnx", "coreml": f"{STEM}fp16.mlpackage"}
 REPORTS = {"onnx": f"{STEM}fp32.onnx.json", "coreml": f"{STEM}fp16.coreml.json"}
 CARDS = {target: f"{name.removesuffix('.json')}.md" for target, name in REPORTS.items()}
+
+
+ENDED_S = 30.0  # at most; on a busy machine a process may wait long for a core
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,15 @@ def check_whole(folder: Path, old: Mapping[str, str]) -> None:
 
 def recover(folder: Path) -> None:
     """Does what any later run does first; checks that nothing is left, and that reports and cards are of the files."""
-    with staging(folder):
-        pass
-    assert not list(folder.glob(f"{STAGING_PREFIX}*"))
+    end = time.perf_counter() + ENDED_S
+    while True:  # the forks of a killed run hold its folder until the system has ended them
+        with staging(folder):
+            pass
+        left = list(folder.glob(f"{STAGING_PREFIX}*"))
+        if not left or time.perf_counter() > end:
+            break
+        time.sleep(0.02)
+    assert left == []
     for target, name in ARTIFACTS.items():
         if (folder / name).exists() or (folder / REPORTS[target]).exists():
             report = json.loads((folder / REPORTS[target]).read_text())

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.export.faults.exports import Checkpoints, check_whole, export, hashes, orphans, recover, weights_by_target
+from tests.export.faults.exports import (
+    ENDED_S,
+    Checkpoints,
+    check_whole,
+    export,
+    hashes,
+    orphans,
+    recover,
+    weights_by_target,
+)
 from tests.support.faults import Survived
 from tests.support.forks import Forks
 
@@ -17,7 +26,6 @@ from tests.support.forks import Forks
 KILLS = {"coreml": (2, 26), "onnx coreml": (2, 10)}
 SIGNALS = [signal.SIGKILL, signal.SIGINT, signal.SIGTERM]
 PUBLISHING = "publishing into"
-ENDED_S = 30.0  # at most; on a busy machine a process may wait long for a core
 
 
 @pytest.mark.parametrize("sent", SIGNALS, ids=lambda item: item.name)
