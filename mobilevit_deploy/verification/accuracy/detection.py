@@ -167,12 +167,16 @@ def counted(outputs: Sequence[Array]) -> Detections:
 
 
 def in_picture(found: Detections, fit: Fit) -> Detections:
-    """Returns detections in pixels of a model's input as those in the picture's own, clipped to the picture."""
+    """Returns detections in pixels of a model's input as those in the picture's own, clipped to the picture.
+
+    Those that lie in the padding alone have no area then, and are none: as with MMDetection's ``min_bbox_size = 0``.
+    """
     height, width = fit.picture
     scale = np.array([width / fit.resized[1], height / fit.resized[0]] * 2)
     boxes = np.clip(found.boxes * scale, 0, np.array([width, height] * 2))
-    masks = Masks(found.masks.shares, found.masks.boxes * scale) if found.masks else None
-    return Detections(boxes, found.scores, found.labels, masks)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    masks = Masks(found.masks.shares[inside], found.masks.boxes[inside] * scale) if found.masks else None
+    return Detections(boxes[inside], found.scores[inside], found.labels[inside], masks)
 
 
 def outlined(found: Detections, fit: Fit) -> Detections:

@@ -142,12 +142,12 @@ def test_answers_are_read_as_predict_reads_them() -> None:
     labels[0, :12, :16], labels[0, 20:] = 3, 4  # below row 20 there is padding
     shares = printed(replace(FACTS, answer="labels", rule="fit"), [labels], (64, 40), (32, 20))
     assert shares == ["class 0 0.7000", "class 3 0.3000"]
-    boxes = np.array([[[1, 2, 30, 18], [0, 0, 99, 99], [0, 0, 1, 1]]], np.float32)
+    boxes = np.array([[[1, 2, 30, 18], [3, 21, 9, 23], [0, 0, 99, 99], [0, 0, 1, 1]]], np.float32)  # one in the padding
     found = [
         boxes,
-        np.array([[0.9, 0.4, 0]], np.float32),
-        np.array([[2, 1, -1]], np.float32),
-        np.array([2], np.float32),
+        np.array([[0.9, 0.5, 0.4, 0]], np.float32),
+        np.array([[2, 1, 1, -1]], np.float32),
+        np.array([3], np.float32),
     ]
     lines = printed(replace(named, answer="boxes", rule="fit"), found, (64, 40), (32, 20))
     preparation = next(case[2] for case in cases() if case[0] == "fit")
@@ -155,7 +155,8 @@ def test_answers_are_read_as_predict_reads_them() -> None:
     for line, box, score, label in zip(lines, own.boxes, own.scores, own.labels, strict=True):
         numbers = [float(number) for number in re.findall(r"[\d.]+", line.removeprefix(NAMES[int(label)]))]
         assert numbers == pytest.approx([score, *box])
-    assert printed(replace(FACTS, answer="arrays"), [scores, boxes], (1, 1), (1, 1)) == ["1x5", "1x3x4"]
+    assert len(lines) == 2
+    assert printed(replace(FACTS, answer="arrays"), [scores, boxes], (1, 1), (1, 1)) == ["1x5", "1x4x4"]
 
 
 def test_no_name_becomes_code() -> None:
