@@ -14,9 +14,10 @@ A detector without anchors, whose scores and boxes are decoded already, needs no
     unit = "pixels"
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mobilevit_deploy.catalog.cards import Card
 from mobilevit_deploy.catalog.decision import SuppressionRule
@@ -203,13 +204,8 @@ class Declaration(Card):
         return self
 
 
-class DeclaredSuppression(SuppressionRule):
-    """The same with MMDetection's values for RetinaNet in place of what a file leaves out."""
-
-    candidates: int = Field(default=1000, gt=0, le=2**16)
-    score_threshold: float = Field(default=0.05, ge=0, lt=1)
-    iou_threshold: float = Field(default=0.5, gt=0, le=1)
-    max_detections: int = Field(default=100, gt=0, le=2**16)
+# What MMDetection's RetinaNet has.
+AS_RETINANET = SuppressionRule(candidates=1000, score_threshold=0.05, iou_threshold=0.5, max_detections=100)
 
 
 class DetectorDeclaration(Declaration):
@@ -231,7 +227,12 @@ class DetectorDeclaration(Declaration):
     objectness: Objectness | None = None
     levels: Levels | None = None
     anchors: Anchors | None = None
-    suppression: DeclaredSuppression = DeclaredSuppression()
+    suppression: SuppressionRule = AS_RETINANET
+
+    @field_validator("suppression", mode="before")
+    @classmethod
+    def _what_is_left_out_is_as_in_retinanet(cls, given: object) -> object:
+        return {**AS_RETINANET.model_dump(), **given} if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "DetectorDeclaration":

@@ -6,10 +6,11 @@ import pytest
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import default_targets, formats
-from mobilevit_deploy.catalog.head_declaration import DeclaredSuppression
+from mobilevit_deploy.catalog.head_declaration import DetectorDeclaration
 from mobilevit_deploy.catalog.target_names import TARGETS
 from mobilevit_deploy.errors import CatalogError
 from mobilevit_deploy.targets.registry import target
+from tests.conftest import RESEARCH
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,9 +141,16 @@ def test_a_familys_rule_of_int8_holds_within_a_model_with_a_head() -> None:
     assert within.keeps_float(""), "boxes are made in float32"
 
 
-def test_keys_of_a_suppression_have_defaults_one_by_one() -> None:
-    rule = DeclaredSuppression(score_threshold=0.2)
-    assert (rule.candidates, rule.candidates_of, rule.iou_threshold, rule.max_detections) == (1000, "level", 0.5, 100)
+def test_keys_of_a_suppression_have_defaults_one_by_one(tmp_path: Path) -> None:
+    text = (RESEARCH / "heads" / "fcos.toml").read_text().partition("[suppression]")[0]
+    file = tmp_path / "head.toml"
+    file.write_text(f"{text}\n[suppression]\nscore_threshold = 0.2\n")
+    asked = catalog.head_declaration(file)
+    file.write_text(text)
+    silent = catalog.head_declaration(file)
     known = catalog.heads()["detect"].suppression
+    assert isinstance(asked, DetectorDeclaration)
+    assert isinstance(silent, DetectorDeclaration)
     assert known is not None
-    assert known.settings == DeclaredSuppression().settings, "MMDetection's RetinaNet"
+    assert asked.suppression.settings == (1000, 0.2, 0.5, 100, False), "candidates of each level"
+    assert silent.suppression.settings == known.settings, "MMDetection's RetinaNet"
