@@ -4,8 +4,8 @@ python -m benchmarks.sweep exports [MODEL ...] --size 224     every way of runni
 python -m benchmarks.sweep overhead --cells 1000              simulated cells on a LocalCluster: overhead, memory
 
 ``exports`` takes the catalog's twelve models, three targets and two precisions where nothing is named; a model that
-does not take the size is made at its own. ExecuTorch is left out unless it is asked for: its own int8 lowering takes
-minutes a model, whichever way it is run. Every way begins with nothing kept, and each process has one thread, so that
+does not take the size is made at its own. ExecuTorch and Core AI are left out unless they are asked for: ExecuTorch's
+own int8 lowering and LightViT in half precision on Core AI's runtime take minutes a model, whichever way they are run. Every way begins with nothing kept, and each process has one thread, so that
 ways differ in processes alone. One process is the pool with one, which is what a loop over ``mvd check`` comes to, less
 its imports.
 """
@@ -35,9 +35,10 @@ PRECISIONS = {
     "onnx": ("fp32", "int8"),
     "coreml": ("fp32", "fp16"),
     "coreai": ("fp32", "fp16"),
+    "litert": ("fp32", "fp16"),
     "executorch": ("fp32", "int8"),
 }
-TARGETS = ("onnx", "coreml", "coreai")
+TARGETS = ("onnx", "coreml", "litert")
 LOOK_S = 0.2
 
 
