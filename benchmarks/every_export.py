@@ -19,6 +19,7 @@ from itertools import product
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import STRUCTURED
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.errors import CatalogError
@@ -27,7 +28,6 @@ from mobilevit_deploy.export.report import ExportReport
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import Prepared, prepare, resize_model
-from mobilevit_deploy.targets.quantization import STRUCTURED
 from mobilevit_deploy.verification.leg import ARTIFACT, INT8_UNROUNDED, UNROUNDED, Leg
 
 

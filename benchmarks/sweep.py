@@ -5,9 +5,9 @@ python -m benchmarks.sweep overhead --cells 1000              simulated cells on
 
 ``exports`` takes the catalog's twelve models, three targets and two precisions where nothing is named; a model that
 does not take the size is made at its own. ExecuTorch and Core AI are left out unless they are asked for: ExecuTorch's
-own int8 lowering and LightViT in half precision on Core AI's runtime take minutes a model, whichever way they are run. Every way begins with nothing kept, and each process has one thread, so that
-ways differ in processes alone. One process is the pool with one, which is what a loop over ``mvd check`` comes to, less
-its imports.
+own int8 lowering and LightViT in half precision on Core AI's runtime take minutes a model, whichever way they are run.
+Every way begins with nothing kept, and each process has one thread, so that ways differ in processes alone. One process
+is the pool with one, which is what a loop over ``mvd check`` comes to, less its imports.
 """
 
 import argparse

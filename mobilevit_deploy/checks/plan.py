@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import STRUCTURED
 from mobilevit_deploy.catalog.cards import Delegate
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.head_card import Output
@@ -22,7 +23,6 @@ from mobilevit_deploy.loading.weights_inside import WeightsChoice
 from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
 from mobilevit_deploy.system.wrong_values import wrong_values
-from mobilevit_deploy.targets.quantization import STRUCTURED
 
 LARGEST_FILE = 2**20  # of TOML; a list of checks has kilobytes
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -174,6 +174,8 @@ def export(
             recipe=recipe,
             precision=precision.value if precision else None,
             versions={"--opset": opset, "--min-ios": min_ios},
+            calibrated=calibrate is not None,
+            sensitivity=sensitivity,
         )
         asked = HeadOptions(
             output.value if output else None,

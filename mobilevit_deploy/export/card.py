@@ -17,8 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.errors import printable
-from mobilevit_deploy.export.records import BrokenReportError, ExportRecord, LatencyRecord, read_record
+from mobilevit_deploy.export.records import ExportRecord, LatencyRecord
 from mobilevit_deploy.loading.weights_origin import VOUCHED
+from mobilevit_deploy.system.documents import BrokenReportError, read_document
 
 SUFFIX = ".md"
 TEMPLATE = "card.md.jinja"
@@ -71,7 +72,7 @@ def write_card(report: Path, latencies: Sequence[LatencyRecord] = ()) -> Path | 
 def render_card(report: Path, latencies: Sequence[LatencyRecord] = ()) -> str | None:
     """Returns the card for a report on disk; None for one that cannot be read. See ``write_card``."""
     try:
-        record = read_record(report, ExportRecord)
+        record = read_document(report, ExportRecord)
     except BrokenReportError:
         return None
     own = [latency for latency in latencies if latency.sha256 == record.sha256]

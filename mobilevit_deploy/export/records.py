@@ -1,35 +1,15 @@
-"""What the page and model cards read from reports on disk. They are untrusted: anyone may have written or damaged them.
-
-Every text, list and number has a limit; a key that is not known is passed over, and one that is absent is None or
-empty, for reports of other versions are shown too.
-"""
+"""What the page and model cards read of reports on disk: exports and latencies."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from mobilevit_deploy.errors import printable
+from mobilevit_deploy.system.documents import Count, Document, Milliseconds, Name, Note, Number, Record, Sha256, Whole
 
-LARGEST_FILE = 4 * 2**20  # bytes; an export's report has 15 to 60 kB
-
-Name = Annotated[str, Field(max_length=300)]
-Note = Annotated[str, Field(max_length=4000)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=2**53)]
-Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Number = Annotated[float, Field(ge=-1e12, le=1e12)]
-Milliseconds = Annotated[float, Field(ge=1e-6, le=1e9)]
 Ops = Annotated[dict[Name, Count], Field(max_length=500)]
 Settings = Annotated[dict[Name, Name | bool | Whole | Number | None], Field(max_length=100)]
-
-
-class Record(BaseModel):
-    """Base of what is read from a report."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Weights(Record):
@@ -215,7 +195,7 @@ class Head(Record):
     suppression: Thresholds | None = None
 
 
-class ExportRecord(Record):
+class ExportRecord(Document):
     """One artifact's report, ``<stem>.<target>.json``."""
 
     model: Name
@@ -283,42 +263,7 @@ class LatencyRecord(Record):
     environment: Environment = Environment()
 
 
-class LatencyFile(Record):
+class LatencyFile(Document):
     """A document of ``mvd latency --json``."""
 
     results: Annotated[list[LatencyRecord], Field(max_length=64)]
-
-
-RecordT = TypeVar("RecordT", bound=Record)
-
-
-class BrokenReportError(ValueError):
-    """A report that cannot be shown, and why."""
-
-
-def read_record(path: Path, kind: type[RecordT], largest: int = 0) -> RecordT:
-    """Reads one report.
-
-    Args:
-        path: of its file.
-        kind: what it is a record of.
-        largest: bytes of the file; 0 for what a report of one export may have.
-
-    Raises:
-        BrokenReportError: it cannot be read, is too large, is no JSON, or lacks what a report holds.
-    """
-    limit = largest or LARGEST_FILE
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as error:
-        raise BrokenReportError(error.strerror or str(error)) from error
-    if len(content) > limit:
-        raise BrokenReportError(f"larger than {limit // 2**20} MB, which no report is")
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        problems: list[Any] = error.errors(include_url=False, include_input=False, include_context=False)
-        texts = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ") for item in problems[:3]]
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise BrokenReportError(printable("; ".join(texts)[:500]) + more) from error

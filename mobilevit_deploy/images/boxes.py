@@ -19,6 +19,7 @@ from mobilevit_deploy.images.outlines import Coordinate, Outline, Segmentation, 
 from mobilevit_deploy.images.preparation import spread
 from mobilevit_deploy.system.environment import installed_version, pip_command
 from mobilevit_deploy.system.text_files import read_limited
+from mobilevit_deploy.system.wrong_values import wrong_values
 
 LARGEST_FILE = 2**29  # bytes; COCO's own of 118 thousand pictures, with outlines, has 450 million
 PACKAGE, EXTRA = "pycocotools", "coco"  # what measures by the boxes; asked for here, before anything takes time
@@ -198,9 +199,7 @@ def _read(path: Path, kind: type[CocoFile]) -> CocoFile:
     try:
         return kind.model_validate_json(read_limited(path, LARGEST_FILE, HINT))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise MvdError(f"{path} is no file of COCO's: {f'{where}: ' if where else ''}{first['msg']}", HINT) from error
+        raise MvdError(f"{path} is no file of COCO's: {wrong_values(error, kind)[0]}", HINT) from error
 
 
 def _labels(path: Path, categories: Sequence[CocoCategory], classes: Sequence[str], *, named: bool) -> dict[Id, int]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import check_calibrated
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import UsageError
@@ -14,10 +15,6 @@ from mobilevit_deploy.targets.app_options import (
     read_labels,
 )
 from mobilevit_deploy.targets.compression import Floor, check_installed, choose_compression
-from mobilevit_deploy.targets.quantization import (
-    CALIBRATION_IMAGES,
-    STRUCTURED,
-)
 from mobilevit_deploy.targets.registry import target as find_target
 
 
@@ -69,7 +66,7 @@ def plan_target(request: TargetRequest) -> Plan:
     version = recipe.version.choose(request.version, str(known.version)) if recipe.version else None
     precision, app = recipe.choose_precision(request.precision), request.app
     app.check()
-    _check_calibration(precision, request)
+    check_calibrated(precision, calibrated=request.calibrated)
     if app.keep_fp32 and precision == "fp32":
         raise UsageError("--keep-fp32 with --precision fp32, where everything is float32", "leave one of them out")
     floor = Floor.of(request.target, version)
@@ -90,12 +87,3 @@ def plan_target(request: TargetRequest) -> Plan:
         request.sensitivity,
         request.allow_precision_loss and precision not in ("fp32", "int8"),
     )
-
-
-def _check_calibration(precision: Precision, request: TargetRequest) -> None:
-    if precision == "int8" and not request.calibrated:
-        raise UsageError(
-            "int8 chooses its ranges by images, and there are none",
-            f"add --calibrate DIR|FILE with some {CALIBRATION_IMAGES} images of the kind that the model will see, or "
-            f"--calibrate {STRUCTURED} for a demo",
-        )

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.decision import Suppression
+from mobilevit_deploy.catalog.calibration import CALIBRATION_IMAGES, STRUCTURED
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.model_card import Family, Preprocessing
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
@@ -42,9 +42,7 @@ from mobilevit_deploy.targets.app_options import (
     find_modules,
 )
 from mobilevit_deploy.targets.quantization import (
-    CALIBRATION_IMAGES,
     HELD_OUT_IMAGES,
-    STRUCTURED,
     Calibration,
     Quantization,
     divide,
@@ -234,10 +232,6 @@ def check_app(plan: Plan, prepared: Prepared) -> None:
         shapes = [output.shape for output in prepared.captured.outputs]
         check_labels(labels, plan.app.labels, prepared.model.task, shapes, written=_writes_labels(plan))
     find_modules(prepared.captured.graph, plan.app.keep_fp32)
-    if plan.app.sizes and prepared.model.head and isinstance(prepared.model.head.decision, Suppression):
-        raise UsageError("--sizes with --output nms", "export each size by itself")
-    if plan.app.sizes and prepared.model.layout == "nhwc":
-        raise UsageError("--sizes with --layout nhwc", "export each size by itself")
     default = prepared.model.input_shape[2:]
     for size in plan.app.sizes:
         resize_model(prepared.model, size)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import check_int8_options
 from mobilevit_deploy.catalog.formats import format_of, formats
 from mobilevit_deploy.errors import UsageError
 from mobilevit_deploy.images.annotations import Annotations
@@ -60,10 +61,9 @@ class ExportRequest:
                 raise UsageError(f"{option} is for another target than {' and '.join(self.targets)}", "leave it out")
         if self.model.inputs:
             self._check_inputs()
-        if self.calibrate and self.precision != "int8":
-            raise UsageError("--calibrate is for int8", "add --precision int8, or use mvd quantize")
-        if self.sensitivity and self.precision != "int8":
-            raise UsageError("--sensitivity is for int8", "leave it out")
+        if self.app.sizes and self.model.layout == "nhwc":
+            raise UsageError("--sizes with --layout nhwc", "export each size by itself")
+        check_int8_options(self.precision, calibrated=self.calibrate is not None, sensitivity=self.sensitivity)
         # How images are normalised, and what the classes are called, any file can say; int8 can leave modules alone.
         taken = [] if self.app.image_input else NOTED
         taken = [*taken, "--keep-fp32"] if self.precision == "int8" else taken
@@ -94,12 +94,18 @@ class ExportRequest:
         """Returns what to load: a head returns what was asked, or the first of its outputs that every target has.
 
         Raises:
-            UsageError: a target has no form of the output, or what was asked is not there for a model with a head.
+            UsageError: a target has no form of the output, what was asked is not there for a model with a head, or
+                there are several sizes of the image, and one list of detections.
         """
         asked = self.model.head
         head = asked.rule_of(self.model.name, self.model.task)
         self.annotations.check(self.images, self.model.task, asked.output)
-        return self.model if head is None else replace(self.model, head=asked.for_targets(head, self.targets))
+        if head is None:
+            return self.model
+        chosen = asked.for_targets(head, self.targets)
+        if self.app.sizes and chosen.output == "nms":
+            raise UsageError("--sizes with --output nms", "export each size by itself")
+        return replace(self.model, head=chosen)
 
     def images_request(self, names: tuple[str, ...] | None) -> ImagesRequest | None:
         """Returns which of the user's images to read; None for none.

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.export.card import card_path, render_card
-from mobilevit_deploy.export.records import BrokenReportError, LatencyFile, read_record
+from mobilevit_deploy.export.records import LatencyFile
 from mobilevit_deploy.measurement.latency.document import latency_document
+from mobilevit_deploy.system.documents import BrokenReportError, read_document
 from mobilevit_deploy.system.json_text import SCHEMA, dumps
 from mobilevit_deploy.system.publish import publish_text
 from mobilevit_deploy.targets.artifact import report_name
@@ -77,7 +78,7 @@ def _renew_card(path: Path) -> None:
     export = path.with_name(path.name.removesuffix(SUFFIX) + ".json")
     card = card_path(export)
     try:
-        text = render_card(export, read_record(path, LatencyFile).results) if card.is_file() else None
+        text = render_card(export, read_document(path, LatencyFile).results) if card.is_file() else None
     except BrokenReportError:  # more results than a page shows
         text = None
     if text is not None:
@@ -89,7 +90,7 @@ def _kept_results(path: Path, sha256: str) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        read_record(path, LatencyFile)
+        read_document(path, LatencyFile)
         results = json.loads(path.read_text(encoding="utf-8"))["results"]
     except (BrokenReportError, OSError):
         return []

@@ -78,7 +78,7 @@ class Host(NativeChild):
     Where processes cannot be forked it makes one cell.
     """
 
-    def __init__(self, worker: Sequence[str], more: Mapping[str, str] | None = None) -> None:
+    def __init__(self, worker: Sequence[str], more: Mapping[str, str | None] | None = None) -> None:
         super().__init__(worker, "sweep", START_S, more)
         self.worker = tuple(worker)
         self.stopped = False

@@ -25,6 +25,7 @@ from mobilevit_deploy.sweep.engine import LOOK_S, Engine
 from mobilevit_deploy.sweep.plan import SweepFile, read_sweep
 from mobilevit_deploy.sweep.pool import Pool
 from mobilevit_deploy.sweep.store import Store
+from mobilevit_deploy.system.documents import BrokenReportError, parse_document
 from mobilevit_deploy.system.json_text import dumps
 
 DEFAULT_OUT = "sweep"
@@ -132,9 +133,9 @@ def read_index(url: str) -> Sweep:
 
 def _parsed(content: bytes, name: str, url: str) -> Sweep:
     try:
-        return Sweep.model_validate_json(content)
-    except ValidationError as error:
-        raise OutputError(f"{name} in {url} is damaged", "give another folder") from error
+        return parse_document(content, Sweep)
+    except BrokenReportError as error:
+        raise OutputError(f"{name} in {url} cannot be read: {error}", "give another folder") from error
 
 
 def _part(cells: Sequence[PlannedCell], shard: tuple[int, int] | None) -> Sequence[PlannedCell]:

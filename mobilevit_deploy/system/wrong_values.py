@@ -10,15 +10,15 @@ from pydantic import BaseModel, ValidationError
 
 UNKNOWN = "extra_forbidden"
 # What pydantic puts between names: which kind of a union it tried, and that a key is meant. A file has none of these.
-KINDS_OF_A_UNION = re.compile(r"^(constrained|function|is-instance)-|\[|^(str|int|float|bool|none|path)$")
+KINDS_OF_A_UNION = re.compile(r"^(constrained|function|is-instance)-|^[a-z-]+\[.*\]$|^(str|int|float|bool|none|path)$")
 VALUE_ERROR = "Value error, "  # before the message of a validator of ours
 WORDS = {  # of pydantic's types of errors; what has no entry is told as pydantic says it
     "missing": "is missing",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "mapping_type": "must be a table",
+    "model_type": "must be a table of keys and values",
+    "dict_type": "must be a table of keys and values",
+    "mapping_type": "must be a table of keys and values",
     "string_type": "must be a text, in quotes",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",

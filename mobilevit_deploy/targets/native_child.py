@@ -43,21 +43,24 @@ class NativeChild:
         limit_s: of one request, in seconds.
     """
 
-    def __init__(self, worker: Sequence[str], name: str, limit_s: float, more: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, worker: Sequence[str], name: str, limit_s: float, more: Mapping[str, str | None] | None = None
+    ) -> None:
         """Starts the process; it imports while the caller goes on.
 
         Args:
             worker: the command.
             name: of the target, for the folder.
             limit_s: of one request.
-            more: of the environment.
+            more: of the environment; None takes a variable out of it.
         """
         self.folder = Path(tempfile.mkdtemp(prefix=f"mvd-{name}-"))
         self.limit_s, self._log = limit_s, self.folder / "log.txt"
         pipe = subprocess.PIPE
         with self._log.open("wb") as log:
             # What native code unpacks goes where it is removed, even if the process is killed.
-            environment = {**os.environ, "TMPDIR": str(self.folder), "PYTHONWARNINGS": "ignore", **(more or {})}
+            given = {**os.environ, "TMPDIR": str(self.folder), "PYTHONWARNINGS": "ignore", **(more or {})}
+            environment = {name: value for name, value in given.items() if value is not None}
             self._process = subprocess.Popen(worker, stdin=pipe, stdout=pipe, stderr=log, text=True, env=environment)
         self._end = weakref.finalize(self, _end, self._process, self.folder)
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mobilevit_deploy.catalog.calibration import CALIBRATION_IMAGES, STRUCTURED
 from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.runners.base import Array
 
-STRUCTURED = "structured"  # what --calibrate takes in place of images, for demos
-# With 20 images a trained cas_vit_xs kept 25 dB of its logits, with 100 it kept 28 dB, with 200 it kept 26 dB.
-CALIBRATION_IMAGES = 100
 HELD_OUT_IMAGES = 16  # of those that were given, for the artifact's own comparison
 HELD_OUT_SHARE = 5  # one of so many, where fewer are given
 Floats = npt.NDArray[np.float32]

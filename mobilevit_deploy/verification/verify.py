@@ -7,6 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import STRUCTURED
 from mobilevit_deploy.catalog.formats import format_of
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError, CheckFailedError, ModelCodeError, UsageError
@@ -34,7 +35,7 @@ from mobilevit_deploy.runners.base import Runner
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import FileDescription
 from mobilevit_deploy.targets.contents import Integrity
-from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES, STRUCTURED
+from mobilevit_deploy.targets.quantization import HELD_OUT_IMAGES
 from mobilevit_deploy.targets.registry import describe_file, runners_for
 from mobilevit_deploy.verification.accuracy.measure import Accuracy, run_baseline
 from mobilevit_deploy.verification.before_decision import compare_before

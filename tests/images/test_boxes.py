@@ -88,18 +88,24 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no images": (lambda content: content.update(images=[]), "has no images"),
-    "no list": (lambda content: content.update(images=3), "no file of COCO's: images: Input should be"),
-    "no categories": (lambda content: content.pop("categories"), "no file of COCO's: categories: Field required"),
+    "no list": (lambda content: content.update(images=3), "no file of COCO's: images: must be a list"),
+    "no categories": (lambda content: content.pop("categories"), "no file of COCO's: categories: is missing"),
     "a box of three numbers": (
         lambda content: content["annotations"][0].update(bbox=[1, 2, 3]),
-        "no file of COCO's: annotations.0.bbox.3: Field required",
+        r"no file of COCO's: annotations\[0\]\.bbox\[3\]: is missing",
     ),
     "a box of no number": (
         lambda content: content["annotations"][0].update(bbox=[1, 2, float("nan"), 4]),
-        "annotations.0.bbox.2",
+        r"annotations\[0\]\.bbox\[2\]",
     ),
-    "a negative width": (lambda content: content["annotations"][0].update(bbox=[9, 2, -3, 4]), "annotations.0.bbox.2"),
-    "an endless box": (lambda content: content["annotations"][0].update(bbox=[1, 2, 1e300, 4]), "annotations.0.bbox.2"),
+    "a negative width": (
+        lambda content: content["annotations"][0].update(bbox=[9, 2, -3, 4]),
+        r"annotations\[0\]\.bbox\[2\]",
+    ),
+    "an endless box": (
+        lambda content: content["annotations"][0].update(bbox=[1, 2, 1e300, 4]),
+        r"annotations\[0\]\.bbox\[2\]",
+    ),
     "a missing image": (
         lambda content: content["images"][1].update(file_name="9.png"),
         r"1 of the 2 images of boxes.json are not in .*; .*9.png is missing",

@@ -111,9 +111,12 @@ def test_a_cell_waits_for_a_worker_that_has_what_it_needs(simulation: Simulation
 
 def test_a_client_that_goes_takes_its_cells_along(simulation: Simulation, scheduler: str) -> None:
     simulation.write(2, options="{ seconds = 120 }")
+    environments: list[set[str]] = []
 
     def interrupt() -> None:
         wait_for(lambda: len(list(making(simulation.folder))) == 2)
+        cell = next(making(simulation.folder))
+        environments.extend(set(process.environ()) for process in (cell, *cell.parents()[:2]))
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -122,6 +125,7 @@ def test_a_client_that_goes_takes_its_cells_along(simulation: Simulation, schedu
         simulation.run(scheduler=scheduler)
     thread.join()
     wait_for(lambda: not list(making(simulation.folder)))
+    assert ["MALLOC_TRIM_THRESHOLD_" in names for names in environments] == [False, False, True], "see OF_CELLS"
 
 
 def test_a_cell_that_hangs_is_ended(simulation: Simulation, scheduler: str) -> None:

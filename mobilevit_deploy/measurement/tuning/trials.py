@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mobilevit_deploy.errors import MvdError, printable
-from mobilevit_deploy.export.records import Count, Milliseconds, Name, Note, Number, Sha256
 from mobilevit_deploy.measurement.comparison.ratio import Ratio, paired_ratio
 from mobilevit_deploy.measurement.tuning.space import Candidate
+from mobilevit_deploy.system.documents import Count, Milliseconds, Name, Note, Number, Sha256
 from mobilevit_deploy.system.text_files import read_limited
 
 HINT = "remove it to begin anew, or give --out another folder"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mobilevit_deploy.errors import ArtifactError, printable
-from mobilevit_deploy.export.records import BrokenReportError, read_record
 from mobilevit_deploy.report.matrix.record import Cell, Sweep
 from mobilevit_deploy.report.page.folder import Problem
 from mobilevit_deploy.report.table import shorten
+from mobilevit_deploy.system.documents import BrokenReportError, read_document
 
 FILE = "sweep.json"
 LARGEST_FILE = 64 * 2**20  # bytes; a cell has about one kB
@@ -48,7 +48,7 @@ def read_sweep(folder: Path) -> Sweep:
         where = f"there is no {FILE} in {folder}" if folder.is_dir() else f"{folder} is no folder"
         raise ArtifactError(where, "give the folder that mvd sweep wrote")
     try:
-        return _shown(read_record(path, Sweep, LARGEST_FILE))
+        return _shown(read_document(path, Sweep, LARGEST_FILE))
     except BrokenReportError as error:
         again = "mvd sweep FILE --collect writes it anew from the cells that are there"
         raise ArtifactError(f"{path} is not a sweep that can be read: {error}", again) from error

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mobilevit_deploy.export.records import Count, Milliseconds, Name, Note, Number, Record, Sha256
+from mobilevit_deploy.system.documents import Count, Document, Milliseconds, Name, Note, Number, Record, Sha256
 
 MOST_CELLS = 20_000
 
@@ -90,7 +90,7 @@ class Cell(Record):
     log: Note | None = None
 
 
-class Sweep(Record):
+class Sweep(Document):
     """The whole sweep.
 
     Attributes:
@@ -102,5 +102,5 @@ class Sweep(Record):
 
     name: Name
     made: Name = ""
-    version: dict[Name, Name] = {}  # noqa: RUF012 - pydantic copies it
+    version: dict[Name, Name] = {}
     cells: Annotated[list[Cell], Field(max_length=MOST_CELLS)]

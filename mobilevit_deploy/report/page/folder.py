@@ -11,14 +11,9 @@ from mobilevit_deploy.catalog.catalog import models, recipes
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.model_card import PublishedAccuracy
 from mobilevit_deploy.errors import ArtifactError, printable
-from mobilevit_deploy.export.records import (
-    BrokenReportError,
-    ExportRecord,
-    LatencyFile,
-    LatencyRecord,
-    read_record,
-)
+from mobilevit_deploy.export.records import ExportRecord, LatencyFile, LatencyRecord
 from mobilevit_deploy.report.stored import SUFFIX
+from mobilevit_deploy.system.documents import BrokenReportError, read_document
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import report_name
 
@@ -104,7 +99,7 @@ def _read_exports(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, 
     targets = sorted({recipe.target for recipe in recipes().values()})
     for path in sorted(path for target in targets for path in folder.glob(f"*.{target}.json") if path.is_file()):
         try:
-            record = read_record(path, ExportRecord)
+            record = read_document(path, ExportRecord)
         except BrokenReportError as error:
             problems.append(Problem(printable(path.name), f"not a report that can be read: {error}"))
             continue
@@ -118,7 +113,7 @@ def _read_exports(folder: Path, problems: list[Problem]) -> Iterator[tuple[str, 
 def _read_latencies(folder: Path, problems: list[Problem]) -> Iterator[LatencyRecord]:
     for path in sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file()):
         try:
-            yield from read_record(path, LatencyFile).results
+            yield from read_document(path, LatencyFile).results
         except BrokenReportError as error:
             problems.append(Problem(printable(path.name), f"no latency that can be read: {error}"))
 

@@ -27,13 +27,20 @@ OUTSIDE = (
         (b"", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON"),
         (b"\xff\xfe", "Invalid JSON"),
-        (b'{"name": "n"}', "cells: Field required"),
-        (json.dumps({"name": "n", "cells": [{**CELL, "status": "<b>"}]}).encode(), "cells.0.status"),
-        (json.dumps({"name": "n", "cells": [{**CELL, "bytes": -1}]}).encode(), "cells.0.bytes"),
-        (json.dumps({"name": "n", "cells": [{**CELL, "seconds": float("nan")}]}).encode(), "cells.0.seconds"),
-        (json.dumps({"name": "n", "cells": [{**CELL, "model": "m" * 301}]}).encode(), "at most 300 characters"),
+        (b'{"name": "n"}', "cells: is missing"),
+        (json.dumps({"name": "n", "cells": [{**CELL, "status": "<b>"}]}).encode(), "cells[0].status"),
+        (json.dumps({"name": "n", "cells": [{**CELL, "bytes": -1}]}).encode(), "cells[0].bytes"),
+        (json.dumps({"name": "n", "cells": [{**CELL, "seconds": float("nan")}]}).encode(), "cells[0].seconds"),
+        (
+            json.dumps({"name": "n", "cells": [{**CELL, "model": "m" * 301}]}).encode(),
+            "model: is longer than 300 characters",
+        ),
+        (json.dumps({"schema": 99, "name": "n", "cells": []}).encode(), "its schema is 99"),
         (json.dumps({"name": "\ud800", "cells": []}).encode(), "Invalid JSON"),
-        (json.dumps({"name": "n", "cells": [CELL] * (MOST_CELLS + 1)}).encode(), f"at most {MOST_CELLS} items"),
+        (
+            json.dumps({"name": "n", "cells": [CELL] * (MOST_CELLS + 1)}).encode(),
+            f"more than {MOST_CELLS} entries",
+        ),
     ],
 )
 def test_a_broken_sweep_is_a_message(content: bytes, reason: str, tmp_path: Path) -> None:

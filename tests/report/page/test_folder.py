@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mobilevit_deploy.export import records
 from mobilevit_deploy.export.records import ExportRecord
 from mobilevit_deploy.report.page.folder import published_accuracy, read_folder
 from mobilevit_deploy.report.page.frontier import comparable_groups
 from mobilevit_deploy.report.page.html import render
+from mobilevit_deploy.system import documents
 from tests.report.page.test_html import AT_224, catalog_model, words
 from tests.report.sample import Page, Sample
 
@@ -23,15 +23,17 @@ ENOUGH = {"model": "m", "target": "onnx", "precision": "fp32", "path": "a.onnx",
         (b"", "Invalid JSON"),
         (b"{", "Invalid JSON"),
         (b"\xff\xfe", "Invalid JSON"),
-        (b"[]", "should be an object"),
+        (b"[]", "the file: must be a table of keys and values"),
         (b"[" * 100_000, "Invalid JSON"),
-        (b'{"model": "m"}', "target: Field required"),
-        (json.dumps({**ENOUGH, "bytes": -1}).encode(), "bytes: Input should be greater"),
+        (b'{"model": "m"}', "target: is missing"),
+        (json.dumps({**ENOUGH, "bytes": -1}).encode(), "bytes: must be at least 0"),
         (json.dumps({**ENOUGH, "bytes": 10**400}).encode(), "bytes: "),
-        (json.dumps({**ENOUGH, "model": "m" * 301}).encode(), "at most 300 characters"),
+        (json.dumps({**ENOUGH, "model": "m" * 301}).encode(), "model: is longer than 300 characters"),
         (json.dumps({**ENOUGH, "sha256": "../../x"}).encode(), "sha256: String should match"),
         (json.dumps({**ENOUGH, "seconds": {"load": float("nan")}}).encode(), "seconds.load"),
         (json.dumps({**ENOUGH, "parity": {"status": "fine"}}).encode(), "parity.status"),
+        (json.dumps({**ENOUGH, "schema": 2}).encode(), "its schema is 2, and this mvd reads 1"),
+        (json.dumps({**ENOUGH, "schema": ["x" * 99]}).encode(), "its schema is ['xxx"),
         (json.dumps({**ENOUGH, "ops": {"\x1b[2J": -1}}).encode(), "ops.?[2J"),
     ],
 )
@@ -57,7 +59,7 @@ def test_a_folder_of_broken_reports_has_a_page(sample: Sample) -> None:
 
 def test_a_report_has_a_limit(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     sample.export("large")
-    monkeypatch.setattr(records, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(documents, "LARGEST_FILE", 1000)
     (problem, _artifact_alone) = read_folder(sample.folder).problems
     assert problem.file == "large.onnx.json"
     assert "larger than" in problem.reason
