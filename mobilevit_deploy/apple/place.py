@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import psutil
 
 from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.system.environment import machine
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What produced a figure or a file: versions of the tools, and the machine."""
+"""What produced a figure or a file: versions of the tools, and the cores that they ran on."""
 
 import math
 import os
@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from mobilevit_deploy.errors import UsageError
 
@@ -62,25 +61,6 @@ def check_seconds(seconds: float) -> None:
     """Raises UsageError for no time at all."""
     if not 0 < seconds < math.inf:
         raise UsageError(f"{seconds:g} seconds is no time to measure in", "give --seconds more than 0")
-
-
-def machine() -> dict[str, Any]:
-    """Returns the machine as a latency depends on it.
-
-    ``busy_percent`` is the share of all cores in use during 0.3 s; load averages are over 1, 5 and 15 minutes.
-    """
-    import psutil
-
-    return {
-        "cpu": cpu_name(),
-        "cores_physical": psutil.cpu_count(logical=False),
-        "cores_logical": psutil.cpu_count(),
-        "cores_available": available_cores(),
-        "busy_percent": psutil.cpu_percent(interval=0.3),
-        "load_average": [round(value, 2) for value in psutil.getloadavg()],
-        "memory_total_mb": round(psutil.virtual_memory().total / 2**20),
-        "os": platform.platform(),
-    }
 
 
 def cpu_name() -> str:

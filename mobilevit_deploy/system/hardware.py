@@ -1,4 +1,4 @@
-"""The machine as a report of a bug needs it: what runs here, on which processor, with how much memory and disk."""
+"""The machine as a report of a bug or of a latency needs it: what runs here, on which processor, with how much memory and disk."""
 
 import platform
 import re
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mobilevit_deploy.system.child_process import run_tool
 from mobilevit_deploy.system.environment import available_cores, cpu_name
@@ -14,7 +15,8 @@ CPUINFO = Path("/proc/cpuinfo")
 # Instructions that decide how fast a file is, int8 above all: as Linux calls them, and below as Apple's sysctl does.
 FEATURES = {
     "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "avx512f": "AVX-512", "avx_vnni": "AVX-VNNI",
-    "avx512_vnni": "AVX-512 VNNI", "amx_int8": "AMX int8", "amx_bf16": "AMX bf16",
+    "avx512_vnni": "AVX-512 VNNI", "avx512_bf16": "AVX-512 bf16", "avx512_fp16": "AVX-512 fp16",
+    "amx_int8": "AMX int8", "amx_bf16": "AMX bf16",
     "asimd": "NEON", "asimdhp": "NEON fp16", "asimddp": "NEON dot product", "i8mm": "NEON i8mm", "bf16": "NEON bf16",
     "sve": "SVE", "sme": "SME",
 }  # fmt: skip
@@ -72,6 +74,28 @@ def describe_machine(temporary: Path) -> Machine:
         disk_free=_free(Path()),
         temporary_free=_free(temporary),
     )
+
+
+def machine() -> dict[str, Any]:
+    """Returns the machine as a latency depends on it.
+
+    ``cpu_features`` is null where the system does not tell; ``busy_percent`` is the share of all cores in use during
+    0.3 s; load averages are over 1, 5 and 15 minutes.
+    """
+    import psutil
+
+    features = cpu_features()
+    return {
+        "cpu": cpu_name(),
+        "cpu_features": None if features is None else list(features),
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(),
+        "cores_available": available_cores(),
+        "busy_percent": psutil.cpu_percent(interval=0.3),
+        "load_average": [round(value, 2) for value in psutil.getloadavg()],
+        "memory_total_mb": round(psutil.virtual_memory().total / 2**20),
+        "os": platform.platform(),
+    }
 
 
 def _free(folder: Path) -> int | None:

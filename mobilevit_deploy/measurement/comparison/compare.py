@@ -17,7 +17,8 @@ from mobilevit_deploy.measurement.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.measurement.latency.process import Session, worker_of
 from mobilevit_deploy.measurement.latency.stability import OTHERS_LIMIT, WAITING_LIMIT, Conditions
 from mobilevit_deploy.pipeline.origin import returns_detections, weights_digest
-from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads, machine
+from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.system.hashing import measure_files
 
 Progress = Callable[[str], None]

@@ -14,7 +14,8 @@ from mobilevit_deploy.measurement.latency.process import Session, worker_of
 from mobilevit_deploy.measurement.latency.settings import CPU, RuntimeSettings, read_settings, recommend
 from mobilevit_deploy.measurement.latency.stability import Conditions, doubts
 from mobilevit_deploy.measurement.latency.statistics import Statistics, summarise
-from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads, machine
+from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.registry import runners_of
 

@@ -23,7 +23,8 @@ from mobilevit_deploy.measurement.profiling.model import fix_batch, nested_nodes
 from mobilevit_deploy.measurement.profiling.trace import trace_events
 from mobilevit_deploy.measurement.profiling.tree import NodeTime
 from mobilevit_deploy.system.child_process import CHILD
-from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads, machine
+from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.system.hashing import measure_files
 
 Progress = Callable[[str], None]

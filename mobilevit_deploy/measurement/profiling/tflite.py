@@ -15,7 +15,8 @@ from mobilevit_deploy.measurement.benchmark_model.binary import NAME, find_binar
 from mobilevit_deploy.measurement.benchmark_model.output import OperatorTime, ToolRun, read_profile, read_run
 from mobilevit_deploy.measurement.benchmark_model.run import Here, Place, check_file, run_tool
 from mobilevit_deploy.measurement.profiling.tree import NodeTime
-from mobilevit_deploy.system.environment import check_seconds, machine
+from mobilevit_deploy.system.environment import check_seconds
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.litert.contents import metadata_of
 from mobilevit_deploy.targets.litert.tflite.operations import macs, operations_of
