@@ -1,97 +1,126 @@
-"""Times mvd's exports and what people would otherwise do, on ONNX Runtime and other runtimes, in one run.
+"""Times mvd's exports and what people would otherwise do, on ONNX Runtime and other runtimes, on this machine.
 
-Run: ``python -m benchmarks.baselines --models cas_vit_xs lightvit_tiny --results results.json --markdown table.md
---plot plot.svg``; all twelve models take an hour or two. What is not installed is left out: ``pip install onnxslim
-openvino executorch ncnn pnnx MNN litert-torch``. A run adds its models to the results file, so that it can be taken up
-again.
-``--task segment`` and ``--task detect`` take whole models, up to their logits, or boxes and scores, for the ways whose
-files ONNX Runtime runs.
+Run: ``python -m benchmarks.baselines --out DIR``, which times every row of ``pages.toml`` and writes its pages. Each row
+goes to ``DIR/baselines.jsonl`` when it is done, and the same command takes up a run that was stopped. ``--pages
+baselines-heads``, ``--models 'cas_vit_*'`` and ``--ways naive mvd`` ask for less. What is not installed is left out:
+``pip install '.[executorch,litert]' onnxslim openvino nncf ncnn pnnx MNN`` brings all of it.
 """
 
 import argparse
-import json
 import sys
-import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.baselines import plot, results, table
-from benchmarks.baselines.measure import ModelResults, measure_model
+from benchmarks.baselines.measure import measure_row
+from benchmarks.baselines.pages import PAGES, Case, Page, matches, ways_by_case
+from benchmarks.baselines.results import Row
 from benchmarks.baselines.way import Way, all_ways
-from mobilevit_deploy.catalog import catalog
-from mobilevit_deploy.catalog.head_card import Output
-from mobilevit_deploy.loading.model import ModelRequest, load_model
-from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME
+from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.errors import MvdError
+from mobilevit_deploy.system.environment import installed_version
+from mobilevit_deploy.system.hardware import machine
+from mobilevit_deploy.system.publish import publish_text
 
-OUTPUTS: dict[str, Output] = {"segment": "logits", "detect": "boxes"}  # what all ways can compute
+RESULTS = "baselines.jsonl"
 
 
 def main() -> int:
-    """Returns the exit code."""
-    arguments = _parse()
-    ways = _choose(arguments.ways)
-    if arguments.task != "classify":
-        ways = [way for way in ways if way.worker == ONNX_RUNTIME and way.name != "mvd_int8"]
-    for name in arguments.models:
-        size, head = arguments.size and (arguments.size, arguments.size), HeadOptions(OUTPUTS.get(arguments.task))
-        model = load_model(ModelRequest(name, arguments.task, size=size, head=head))
-        with tempfile.TemporaryDirectory(prefix="mvd-baselines-") as folder:
-            found = measure_model(
-                model,
-                ways,
-                Path(folder),
-                threads=arguments.threads,
-                core=0 if arguments.threads == 1 else None,
-                seconds=arguments.seconds,
-                progress=lambda line: print(line, file=sys.stderr, flush=True),
-            )
-        _show(found)
-        results.add(arguments.results, found, ways)
-    saved = json.loads(arguments.results.read_text())
-    if arguments.markdown:
-        arguments.markdown.write_text(table.markdown(saved, arguments.plot and arguments.plot.name))
-    if arguments.plot:
-        plot.draw(saved, arguments.plot)
-    return 0
+    """Returns the exit code: 1 where a row could not be measured."""
+    arguments, ways = _parse(), all_ways()
+    path = arguments.out / RESULTS
+    try:
+        rows = results.read(path)
+        missing = [] if arguments.only_pages else _measure(path, rows, ways, arguments)
+        for name in arguments.pages:
+            _write_page(arguments.out, name, rows, ways)
+    except MvdError as error:
+        print(f"{error.message}\n{error.hint or ''}".strip(), file=sys.stderr)
+        return error.exit_code
+    if missing:
+        print(f"not measured: {'; '.join(missing)}. The same command tries these again.", file=sys.stderr)
+    return 1 if missing else 0
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", nargs="*", default=list(catalog.models()))
-    parser.add_argument("--ways", nargs="*", help="names; the first is what the others are compared with")
-    parser.add_argument("--task", choices=["classify", *OUTPUTS], default="classify")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--size", type=int, help="height and width in px; the model's own unless given")
-    parser.add_argument("--seconds", type=float, default=90, help="of timing, for each model")
-    parser.add_argument("--results", type=Path, default=Path("baselines.json"))
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/baselines"), help="folder of results and pages")
+    parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
+    parser.add_argument("--models", nargs="+", default=["*"], help="names, or patterns such as 'cas_vit_*'")
+    parser.add_argument("--ways", nargs="+", choices=list(all_ways()), default=list(all_ways()))
+    parser.add_argument("--seconds", type=float, default=90, help="of timing, for each row")
+    parser.add_argument("--again", action="store_true", help="measure what was measured already")
+    parser.add_argument("--only-pages", action="store_true", help="write the pages anew, and measure nothing")
     return parser.parse_args()
 
 
-def _choose(names: list[str] | None) -> list[Way]:
-    """Returns the ways that can be run here."""
-    ways = {way.name: way for way in all_ways()}
-    chosen = [ways[name] for name in names] if names else list(ways.values())
-    for way in chosen:
-        if way.versions() is None:
+def _measure(path: Path, rows: dict[Case, Row], ways: Mapping[str, Way], arguments: argparse.Namespace) -> list[str]:
+    """Measures what is not there yet, adds it to the rows, and returns what could not be measured.
+
+    Raises:
+        MvdError: the rows are of another machine or of other versions, or cannot be written.
+    """
+    packages = {package for way in ways.values() for package in way.needs}
+    versions = {**tool_versions(), **{package: installed_version(package) for package in packages}}
+    results.check_same_place(path, rows.values(), machine(), versions)
+    for way in (ways[name] for name in arguments.ways):
+        if not way.installed:
             print(f"{way.title} is left out: pip install {' '.join(way.needs)}", file=sys.stderr)
-    return [way for way in chosen if way.versions() is not None]
-
-
-def _show(found: ModelResults) -> None:
-    """Prints one model's results."""
-    row = results.row_name(found)
-    for item in found.results:
-        if item.ratio is None or item.ci95 is None:
-            print(f"{row:15} {item.way:12} {item.failure}", flush=True)
+    missing = []
+    for case, names in ways_by_case(PAGES[name] for name in arguments.pages).items():
+        asked = [ways[name] for name in names if name in arguments.ways and ways[name].installed]
+        known = rows.get(case)
+        if not asked or not matches(case.model, arguments.models):
             continue
-        low, high = item.ci95
-        print(
-            f"{row:15} {item.way:12} {item.p50_ms:7.2f} ms {item.ratio:.3f} ({low:.3f} to {high:.3f}) "
-            f"max_rel {item.max_rel:.0e} {results.verdict(item.way, row, item.ratio, found.results[0].way)}",
-            flush=True,
-        )
+        if known and known.holds(asked, arguments.seconds) and not arguments.again:
+            print(f"{case}: measured already", file=sys.stderr)
+            continue
+        try:
+            rows[case] = _in_a_process_of_its_own(case, asked, arguments.seconds, versions)
+        except (MvdError, BrokenProcessPool) as error:
+            print(f"{case}: {error}", file=sys.stderr)
+            missing.append(str(case))
+            continue
+        results.write(path, rows)
+        _show(rows[case], ways)
+    return missing
+
+
+def _in_a_process_of_its_own(
+    case: Case, ways: Sequence[Way], seconds: float, versions: Mapping[str, str | None]
+) -> Row:
+    """Measures; what converters leave in memory goes with the process, and one that crashes costs its row alone."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure_row, case, ways, seconds, versions).result()
+
+
+def _show(row: Row, ways: Mapping[str, Way]) -> None:
+    """Prints one row's results, relative to its first way."""
+    for result in row.results:
+        ratio = row.ratio(result.way, row.results[0].way)
+        found = result.failure
+        if result.times_ms:
+            found = f"{result.statistics().p50_ms:7.2f} ms, differs by {result.max_rel:.0e}"
+        if ratio:
+            found += (
+                f", {ratio.value:.3f} ({ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}) {table.verdict(row, result.way)}"
+            )
+        print(f"{row.case}  {ways[result.way].title:20} {found}", flush=True)
+
+
+def _write_page(folder: Path, name: str, rows: Mapping[Case, Row], ways: Mapping[str, Way]) -> None:
+    """Writes a page, and its picture, of the rows that there are."""
+    page: Page = PAGES[name]
+    shown = [rows[case] for case in page.cases() if case in rows]
+    if not shown or not table.shown_ways(page, shown):
+        return
+    if page.plot:
+        publish_text(plot.svg(page, shown, ways), folder / f"{name}.svg")
+    picture = f"{name}.svg" if page.plot else None
+    publish_text(table.markdown(page, shown, ways, picture), folder / f"{name}.md")
 
 
 if __name__ == "__main__":

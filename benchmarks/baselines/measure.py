@@ -1,123 +1,96 @@
-"""Builds every way of one model, looks at what it computes, and times all of them in turns."""
+"""Builds every way of one case, looks at what it computes, and times all of them in turns."""
 
+import math
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
 from benchmarks.baselines.export import example
+from benchmarks.baselines.pages import Case
+from benchmarks.baselines.results import Result, Row
 from benchmarks.baselines.way import Way
-from mobilevit_deploy.errors import MeasurementError
-from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.catalog.head_card import Output
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
+from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.measurement.comparison.alternate import alternate
 from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME, Session, TimingProcess
 from mobilevit_deploy.measurement.latency.settings import RuntimeSettings
 from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.system.hardware import machine
 from mobilevit_deploy.targets.onnx.runner import OnnxRuntimeRunner
 from mobilevit_deploy.verification.differences import measure
 
 ROOT = Path(__file__).resolve().parents[2]
+OUTPUTS: Mapping[str, Output] = {"segment": "logits", "detect": "boxes"}  # what all ways can compute
+DECIMALS = 4  # of a time in ms: a hundredth of a per mille of the fastest model's
 
 
-@dataclass
-class Result:
-    """What one way gave for one model.
-
-    Attributes:
-        way: its name.
-        failure: why there is no file, or none that runs; empty where there is one.
-        p50_ms: median; None without one.
-        ratio: to the first way, with its 95 % interval.
-        max_rel: largest difference from PyTorch over the output's largest magnitude.
-        bytes: of the file, with the weights beside it.
-    """
-
-    way: str
-    failure: str = ""
-    p50_ms: float | None = None
-    ratio: float | None = None
-    ci95: tuple[float, float] | None = None
-    max_rel: float | None = None
-    bytes: int | None = None
-
-
-@dataclass
-class ModelResults:
-    """All ways of one model, and what the machine did meanwhile."""
-
-    model: str
-    input_shape: tuple[int, ...]
-    threads: int
-    groups: int = 0
-    task: str = "classify"
-    conditions: dict[str, Any] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
-
-
-def measure_model(
-    model: LoadedModel,
-    ways: Sequence[Way],
-    folder: Path,
-    *,
-    threads: int,
-    core: int | None,
-    seconds: float,
-    progress: Callable[[str], None],
-) -> ModelResults:
-    """Builds and times; a way that fails is a row with its reason.
+def measure_row(case: Case, ways: Sequence[Way], seconds: float, versions: Mapping[str, str | None]) -> Row:
+    """Builds and times; a way that fails is a result with its reason.
 
     Args:
-        model: as loaded, untouched.
-        ways: the first is what the others are compared with.
-        folder: for the files.
-        threads: of one run.
-        core: that one thread is pinned to; None for all cores.
+        case: what to time; one thread is pinned to the first core.
+        ways: in the order of the results.
         seconds: of timing, all ways together.
-        progress: called with a line.
+        versions: of what is installed.
+
+    Raises:
+        MvdError: there is no such model, or a way that could be loaded fails in the middle.
     """
-    found = ModelResults(model.name, model.input_shape, threads, task=model.task)
+    row = Row(case, seconds, machine(), dict(versions))
+    head = HeadOptions(OUTPUTS.get(case.task))
+    model = load_model(ModelRequest(case.model, case.task, size=(case.size, case.size), head=head))
     batch = example(model).numpy()
     with torch.inference_mode():
         returned = pytree.tree_leaves(model.module(torch.from_numpy(batch)))
     expected = [output.numpy() for output in returned]
-    sessions = []
-    for way in ways:
-        progress(f"{model.name}: {way.title}")
-        result = Result(way.name)
-        found.results.append(result)
-        try:
-            path = way.build(model, folder)
-            computed = _outputs(way, path, batch, folder)
-            pairs = zip(expected, computed, strict=False)  # a way's own worker returns the first output
-            result.max_rel = max(measure("output", *pair).max_rel for pair in pairs)
-            result.bytes = _size(path)
-            session = _session(way, path, model.input_shape, threads, core)
-            TimingProcess(session).close()  # what cannot be loaded is left out before the others are timed
-            sessions.append((result, session))
-        except Exception as error:
-            result.failure = _reason(error)
-    progress(f"{model.name}: timing {len(sessions)} ways in turns")
-    if found.results[0].failure:
-        raise MeasurementError(f"{ways[0].title}: {found.results[0].failure}")
-    times = alternate([session for _, session in sessions], seconds)
-    found.groups = len(times.times_ms[0])
-    found.conditions = asdict(times.conditions)
-    for index, (result, _) in enumerate(sessions):
-        ratio = times.ratio(index)
-        result.p50_ms, result.ratio, result.ci95 = times.p50_ms(index), ratio.value, ratio.ci95
-    return found
+    with tempfile.TemporaryDirectory(prefix="mvd-baselines-") as name:
+        folder, timed = Path(name), []
+        for way in ways:
+            _tell(f"{case}: {way.title}")
+            result = Result(way.name)
+            row.results.append(result)
+            try:
+                path = way.build(model, folder)
+                result.max_rel, result.bytes = _difference(way, path, batch, expected, folder), _size(path)
+                session = _session(way, path, model, case.threads)
+                TimingProcess(session).close()  # what cannot be loaded is left out before the others are timed
+                timed.append((result, session))
+            except Exception as error:
+                result.failure = _reason(error)
+        if timed:
+            _tell(f"{case}: timing {len(timed)} ways in turns")
+            found = alternate([session for _, session in timed], seconds)
+            row.conditions = asdict(found.conditions)
+            for (result, _), groups in zip(timed, found.times_ms, strict=True):
+                result.times_ms = tuple(tuple(round(time, DECIMALS) for time in group) for group in groups)
+    return row
 
 
-def _session(way: Way, path: Path, shape: tuple[int, ...], threads: int, core: int | None) -> Session:
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _session(way: Way, path: Path, model: LoadedModel, threads: int) -> Session:
     settings = RuntimeSettings(variables={"PYTHONPATH": str(ROOT)})
-    pin = () if core is None else (core,)
-    return Session(path, threads, settings, pin=pin, input_shape=shape, worker=way.worker)
+    pin = (0,) if threads == 1 else ()
+    return Session(path, threads, settings, pin=pin, input_shape=model.input_shape, worker=way.worker)
+
+
+def _difference(way: Way, path: Path, batch: Array, expected: Sequence[Array], folder: Path) -> float:
+    """Returns the largest difference from PyTorch, over the output's largest magnitude."""
+    pairs = zip(expected, _outputs(way, path, batch, folder), strict=False)  # a way's own worker returns the first one
+    found = max(measure("output", *pair).max_rel for pair in pairs)
+    if not math.isfinite(found):
+        raise ValueError("what it computes is no number")
+    return found
 
 
 def _outputs(way: Way, path: Path, batch: Array, folder: Path) -> Sequence[Array]:
@@ -132,8 +105,9 @@ def _outputs(way: Way, path: Path, batch: Array, folder: Path) -> Sequence[Array
 
 
 def _size(path: Path) -> int:
-    """Returns the bytes of a file and of those of the same name with another ending."""
-    return sum(item.stat().st_size for item in path.parent.glob(f"{path.stem}.*"))
+    """Returns the bytes of a file, and of the weights beside it, which OpenVINO and ncnn call so."""
+    weights = path.with_suffix(".bin")
+    return path.stat().st_size + (weights.stat().st_size if weights.exists() else 0)
 
 
 def _reason(error: BaseException) -> str:

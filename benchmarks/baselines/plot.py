@@ -1,31 +1,38 @@
-"""The results as a picture: one line a model, one mark a way."""
+"""A page of the results as a picture: one line a row, one mark a way."""
 
-from pathlib import Path
+import io
+from collections.abc import Mapping, Sequence
 
-from benchmarks.baselines.results import Saved, is_wrong
+from benchmarks.baselines.pages import Page
+from benchmarks.baselines.results import Row
+from benchmarks.baselines.table import right_ratio, shown_ways
+from benchmarks.baselines.way import Way
 
-MARKS = "osD^vPX*<>hd"
+MARKS = "osD^vPX*<>hdpH"
 BEYOND = 2.0  # what is slower than this is drawn at the edge
 
 
-def draw(saved: Saved, path: Path) -> None:
-    """Writes an SVG file."""
+def svg(page: Page, rows: Sequence[Row], ways: Mapping[str, Way]) -> str:
+    """Returns the ratios of a page, whose first way is what the others are compared with."""
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot
 
-    names, ways = list(saved["models"]), list(saved["ways"])
-    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.42 * len(names)), layout="constrained")
-    for number, way in enumerate(ways[1:]):
-        places, ratios, errors = [], [], ([], [])
-        for row, name in enumerate(names):
-            for item in saved["models"][name]["results"]:
-                if item["way"] == way and item["ratio"] and not is_wrong(saved, item):
-                    ratio = min(item["ratio"], BEYOND)
-                    places.append(row), ratios.append(ratio)
-                    for side, end in zip(errors, item["ci95"], strict=True):
-                        side.append(abs(min(end, BEYOND) - ratio))
+    base, *others = shown_ways(page, rows)
+    figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.42 * len(rows)), layout="constrained")
+    for number, way in enumerate(others):
+        places, ratios = [], []
+        errors: tuple[list[float], list[float]] = ([], [])
+        for place, row in enumerate(rows):
+            found = row.ratio(way, base)
+            if found is None or right_ratio(row, ways, way, base) is None:
+                continue
+            ratio = min(found.value, BEYOND)
+            places.append(place)
+            ratios.append(ratio)
+            for side, end in zip(errors, found.ci95, strict=True):
+                side.append(abs(min(end, BEYOND) - ratio))
         ours = way.startswith("mvd")
         axes.errorbar(
             ratios,
@@ -33,16 +40,18 @@ def draw(saved: Saved, path: Path) -> None:
             xerr=errors,
             fmt=MARKS[number % len(MARKS)],
             markersize=9 if ours else 5,
-            label=saved["ways"][way]["title"],
+            label=ways[way].title,
             color="tab:red" if way == "mvd" else None,
             zorder=3 if ours else 2,
         )
     axes.axvline(1, color="grey", linewidth=1)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(rows)), [str(row.case) for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel(f"latency relative to the naive export, smaller is faster (at the edge: {BEYOND:g} or more)")
+    axes.set_xlabel(f"latency relative to {ways[base].title}, smaller is faster (at the edge: {BEYOND:g} or more)")
     axes.set_xlim(right=BEYOND * 1.03)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=5, fontsize="small", frameon=False)
-    figure.savefig(path)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
     pyplot.close(figure)
+    return text.getvalue()

@@ -1,93 +1,137 @@
-"""The results as Markdown."""
+"""A page of the results, as Markdown."""
 
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import geometric_mean
-from typing import Any
 
-from benchmarks.baselines.results import Saved, is_wrong, verdict
+from benchmarks.baselines.pages import Page
+from benchmarks.baselines.results import Result, Row, is_wrong
+from benchmarks.baselines.way import Way
 
-PLACES = 2
-TITLE = [
-    "# mvd's exports and what people would otherwise do",
-    "",
-    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all of them "
-    "in turns, one process each. A loss is shown as a loss.",
-    "",
-]
+BOUNDS: Mapping[str, Mapping[str, float]] = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
+BOUNDED_BY = "naive"  # the way whose time the bounds are shares of
+ABOUT = (
+    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all ways of a "
+    "row in turns, one process each. A loss is shown as a loss."
+)
+TIMES = (
+    "Medians in milliseconds; the 95 % interval is of what another run, minutes earlier or later, has as its median, as "
+    "`mvd latency` computes it. Ratios are more exact than these times: what the machine did meanwhile happened to both."
+)
 
 
-def markdown(saved: Saved, picture: str | None = None) -> str:
-    """Returns the page, with a picture where there is one."""
-    ways = saved["ways"]
-    columns = list(ways)
-    head = ["model", f"{ways[columns[0]]['title']} p50", *(ways[way]["title"] for way in columns[1:])]
-    rows = [head, ["---"] * len(head)]
-    for name, model in saved["models"].items():
-        results = {item["way"]: item for item in model["results"]}
-        first = results[columns[0]]
-        rows.append(
-            [f"`{name}`", f"{first['p50_ms']:.1f} ms", *(_cell(saved, results.get(way)) for way in columns[1:])]
-        )
-    rows.append(["geometric mean", "", *(_mean(saved, way) for way in columns[1:])])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+def shown_ways(page: Page, rows: Sequence[Row]) -> list[str]:
+    """Returns the ways of a page that some of its rows have; the first is what the others are compared with."""
+    return [way for way in page.ways if any(row.of(way) for row in rows)]
+
+
+def markdown(page: Page, rows: Sequence[Row], ways: Mapping[str, Way], picture: str | None = None) -> str:
+    """Returns the page.
+
+    Args:
+        page: what it shows.
+        rows: at least one, in order.
+        ways: by name.
+        picture: the name of a file beside the page.
+    """
+    names = shown_ways(page, rows)
+    base, title = names[0], ways[names[0]].title
     pictures = [f"![the same as a picture]({picture})", ""] if picture else []
-    return "\n".join([*TITLE, *pictures, *lines, "", *_notes(saved)]) + "\n"
+    beside = [(way, other) for way, other in page.beside if {way, other} <= set(names)]
+    lines = [
+        *(f"# {page.title}", "", ABOUT, "", *pictures),
+        f"Every cell is the latency relative to that of {title}, with its 95 % interval; below 1 is faster.",
+        "",
+        *_ratios(rows, ways, {ways[way].title: (way, base) for way in names[1:]}),
+        *("", "## Times", "", TIMES, ""),
+        *_table(["model", *(ways[way].title for way in names)], [[_name(row), *_times(row, names)] for row in rows]),
+    ]
+    if beside:
+        columns = {f"{ways[way].title} / {ways[other].title}": (way, other) for way, other in beside}
+        lines += ["", "## Beside each other", "", "The latency of one relative to that of the other.", ""]
+        lines += _ratios(rows, ways, columns)
+    return "\n".join([*lines, "", "## The ways", "", *_notes(rows, ways, names), "", _place(rows)]) + "\n"
 
 
-def _cell(saved: Saved, result: Mapping[str, Any] | None) -> str:
-    if result is None:
+def _ratios(rows: Sequence[Row], ways: Mapping[str, Way], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Returns a table with a column of ratios for each (way, base), and their geometric means."""
+    lines = [[_name(row), *(_cell(row, ways, *pair) for pair in columns.values())] for row in rows]
+    means = ["geometric mean", *(_mean(rows, ways, *pair) for pair in columns.values())]
+    return _table(["model", *columns], [*lines, means])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _name(row: Row) -> str:
+    return f"`{row.case}`"
+
+
+def _cell(row: Row, ways: Mapping[str, Way], way: str, base: str) -> str:
+    if (result := row.of(way)) is None:
         return ""
-    if result["failure"]:
+    if result.failure:
         return "fails"
-    ratio, (low, high) = result["ratio"], result["ci95"]
-    text = f"{ratio:.{PLACES}f} ({low:.{PLACES}f} to {high:.{PLACES}f})"
-    return f"wrong output: {text}" if is_wrong(saved, result) else text
+    if (ratio := row.ratio(way, base)) is None:
+        return ""
+    text = f"{ratio.value:.2f} ({ratio.ci95[0]:.2f} to {ratio.ci95[1]:.2f})"
+    return text if right_ratio(row, ways, way, base) else f"wrong output: {text}"
 
 
-def _ratios(saved: Saved, way: str) -> dict[str, float]:
-    """Returns a way's latency relative to the first one's, of the models that it has a right file of."""
-    items = ((name, item) for name, model in saved["models"].items() for item in model["results"])
-    return {
-        name: item["ratio"]
-        for name, item in items
-        if item["way"] == way and not item["failure"] and not is_wrong(saved, item)
-    }
+def right_ratio(row: Row, ways: Mapping[str, Way], way: str, base: str) -> float | None:
+    """Returns a way's latency relative to another's; None where one of them has no file, or one that is wrong."""
+    ratio = row.ratio(way, base)
+    wrong = any(is_wrong(result, ways[name]) for name in (way, base) if (result := row.of(name)))
+    return None if ratio is None or wrong else ratio.value
 
 
-def _mean(saved: Saved, way: str) -> str:
-    """Returns the geometric mean over all models; empty where one is missing, for it is of other models then."""
-    ratios = _ratios(saved, way)
-    return f"{geometric_mean(ratios.values()):.{PLACES}f}" if len(ratios) == len(saved["models"]) else ""
+def _mean(rows: Sequence[Row], ways: Mapping[str, Way], way: str, base: str) -> str:
+    """Returns the geometric mean over all rows; empty where one is missing, for it is of other models then."""
+    ratios = [ratio for row in rows if (ratio := right_ratio(row, ways, way, base))]
+    return f"{geometric_mean(ratios):.2f}" if len(ratios) == len(rows) else ""
 
 
-def _of_their_own(saved: Saved) -> Iterator[str]:
-    """Yields a line for each way in int8, beside the same one in float32."""
-    ways = saved["ways"]
-    for way in ways:
-        own = way.removesuffix("_int8")
-        if own == way or own not in ways:
-            continue
-        after, before = _ratios(saved, way), _ratios(saved, own)
-        figures = [f"`{name}` {ratio / before[name]:.{PLACES}f}" for name, ratio in after.items() if name in before]
-        yield f"- {ways[way]['title']} relative to {ways[own]['title']}: {', '.join(figures)}."
+def _times(row: Row, names: Sequence[str]) -> list[str]:
+    return [_time(row.of(way)) for way in names]
 
 
-def _notes(saved: Saved) -> list[str]:
-    machine = saved["machine"]
-    first, title = next((name, way["title"]) for name, way in saved["ways"].items())
-    lines = [f"Every cell is the latency relative to {title}'s, with its 95 % interval; below 1 is faster.", ""]
-    lines += [f"- {way['title']}: {way['about']}." for way in saved["ways"].values()]
-    lines += _of_their_own(saved)
-    for name, model in saved["models"].items():
-        for item in model["results"]:
-            if item["failure"]:
-                lines.append(f"- `{name}`, {saved['ways'][item['way']]['title']}: {item['failure']}")
-            elif is_wrong(saved, item):
-                title = saved["ways"][item["way"]]["title"]
-                lines.append(
-                    f"- `{name}`, {title}: differs from PyTorch by {item['max_rel']:.0e} of the largest output"
-                )
-            if item["ratio"] and (text := verdict(item["way"], name, item["ratio"], first)):
-                lines.append(f"- `{name}`, {saved['ways'][item['way']]['title']}: {item['ratio']:.3f}, {text}.")
-    versions = ", ".join(f"{key} {value}" for key, value in sorted(saved["versions"].items()) if value)
-    return [*lines, "", f"{machine['cpu']}, batch 1, one thread and pinned unless a row says more. {versions}."]
+def _time(result: Result | None) -> str:
+    if result is None or not result.times_ms:
+        return ""
+    found = result.statistics()
+    return f"{found.p50_ms:.1f} ({found.ci95_ms[0]:.1f} to {found.ci95_ms[1]:.1f})"
+
+
+def _notes(rows: Sequence[Row], ways: Mapping[str, Way], names: Sequence[str]) -> list[str]:
+    lines = [f"- {ways[way].title}: {ways[way].about}." for way in names]
+    for row in rows:
+        for way in names:
+            if (result := row.of(way)) is None:
+                continue
+            where = f"- {_name(row)}, {ways[way].title}"
+            if result.failure:
+                lines.append(f"{where}: {result.failure}")
+            elif is_wrong(result, ways[way]):
+                lines.append(f"{where}: differs from PyTorch by {result.max_rel:.0e} of the largest output")
+            if text := verdict(row, way):
+                lines.append(f"{where}: {text}.")
+    return lines
+
+
+def verdict(row: Row, way: str) -> str:
+    """Returns whether a way's bound is met; empty where there is none, as for other sizes and several threads."""
+    bound, ratio = BOUNDS.get(way, {}).get(str(row.case)), row.ratio(way, BOUNDED_BY)
+    if bound is None or ratio is None:
+        return ""
+    return f"{ratio.value:.3f}, bound {bound:.2f} {'met' if ratio.value <= bound else 'MISSED'}"
+
+
+def _place(rows: Sequence[Row]) -> str:
+    """Returns the machine, with the instructions that it has, and what was installed for any of the rows."""
+    machine = rows[0].machine
+    features = ", ".join(machine["cpu_features"] or []) or "instructions not known"
+    found = {name: version for row in rows for name, version in row.versions.items() if version}
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+    return f"{machine['cpu']} ({features}), batch 1, one thread and pinned unless a row says more. {versions}."

@@ -2,9 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -12,6 +10,7 @@ from typing import Any, Protocol
 import benchmarks.baselines.ways
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.measurement.latency.process import ONNX_RUNTIME
+from mobilevit_deploy.system.environment import installed_version
 
 ALLOWED = 1e-3  # float32 leaves 1e-6 of the largest output, ncnn's fast convolutions 5e-4
 
@@ -28,7 +27,7 @@ class Way:
     """One way.
 
     Attributes:
-        name: of the module, for the command line.
+        name: of the module, for ``pages.toml`` and the command line.
         title: in tables.
         about: how it was built and run, one line.
         needs: packages beyond mvd's own; the way is left out where one is missing.
@@ -45,25 +44,22 @@ class Way:
     worker: str
     allowed: float
 
-    def versions(self) -> Mapping[str, str] | None:
-        """Returns the versions of what it needs; None when something is not installed."""
-        try:
-            return {package: version(package) for package in self.needs}
-        except PackageNotFoundError:
-            return None
+    @property
+    def installed(self) -> bool:
+        """Tells whether what it needs is there."""
+        return all(installed_version(package) for package in self.needs)
 
 
-def all_ways() -> list[Way]:
-    """Returns every way in the folder ``ways``, in the order in which tables show them."""
+def all_ways() -> dict[str, Way]:
+    """Returns every way in the folder ``ways`` by its name."""
     names = [item.name for item in pkgutil.iter_modules(benchmarks.baselines.ways.__path__)]
-    modules = [importlib.import_module(f"benchmarks.baselines.ways.{name}") for name in names]
-    return [_way(module) for module in sorted(modules, key=lambda module: module.ORDER)]
+    return {name: _way(name, importlib.import_module(f"benchmarks.baselines.ways.{name}")) for name in names}
 
 
-def _way(module: ModuleType) -> Way:
+def _way(name: str, module: ModuleType) -> Way:
     attributes: dict[str, Any] = vars(module)
     return Way(
-        name=module.__name__.rpartition(".")[2],
+        name=name,
         title=attributes["TITLE"],
         about=attributes["ABOUT"],
         needs=attributes.get("NEEDS", ()),

@@ -1,4 +1,4 @@
-"""The machine as a report of a bug or of a latency needs it: what runs here, on which processor, with how much memory and disk."""
+"""The machine as a report of a bug or of a latency needs it: what runs here, its processor, memory and disk."""
 
 import platform
 import re

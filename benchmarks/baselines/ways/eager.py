@@ -8,7 +8,6 @@ from benchmarks.baselines.session import Predict, main
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest, load_model
 from mobilevit_deploy.runners.base import Array
 
-ORDER = 4
 TITLE = "PyTorch eager"
 ABOUT = "the model as it is, in inference mode"
 

@@ -8,7 +8,6 @@ from benchmarks.baselines.export import example
 from benchmarks.baselines.session import Predict, main
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 6
 TITLE = "ExecuTorch"
 ABOUT = "torch.export of the model as it is, XnnpackPartitioner, float32"
 NEEDS = ("executorch",)

@@ -6,7 +6,6 @@ from benchmarks.baselines.export import example
 from benchmarks.baselines.session import Predict, main
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 9
 TITLE = "LiteRT"
 ABOUT = "litert_torch.convert of the model as it is, float32"
 NEEDS = ("litert-torch", "ai-edge-litert")

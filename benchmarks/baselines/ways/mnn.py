@@ -11,7 +11,6 @@ from benchmarks.baselines.ways import naive
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.runners.base import Array
 
-ORDER = 8
 TITLE = "MNN"
 ABOUT = "mnnconvert of the naive export, float32, high precision"
 NEEDS = ("MNN",)

@@ -7,7 +7,6 @@ from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.pipeline.plan import TargetRequest, plan_target
 from mobilevit_deploy.pipeline.prepare import prepare
 
-ORDER = 10
 TITLE = "mvd"
 ABOUT = "mvd export --to onnx, verified; ONNX Runtime"
 

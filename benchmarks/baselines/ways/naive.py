@@ -5,7 +5,6 @@ from pathlib import Path
 from benchmarks.baselines.export import export_dynamo
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 0
 TITLE = "naive export"
 ABOUT = "torch.onnx.export(dynamo=True, optimize=True) of the model as it is, opset 18; ONNX Runtime"
 

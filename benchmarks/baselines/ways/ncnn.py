@@ -12,7 +12,6 @@ from benchmarks.baselines.session import Predict, main
 from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.runners.base import Array
 
-ORDER = 7
 TITLE = "ncnn"
 ABOUT = "pnnx of the traced model, float32 storage and arithmetic"
 NEEDS = ("ncnn", "pnnx")

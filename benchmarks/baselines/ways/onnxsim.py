@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmarks.baselines.ways import naive
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 1
 TITLE = "+ onnxsim"
 ABOUT = "the naive export through onnxsim; ONNX Runtime"
 NEEDS = ("onnxsim",)

@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmarks.baselines.ways import naive
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 2
 TITLE = "+ onnxslim"
 ABOUT = "the naive export through onnxslim; ONNX Runtime"
 NEEDS = ("onnxslim",)

@@ -8,20 +8,20 @@ from benchmarks.baselines.export import example
 from benchmarks.baselines.session import Predict, main
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 5
 TITLE = "OpenVINO"
 ABOUT = "openvino.convert_model of the model as it is, float32, latency hint"
 NEEDS = ("openvino",)
 
 
 def build(model: LoadedModel, folder: Path) -> Path:
-    """Writes OpenVINO's file; its weights lie beside it."""
+    """Writes OpenVINO's file, unless another way has done it in this folder; its weights lie beside it."""
     import openvino
 
-    with torch.no_grad():
-        converted = openvino.convert_model(model.module, example_input=example(model), input=[model.input_shape])
     path = folder / "openvino.xml"
-    openvino.save_model(converted, path, compress_to_fp16=False)
+    if not path.exists():
+        with torch.no_grad():
+            converted = openvino.convert_model(model.module, example_input=example(model), input=[model.input_shape])
+        openvino.save_model(converted, path, compress_to_fp16=False)
     return path
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from benchmarks.baselines.export import export_torchscript
 from mobilevit_deploy.loading.model import LoadedModel
 
-ORDER = 3
 TITLE = "TorchScript exporter"
 ABOUT = "torch.onnx.export(dynamo=False), opset 18; ONNX Runtime"
 
