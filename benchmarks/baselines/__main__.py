@@ -1,7 +1,7 @@
 """Times mvd's exports and what people would otherwise do, on ONNX Runtime and other runtimes, on this machine.
 
-Run: ``python -m benchmarks.baselines --out DIR``, which times every row of ``pages.toml`` and writes its pages. Each row
-goes to ``DIR/baselines.jsonl`` when it is done, and the same command takes up a run that was stopped. ``--pages
+Run: ``python -m benchmarks.baselines --out DIR``, which times every row of ``pages.toml`` and writes its pages. Each
+row goes to ``DIR/baselines.jsonl`` when it is done, and the same command takes up a run that was stopped. ``--pages
 baselines-heads``, ``--models 'cas_vit_*'`` and ``--ways naive mvd`` ask for less. What is not installed is left out:
 ``pip install '.[executorch,litert]' onnxslim openvino nncf ncnn pnnx MNN`` brings all of it.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.baselines import plot, results, table
 from benchmarks.baselines.measure import measure_row
-from benchmarks.baselines.pages import PAGES, Case, Page, matches, ways_by_case
+from benchmarks.baselines.pages import PAGES, Case, matches, ways_by_case
 from benchmarks.baselines.results import Row
 from benchmarks.baselines.way import Way, all_ways
 from mobilevit_deploy.catalog.formats import tool_versions
@@ -30,7 +30,8 @@ RESULTS = "baselines.jsonl"
 
 def main() -> int:
     """Returns the exit code: 1 where a row could not be measured."""
-    arguments, ways = _parse(), all_ways()
+    ways = all_ways()
+    arguments = _parse(ways)
     path = arguments.out / RESULTS
     try:
         rows = results.read(path)
@@ -45,12 +46,12 @@ def main() -> int:
     return 1 if missing else 0
 
 
-def _parse() -> argparse.Namespace:
+def _parse(ways: Mapping[str, Way]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("artifacts/baselines"), help="folder of results and pages")
     parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
     parser.add_argument("--models", nargs="+", default=["*"], help="names, or patterns such as 'cas_vit_*'")
-    parser.add_argument("--ways", nargs="+", choices=list(all_ways()), default=list(all_ways()))
+    parser.add_argument("--ways", nargs="+", choices=list(ways), default=list(ways))
     parser.add_argument("--seconds", type=float, default=90, help="of timing, for each row")
     parser.add_argument("--again", action="store_true", help="measure what was measured already")
     parser.add_argument("--only-pages", action="store_true", help="write the pages anew, and measure nothing")
@@ -105,17 +106,16 @@ def _show(row: Row, ways: Mapping[str, Way]) -> None:
         if result.times_ms:
             found = f"{result.statistics().p50_ms:7.2f} ms, differs by {result.max_rel:.0e}"
         if ratio:
-            found += (
-                f", {ratio.value:.3f} ({ratio.ci95[0]:.3f} to {ratio.ci95[1]:.3f}) {table.verdict(row, result.way)}"
-            )
+            low, high = ratio.ci95
+            found += f", {ratio.value:.3f} ({low:.3f} to {high:.3f}) {table.verdict(row, result.way)}"
         print(f"{row.case}  {ways[result.way].title:20} {found}", flush=True)
 
 
 def _write_page(folder: Path, name: str, rows: Mapping[Case, Row], ways: Mapping[str, Way]) -> None:
-    """Writes a page, and its picture, of the rows that there are."""
-    page: Page = PAGES[name]
-    shown = [rows[case] for case in page.cases() if case in rows]
-    if not shown or not table.shown_ways(page, shown):
+    """Writes a page, and its picture, of the rows that there are and that have what the others are compared with."""
+    page = PAGES[name]
+    shown = [rows[case] for case in page.cases() if case in rows and rows[case].of(page.ways[0])]
+    if not shown:
         return
     if page.plot:
         publish_text(plot.svg(page, shown, ways), folder / f"{name}.svg")

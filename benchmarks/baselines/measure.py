@@ -52,7 +52,8 @@ def measure_row(case: Case, ways: Sequence[Way], seconds: float, versions: Mappi
         returned = pytree.tree_leaves(model.module(torch.from_numpy(batch)))
     expected = [output.numpy() for output in returned]
     with tempfile.TemporaryDirectory(prefix="mvd-baselines-") as name:
-        folder, timed = Path(name), []
+        folder = Path(name)
+        timed: list[tuple[Result, Session]] = []
         for way in ways:
             _tell(f"{case}: {way.title}")
             result = Result(way.name)

@@ -92,7 +92,8 @@ def read(path: Path) -> dict[Case, Row]:
     if not path.exists():
         return {}
     try:
-        rows = [_ROW.validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        with path.open(encoding="utf-8") as file:
+            rows = [_ROW.validate_json(line) for line in file]
     except ValueError as error:  # pydantic's is one too, with a line for each thing that is wrong
         reason = " ".join(str(error).splitlines()[:3])
         raise MvdError(f"{path} holds no results that are read here: {reason}", ELSEWHERE) from error
@@ -120,12 +121,12 @@ def check_same_place(
     Raises:
         MvdError: with everything that differs.
     """
+    here = {**_identity(machine), **versions}
     differing = {
-        f"{key} {then} there, {now} here"
+        f"{name} {then} there, {here[name]} here"
         for row in rows
-        for was, here in ((_identity(row.machine), _identity(machine)), (row.versions, versions))
-        for key, then in was.items()
-        if then is not None and (now := here.get(key)) is not None and then != now
+        for name, then in {**_identity(row.machine), **row.versions}.items()
+        if then is not None and here.get(name) is not None and then != here[name]
     }
     if differing:
         raise MvdError(f"{path} was measured elsewhere: {'; '.join(sorted(differing))}", ELSEWHERE)

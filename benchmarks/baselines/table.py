@@ -12,17 +12,17 @@ from benchmarks.baselines.way import Way
 BOUNDS: Mapping[str, Mapping[str, float]] = tomllib.loads(Path(__file__).with_name("bounds.toml").read_text())
 BOUNDED_BY = "naive"  # the way whose time the bounds are shares of
 ABOUT = (
-    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all ways of a "
-    "row in turns, one process each. A loss is shown as a loss."
+    "Made by `python -m benchmarks.baselines`, which builds every way, compares it with PyTorch, and times all ways of "
+    "a row in turns, one process each. A loss is shown as a loss."
 )
 TIMES = (
-    "Medians in milliseconds; the 95 % interval is of what another run, minutes earlier or later, has as its median, as "
-    "`mvd latency` computes it. Ratios are more exact than these times: what the machine did meanwhile happened to both."
+    "Medians in milliseconds. The 95 % interval is of what another run, minutes earlier or later, has as its median, "
+    "as `mvd latency` computes it. It is wider than a ratio's, for what the machine did meanwhile happened to all ways."
 )
 
 
 def shown_ways(page: Page, rows: Sequence[Row]) -> list[str]:
-    """Returns the ways of a page that some of its rows have; the first is what the others are compared with."""
+    """Returns the ways of a page that some of its rows have."""
     return [way for way in page.ways if any(row.of(way) for row in rows)]
 
 
@@ -31,7 +31,7 @@ def markdown(page: Page, rows: Sequence[Row], ways: Mapping[str, Way], picture: 
 
     Args:
         page: what it shows.
-        rows: at least one, in order.
+        rows: at least one, in order; each has the page's first way, which the others are compared with.
         ways: by name.
         picture: the name of a file beside the page.
     """
@@ -115,7 +115,7 @@ def _notes(rows: Sequence[Row], ways: Mapping[str, Way], names: Sequence[str]) -
                 lines.append(f"{where}: {result.failure}")
             elif is_wrong(result, ways[way]):
                 lines.append(f"{where}: differs from PyTorch by {result.max_rel:.0e} of the largest output")
-            if text := verdict(row, way):
+            if names[0] == BOUNDED_BY and (text := verdict(row, way)):
                 lines.append(f"{where}: {text}.")
     return lines
 
