@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from mobilevit_deploy.system import hardware
 from mobilevit_deploy.system.hardware import Machine, features_of_apple, features_of_linux
 from mobilevit_deploy.targets import breaks
 
@@ -18,8 +19,8 @@ MACHINE = Machine("Linux-6.1", "x86_64", "a processor", ("AVX2",), 2, 2**34, 2**
     ("text", "features"),
     [
         (
-            "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma f16c avx512f avx512_vnni amx_tile amx_int8\nbugs\t: x\n",
-            ("AVX2", "FMA", "F16C", "AVX-512", "AVX-512 VNNI", "AMX int8"),
+            "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma f16c avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8\nbugs\t: x\n",
+            ("AVX2", "FMA", "F16C", "AVX-512", "AVX-512 VNNI", "AVX-512 bf16", "AVX-512 fp16", "AMX int8"),
         ),
         (
             "processor\t: 0\nFeatures\t: fp asimd asimdhp asimddp i8mm bf16\nCPU part\t: 0xd40\n",
@@ -38,6 +39,15 @@ def test_features_on_a_mac() -> None:
     assert features_of_apple(apple) == ("NEON", "NEON dot product")
     assert features_of_apple("hw.optional.avx2_0: 1\nhw.optional.avx512f: 0\n") == ("AVX2",)
     assert features_of_apple("sysctl: unknown oid\n") is None
+
+
+def test_a_latency_is_of_a_processor_with_its_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(hardware, "CPUINFO", cpuinfo)
+    cpuinfo.write_text("flags\t: avx2 fma\n")
+    assert hardware.machine()["cpu_features"] == ["AVX2", "FMA"]
+    cpuinfo.write_text("processor\t: 0\n")
+    assert hardware.machine()["cpu_features"] is None
 
 
 def test_torch_and_numpy() -> None:
