@@ -19,7 +19,8 @@ MACHINE = Machine("Linux-6.1", "x86_64", "a processor", ("AVX2",), 2, 2**34, 2**
     ("text", "features"),
     [
         (
-            "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma f16c avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8\nbugs\t: x\n",
+            "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma f16c avx512f avx512_vnni "
+            "avx512_bf16 avx512_fp16 amx_tile amx_int8\nbugs\t: x\n",
             ("AVX2", "FMA", "F16C", "AVX-512", "AVX-512 VNNI", "AVX-512 bf16", "AVX-512 fp16", "AMX int8"),
         ),
         (
