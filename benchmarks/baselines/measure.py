@@ -88,7 +88,7 @@ def _session(way: Way, path: Path, model: LoadedModel, threads: int) -> Session:
 def _difference(way: Way, path: Path, batch: Array, expected: Sequence[Array], folder: Path) -> float:
     """Returns the largest difference from PyTorch, over the output's largest magnitude."""
     pairs = zip(expected, _outputs(way, path, batch, folder), strict=False)  # a way's own worker returns the first one
-    found = max(measure("output", *pair).max_rel for pair in pairs)
+    found = max(measure("output", wanted, computed).max_rel for wanted, computed in pairs)
     if not math.isfinite(found):
         raise ValueError("what it computes is no number")
     return found
@@ -100,7 +100,7 @@ def _outputs(way: Way, path: Path, batch: Array, folder: Path) -> Sequence[Array
         return OnnxRuntimeRunner(path, "all").run(batch)
     images, output = folder / "images.npy", folder / "output.npy"
     np.save(images, batch)
-    command = [sys.executable, "-m", way.worker, path, images, output]
+    command = [sys.executable, "-m", way.worker, *map(str, (path, images, output))]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     return [np.load(output)]
 
