@@ -88,7 +88,8 @@ def _session(way: Way, path: Path, model: LoadedModel, threads: int) -> Session:
 def _difference(way: Way, path: Path, batch: Array, expected: Sequence[Array], folder: Path) -> float:
     """Returns the largest difference from PyTorch, over the output's largest magnitude."""
     pairs = zip(expected, _outputs(way, path, batch, folder), strict=False)  # a way's own worker returns the first one
-    found = max(measure("output", wanted, computed).max_rel for wanted, computed in pairs)
+    exact = ((wanted.astype(np.float64), computed.astype(np.float64)) for wanted, computed in pairs)
+    found = max(measure("output", *pair).max_rel for pair in exact)
     if not math.isfinite(found):
         raise ValueError("what it computes is no number")
     return found
