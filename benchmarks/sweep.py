@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,28 +99,51 @@ def _say(name: str, moment: Moment) -> None:
 
 
 def exports(models: list[str], targets: list[str], size: int) -> None:
-    """Prints what each way took, its ratio to one process, and whether the files are the same."""
+    """Prints what each way took, its ratio to one process, and whether the files are the same.
+
+    The ways are run in turns, a family of models at a time, each time another one first: what else the machine does in
+    an hour and a half happens to all of them.
+    """
+    families: dict[str, list[str]] = {}
+    for model in models or list(catalog.models()):
+        families.setdefault(catalog.models()[model].family.family, []).append(model)
+    found: dict[str, list[tuple[Sweep, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory(prefix="mvd-sweep-benchmark-") as name:
-        folder = Path(name)
-        file = write_matrix(folder, models or list(catalog.models()), targets, size)
-        keep_nothing(folder, "one")
-        found = {"one process": run(file, folder, "one", jobs=1)}
-        keep_nothing(folder, "pool")
-        found["pool of two"] = run(file, folder, "pool", jobs=WORKERS)
-        keep_nothing(folder, "cluster")  # before its workers start
-        with cluster() as address:
-            found["LocalCluster of two"] = run(file, folder, "cluster", scheduler=address)
-    first, alone = found["one process"]
-    wanted = {cell.id: (cell.status, cell.sha256) for cell in first.cells}
+        for number, (family, members) in enumerate(families.items()):
+            folder = Path(name) / family
+            folder.mkdir()
+            file = write_matrix(folder, members, targets, size)
+            turn = number % len(WAYS)
+            for way in (*list(WAYS)[turn:], *list(WAYS)[:turn]):
+                keep_nothing(folder, way.replace(" ", "-"))  # before a cluster's workers start
+                found[way].append(WAYS[way](file, folder))
+                print(f"{family}, {way}: {found[way][-1][1]:.1f} s", file=sys.stderr, flush=True)
+    cells = {way: [cell for sweep, _ in runs for cell in sweep.cells] for way, runs in found.items()}
+    seconds = {way: sum(took for _, took in runs) for way, runs in found.items()}
+    first = next(iter(WAYS))
+    wanted = {cell.id: (cell.status, cell.sha256) for cell in cells[first]}
     print(f"{len(wanted)} cells at {size} px, one thread each, on {len(os.sched_getaffinity(0))} cores")
     print("| way | seconds | of one process | done | same digests |\n|---|---|---|---|---|")
-    for way, (sweep, seconds) in found.items():
-        same = {cell.id: (cell.status, cell.sha256) for cell in sweep.cells} == wanted
-        done = sum(cell.status == "done" for cell in sweep.cells)
-        print(f"| {way} | {seconds:.1f} | {seconds / alone:.2f} | {done} | {'yes' if same else 'NO'} |")
-    for cell in first.cells:
+    for way, own in cells.items():
+        same = {cell.id: (cell.status, cell.sha256) for cell in own} == wanted
+        done = sum(cell.status == "done" for cell in own)
+        ratio = seconds[way] / seconds[first]
+        print(f"| {way} | {seconds[way]:.1f} | {ratio:.2f} | {done} | {'yes' if same else 'NO'} |")
+    for cell in cells[first]:
         if cell.status != "done":
             print(f"{cell.id}: {cell.reason}")
+
+
+def _on_cluster(file: Path, folder: Path) -> tuple[Sweep, float]:
+    with cluster() as address:
+        return run(file, folder, "cluster", scheduler=address)
+
+
+WAYS: dict[str, Callable[[Path, Path], tuple[Sweep, float]]] = {  # the first is what the others are compared with
+    "one process": lambda file, folder: run(file, folder, "one", jobs=1),
+    "pool of two": lambda file, folder: run(file, folder, "pool", jobs=WORKERS),
+    "LocalCluster of two": _on_cluster,
+}
 
 
 def overhead(cells: int, seconds: float) -> None:
