@@ -58,8 +58,8 @@ def _is_general(node: Node) -> bool:
 
 
 def _returns_places(node: Node) -> bool:
-    """Tells whether a pool's indices are read."""
-    return any(reader.args[1] == 1 for reader in node.users)
+    """Tells whether a pool's indices are read, or its stride left out."""
+    return _has_no_stride(node) or any(reader.args[1] == 1 for reader in node.users)
 
 
 def _lacks_arguments(node: Node) -> bool:
@@ -104,6 +104,7 @@ def _is_circular(node: Node) -> bool:
 
 # Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.affine_grid_generator: lambda _: True,  # a part of MIL's affine, which takes the sampler's other settings only
     aten.avg_pool2d: divides_otherwise,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,

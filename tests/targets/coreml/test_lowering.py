@@ -29,6 +29,10 @@ REFUSED: dict[str, Function] = {
     "cosine_similarity": lambda x: F.cosine_similarity(x, x.flip(2)),
     "einsum": lambda x: torch.einsum("...ij,...kj->...ik", x, x),
     "linear": lambda x: F.linear(x, torch.arange(9) / 9),
+    "affine_grid_generator": lambda x: F.grid_sample(
+        x, F.affine_grid(x[:, :3, :2, 0].reshape(1, 2, 3), [1, 4, 5, 6], False), align_corners=False
+    ),
+    "max_pool2d_with_indices": lambda x: F.max_pool2d(x, 2, return_indices=True)[0],
     "max_pool2d": lambda x: F.max_pool2d(x, 2),
     "pad": lambda x: F.pad(x, (1, 2, 0, 1), mode="circular"),
     "unfold": lambda x: x.unfold(2, 3, 2),

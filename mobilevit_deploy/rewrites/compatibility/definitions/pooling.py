@@ -67,3 +67,12 @@ def max_pool2d(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int] = ()
     """Returns the same with the stride that a pool has where it is not said."""
     result: Tensor = aten.max_pool2d(x, kernel_size, stride or kernel_size, *others)
     return result
+
+
+@definition(aten.max_pool2d_with_indices.default)
+def max_pool2d_with_indices(
+    x: Tensor, kernel_size: Sequence[int], stride: Sequence[int] = (), *others: Any
+) -> tuple[Tensor, Tensor]:
+    """Returns the largest value of each window; their places only where nothing reads them."""
+    values: Tensor = aten.max_pool2d(x, kernel_size, stride or kernel_size, *others)
+    return values, torch.zeros_like(values, dtype=torch.int64)
