@@ -3,27 +3,52 @@
 The table is asked of the process that Apple's code runs in, once.
 """
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import arguments, is_call
+from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreai.child import Child
 from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_complex, takes_parts
+
+aten = torch.ops.aten
 
 
 def takes(node: Node) -> bool:
     """Tells whether the converter takes a call of ATen."""
-    return not has_complex(node) and (_registered(node) or takes_parts(node, _registered, _known().decompositions))
+    known = _known().decompositions
+    return not (has_complex(node) or _is_refused(node)) and (_registered(node) or takes_parts(node, _registered, known))
 
 
 def _registered(node: Node) -> bool:
-    if is_call(node, torch.ops.aten.native_batch_norm):  # which is another op in an exported program
+    if is_call(node, aten.native_batch_norm):  # which is another op in an exported program
         return not arguments(node)["training"]
-    if is_call(node, torch.ops.aten.index_put):  # the runtime ends: "Index 1 is out of bounds for dimension 0"
-        return False
-    return str(node.target) in _known().calls
+    return not _is_refused(node) and str(node.target) in _known().calls
+
+
+def _is_refused(node: Node) -> bool:
+    return any(refuses(node) for packet, refuses in REFUSED.items() if is_call(node, packet))
+
+
+def _has_uneven_windows(node: Node) -> bool:
+    sizes = zip(shape(arguments(node)["self"])[-2:], shape(node)[-2:], strict=True)
+    return any(before % after for before, after in sizes)
+
+
+def _masks(node: Node) -> bool:
+    """Tells whether a mask says which keys are looked at: a query that may look at nothing would look at all."""
+    mask = arguments(node)["attn_mask"]
+    return mask is not None and mask.meta["val"].dtype == torch.bool
+
+
+# Forms that the converter refuses, or the runtime computes wrong; tests/targets/coreai/test_lowering.py holds them.
+REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.adaptive_avg_pool2d: _has_uneven_windows,  # "dim[2] 8 vs 9"
+    aten.index_put: lambda _: True,  # the runtime ends: "Index 1 is out of bounds for dimension 0"
+    aten.scaled_dot_product_attention: _masks,
+}
 
 
 @cache

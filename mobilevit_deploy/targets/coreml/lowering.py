@@ -94,8 +94,11 @@ def _takes_a_whole_number(node: Node) -> bool:
     return node.target is aten.where.ScalarSelf and isinstance(node.args[1], int)
 
 
-def _shares_heads(node: Node) -> bool:
-    return bool(arguments(node)["enable_gqa"])
+def _shares_heads_or_masks(node: Node) -> bool:
+    """Tells whether heads share keys, or a query may look at nothing, which is NaN in coremltools' form."""
+    given = arguments(node)
+    masks = given["attn_mask"] is not None and given["attn_mask"].meta["val"].dtype == torch.bool
+    return masks or bool(given["enable_gqa"])
 
 
 def _is_circular(node: Node) -> bool:
@@ -117,6 +120,6 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,
     aten.pad: _is_circular,
-    aten.scaled_dot_product_attention: _shares_heads,
+    aten.scaled_dot_product_attention: _shares_heads_or_masks,
     aten.where: _takes_a_whole_number,
 }

@@ -59,8 +59,10 @@ def _table() -> Table:
     return table
 
 
-def _has_other_ranks_or_heads(node: Node) -> bool:
+def _has_other_ranks_heads_or_masks(node: Node) -> bool:
     given = arguments(node)
+    if given["attn_mask"] is not None and given["attn_mask"].meta["val"].dtype == torch.bool:
+        return True  # a query that may look at nothing looks at everything
     query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
     if not len(query) == len(key) == len(value) == 4:
         return True
@@ -98,5 +100,5 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,
     aten.rsub: _is_named_otherwise,
-    aten.scaled_dot_product_attention: _has_other_ranks_or_heads,
+    aten.scaled_dot_product_attention: _has_other_ranks_heads_or_masks,
 }

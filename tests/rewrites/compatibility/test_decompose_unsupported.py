@@ -163,8 +163,9 @@ def test_padding_that_cuts(apply: Apply, widths: list[int]) -> None:
 
 @given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)))
 @PROPERTY
-def test_adaptive_max_pools(apply: Apply, size: tuple[int, int]) -> None:
+def test_adaptive_pools(apply: Apply, size: tuple[int, int]) -> None:
     check(apply, lambda m, x: F.adaptive_max_pool2d(x, size), "adaptive_max_pool2d", 1, 2, 6, 9)
+    check(apply, lambda m, x: F.adaptive_avg_pool2d(x, size), "adaptive_avg_pool2d", 1, 2, 6, 9)
 
 
 @pytest.mark.parametrize("pool", ["max_pool1d", "max_pool2d"])
@@ -313,6 +314,16 @@ def test_attention_of_any_rank(apply: Apply, data: st.DataObject) -> None:
     check(apply, attend, "scaled_dot_product_attention", 1, 1, 4, 6)
 
 
+@pytest.mark.parametrize("rank", [3, 4, 5])
+def test_a_query_that_may_look_at_nothing_gets_zeros(apply: Apply, rank: int) -> None:
+    def attend(_m: nn.Module, x: Tensor) -> Tensor:
+        x = x.reshape(*[1] * (rank - 3), 2, 4, 6)
+        seen = (x[..., 0] > 0).unsqueeze(-1) & torch.tensor([True, False, True, True])
+        return F.scaled_dot_product_attention(x, x, x, seen & (torch.arange(4) != 2).unsqueeze(-1))
+
+    check(apply, attend, "scaled_dot_product_attention", 1, 2, 4, 6)
+
+
 def test_takes_only_what_is_lacking_and_keeps_its_place(apply: Apply) -> None:
     celu = nn.CELU()
     result, rewritten = apply(Of(lambda m, x: m.first(x) + torch.mul(x, 2), first=celu), lacking("celu"), 1, 2, 3, 3)
@@ -388,6 +399,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "pad": (lambda m, x: F.pad(x[0], (1, 2), mode="circular"), aten.cat.default, _backwards),
     "constant_pad_nd": (lambda m, x: torch.constant_pad_nd(x, [-1, 2]), aten.narrow.default, _the_first),
     "adaptive_max_pool2d": (lambda m, x: F.adaptive_max_pool2d(x, 3), aten.amax.default, aten.amin.default),
+    "adaptive_avg_pool2d": (lambda m, x: F.adaptive_avg_pool2d(x, 3), aten.mean.dim, aten.sum.dim_IntList),
     "cdist": (lambda m, x: torch.cdist(x, x + 1), aten.sum.dim_IntList, aten.mean.dim),
     "bilinear": (lambda m, x: F.bilinear(x, x, torch.ones(2, 4, 4)), aten.mul.Tensor, aten.add.Tensor),
     "fmod": (lambda m, x: torch.fmod(x, 0.3), aten.abs.default, aten.neg.default),

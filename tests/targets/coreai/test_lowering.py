@@ -27,6 +27,8 @@ from tests.rewrites.conftest import Of
 LACKING: dict[str, Callable[[torch.Tensor], Any]] = {
     "sort": lambda x: x.sort(-1).values,
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 3),
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (3, 5)),
+    "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x, x, x @ x.mT > 3),
     "median": lambda x: x.median(-1).values,
     "hypot": lambda x: torch.hypot(x, x + 1),
     "index_put": lambda x: torch.ops.aten.index_put(x, [None, torch.tensor([2, 0])], x[:, :2] * 2),

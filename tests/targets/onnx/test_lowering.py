@@ -25,6 +25,7 @@ def refused(module: nn.Module) -> list[str]:
         ("adaptive_max_pool2d", Of(lambda m, x: F.adaptive_max_pool2d(x, 3))),
         ("adaptive_max_pool1d", Of(lambda m, x: F.adaptive_max_pool1d(x[0], 3))),
         ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x[0], x[0], x[0]))),
+        ("scaled_dot_product_attention", Of(lambda m, x: F.scaled_dot_product_attention(x, x, x, x @ x.mT > 0))),
         ("lstm", Of(lambda m, x: m.layer(x[0])[0], layer=nn.LSTM(8, 6, proj_size=3).eval())),
         ("histc", Of(lambda m, x: torch.histc(x, 4))),
         ("index_put", Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.arange(4) > 1], x.mean()))),

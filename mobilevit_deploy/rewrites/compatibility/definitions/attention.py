@@ -9,6 +9,8 @@ from mobilevit_deploy.rewrites.decomposition import definition
 
 aten = torch.ops.aten
 
+LOWEST = torch.finfo(torch.float16).min  # of a score that is masked: finite in half precision, too
+
 
 @definition(aten.scaled_dot_product_attention.default)
 def attention(
@@ -68,8 +70,9 @@ def _spelled_out(
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
-    if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(mask.logical_not(), -math.inf)
-    elif mask is not None:
-        scores = scores + mask
-    return torch.softmax(scores, -1) @ value
+    if mask is None or mask.dtype != torch.bool:
+        scores = scores if mask is None else scores + mask
+        return torch.softmax(scores, -1) @ value
+    result = torch.softmax(scores.masked_fill(mask.logical_not(), LOWEST), -1) @ value
+    # PyTorch has zeros for a query that may look at nothing, where the softmax is NaN, or all alike.
+    return result if is_causal else result * mask.any(-1, keepdim=True).to(result.dtype)

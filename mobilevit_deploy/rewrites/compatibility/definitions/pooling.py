@@ -37,6 +37,17 @@ def avg_pool2d(
     return mean * (kernel[0] * kernel[1] / divisor_override)
 
 
+@definition(aten.adaptive_avg_pool2d.default)
+def adaptive_avg_pool2d(x: Tensor, output_size: Sequence[int]) -> Tensor:
+    """Returns the mean of each window of (..., H, W): a window's rows are equally long, so one axis after the other."""
+    for axis, count in zip((-2, -1), output_size, strict=True):
+        if count == x.shape[axis]:
+            continue
+        windows = [window.mean(axis, keepdim=True) for window in _windows(x, axis, count)]
+        x = torch.cat(windows, axis)
+    return x
+
+
 @definition(aten.adaptive_max_pool2d.default)
 def adaptive_max_pool2d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Returns the largest value of each window of (..., H, W); their places only where nothing reads them.
@@ -48,11 +59,16 @@ def adaptive_max_pool2d(x: Tensor, output_size: Sequence[int]) -> tuple[Tensor, 
         if size % count == 0:
             x = aten.unflatten(x, axis, [count, size // count]).amax(axis)
             continue
-        starts = [i * size // count for i in range(count)]
-        ends = [-(-(i + 1) * size // count) for i in range(count)]
-        windows = [x.narrow(axis, start, end - start) for start, end in zip(starts, ends, strict=True)]
-        x = torch.cat([window.amax(axis, keepdim=True) for window in windows], axis)
+        x = torch.cat([window.amax(axis, keepdim=True) for window in _windows(x, axis, count)], axis)
     return x, torch.zeros_like(x, dtype=torch.int64)
+
+
+def _windows(x: Tensor, axis: int, count: int) -> list[Tensor]:
+    """Returns the parts of an axis that an adaptive pool to so many values takes together."""
+    size = x.shape[axis]
+    starts = [i * size // count for i in range(count)]
+    ends = [-(-(i + 1) * size // count) for i in range(count)]
+    return [x.narrow(axis, start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
 @definition(aten.max_pool1d.default)
