@@ -101,14 +101,19 @@ def _shares_heads_or_masks(node: Node) -> bool:
     return masks or bool(given["enable_gqa"])
 
 
-def _is_circular(node: Node) -> bool:
-    return bool(arguments(node)["mode"] == "circular")
+def _cuts_off(node: Node) -> bool:
+    return min(arguments(node)["pad"], default=0) < 0
+
+
+def _is_circular_or_cuts_off(node: Node) -> bool:
+    return _cuts_off(node) or bool(arguments(node)["mode"] == "circular")
 
 
 # Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.affine_grid_generator: lambda _: True,  # a part of MIL's affine, which takes the sampler's other settings only
     aten.avg_pool2d: divides_otherwise,
+    aten.constant_pad_nd: _cuts_off,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
     aten.grid_sampler: _samples_volume,
@@ -119,7 +124,7 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     **dict.fromkeys((aten.asinh, aten.acosh), lambda _: True),  # registered, and not in MIL
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,
-    aten.pad: _is_circular,
+    aten.pad: _is_circular_or_cuts_off,
     aten.scaled_dot_product_attention: _shares_heads_or_masks,
     aten.where: _takes_a_whole_number,
 }

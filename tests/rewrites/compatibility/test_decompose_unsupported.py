@@ -397,6 +397,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "im2col": (lambda m, x: F.unfold(x, 2), aten.eye.default, _all_ones),
     "col2im": (lambda m, x: F.fold(x.view(1, 12, 4), 3, 2), aten.eye.default, _all_ones),
     "pad": (lambda m, x: F.pad(x[0], (1, 2), mode="circular"), aten.cat.default, _backwards),
+    "_pad_circular": (lambda m, x: aten._pad_circular(x[0], (1, 2)), aten.cat.default, _backwards),
     "constant_pad_nd": (lambda m, x: torch.constant_pad_nd(x, [-1, 2]), aten.narrow.default, _the_first),
     "adaptive_max_pool2d": (lambda m, x: F.adaptive_max_pool2d(x, 3), aten.amax.default, aten.amin.default),
     "adaptive_avg_pool2d": (lambda m, x: F.adaptive_avg_pool2d(x, 3), aten.mean.dim, aten.sum.dim_IntList),

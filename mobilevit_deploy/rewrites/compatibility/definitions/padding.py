@@ -11,11 +11,17 @@ from mobilevit_deploy.rewrites.decomposition import definition
 aten = torch.ops.aten
 
 
-@definition(aten.pad.default, aten._pad_circular.default)
-def pad(x: Tensor, widths: Sequence[int], mode: str = "circular", value: float | None = None) -> Tensor:
-    """Returns a tensor with ``widths`` more values before and after its last axes, the last axis first."""
+@definition(aten.pad.default)
+def pad(x: Tensor, widths: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Returns a tensor with ``widths`` values of its other end more before and after its last axes, the last first."""
     if mode != "circular":
         raise NotImplementedError(f"{mode} padding")
+    return pad_circular(x, widths)
+
+
+@definition(aten._pad_circular.default)
+def pad_circular(x: Tensor, widths: Sequence[int]) -> Tensor:
+    """Returns the same; PyTorch calls it by itself."""
     for i in range(len(widths) // 2):
         axis = x.dim() - 1 - i
         before, after = widths[2 * i : 2 * i + 2]
