@@ -1,6 +1,5 @@
 """The reference: the PyTorch module as it was loaded, before any rewrite, in float64; and what it loses in float32."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.sample import copies_of, sample_of
 from mobilevit_deploy.graph.widening import Widened
 from mobilevit_deploy.runners.base import Array
+from mobilevit_deploy.runners.copies import copy_module
 
 aten = torch.ops.aten
 
@@ -37,7 +37,7 @@ class TorchRunner:
 
     def __init__(self, module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         """Takes a module; for another dtype than its own float32 a copy is made."""
-        self.module = module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
+        self.module = module if dtype == torch.float32 else copy_module(module).to(dtype)
         self.settings: Mapping[str, str] = {}
         self._dtype = dtype
 
@@ -70,7 +70,7 @@ class PerturbedRunner:
         self.settings: Mapping[str, str] = {}
         self._generator = torch.Generator()
         self._seed, self._amplitude = seed, amplitude
-        self.module = copy.deepcopy(module)
+        self.module = copy_module(module)
         self._generator.manual_seed(seed)
         with torch.no_grad():
             for value in (*self.module.parameters(), *self.module.buffers()):
