@@ -27,6 +27,7 @@ from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.next_step import next_step
 from mobilevit_deploy.loading.plain_module import (
     TensorOutputs,
+    give_shapes,
     is_channels_last,
     runs,
     take_by_name,
@@ -143,8 +144,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
         built = _from_code(code, request)
     library = built if isinstance(built, FromLibrary) else None
     module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
-    if not card:
-        shape = _input_shape(request, library.card if library else None)
+    shape = shape if card else _input_shape(request, library.card if library else None)
+    give_shapes(module, shape)
     told = checkpoint.image_size if checkpoint and not (request.size or request.inputs) else None
     if told and card and not catalog.input_rule(card, request.task).allows(request.task, *told):
         told = None
@@ -198,13 +199,8 @@ def load_model(request: ModelRequest) -> LoadedModel:
 
 def try_channels_last(model: LoadedModel) -> LoadedModel | None:
     """Returns a model that does not take (N, C, H, W) as one that takes (N, H, W, C); None where it does neither."""
-    if (
-        model.card
-        or model.head
-        or model.inputs
-        or model.layout != "nchw"
-        or isinstance(model.module, torch.jit.ScriptModule)
-    ):
+    scripted = isinstance(model.module, torch.jit.ScriptModule)
+    if model.card or model.head or model.inputs or model.layout != "nchw" or scripted:
         return None
     batch, channels, height, width = model.input_shape
     if not runs(model.module, (batch, height, width, channels)):

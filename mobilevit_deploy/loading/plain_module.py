@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.errors import UsageError
@@ -49,6 +50,12 @@ def runs(module: nn.Module, shape: Sequence[int]) -> bool:
     except Exception:  # of the user's code, which was written for something else
         return False
     return True
+
+
+def give_shapes(module: nn.Module, shape: Sequence[int]) -> None:
+    """Runs a module once whose layers, such as ``nn.LazyLinear``, have no shapes before they are."""
+    if any(map(is_lazy, module.parameters())):
+        runs(module, shape)
 
 
 def is_channels_last(module: nn.Module, shape: tuple[int, int, int, int]) -> bool:

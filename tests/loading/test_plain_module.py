@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.capture import capture
-from mobilevit_deploy.loading.plain_module import TensorOutputs, unwrap
+from mobilevit_deploy.loading.plain_module import TensorOutputs, give_shapes, unwrap
 
 IMAGE = torch.randn(1, 3, 8, 8)
 
@@ -119,3 +119,11 @@ def test_a_torchscript_module_is_left_as_it_is() -> None:
     assert unwrap(module) is module
     assert TensorOutputs.of(module).left_out == ()
     assert next(unwrap(nn.Sequential(module)).children()) is module
+
+
+def test_lazy_layers_get_their_shapes() -> None:
+    module = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2)).eval()
+    give_shapes(module, (1, 3, 8, 8))
+    assert [tuple(value.shape) for value in module.parameters()] == [(4, 3, 3, 3), (4,), (2, 144), (2,)]
+    plain = Returning(lambda x: 1 / 0).eval()
+    give_shapes(plain, (1, 3, 8, 8))  # which is not run

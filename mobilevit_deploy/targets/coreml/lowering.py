@@ -109,7 +109,12 @@ def _is_circular_or_cuts_off(node: Node) -> bool:
     return _cuts_off(node) or bool(arguments(node)["mode"] == "circular")
 
 
-# Forms of registered ops that coremltools 9.0 refuses; tests/targets/coreml/test_lowering.py holds them.
+def _changes_type(node: Node) -> bool:
+    """Tells whether zeros are of another type than the tensor whose shape they have: coremltools keeps its."""
+    return bool(node.meta["val"].dtype != node.all_input_nodes[0].meta["val"].dtype)
+
+
+# Forms of registered ops that coremltools 9.0 refuses or gets wrong; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.affine_grid_generator: lambda _: True,  # a part of MIL's affine, which takes the sampler's other settings only
     aten.avg_pool2d: divides_otherwise,
@@ -127,4 +132,5 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.pad: _is_circular_or_cuts_off,
     aten.scaled_dot_product_attention: _shares_heads_or_masks,
     aten.where: _takes_a_whole_number,
+    aten.zeros_like: _changes_type,
 }

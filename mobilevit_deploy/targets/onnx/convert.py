@@ -204,6 +204,9 @@ def _export(request: ConversionRequest, path: Path) -> None:
                 verbose=False,
             )
             assert program is not None  # without a path, the exporter returns the program
+            for output in request.outputs:  # a model may call an output as it calls a parameter
+                if weight := program.model.graph.initializers.get(output.name):
+                    weight.name = f"{output.name}.weight"
             program.save(str(path))
     except Exception as error:
         raise refused("onnx", "PyTorch's ONNX exporter refused the graph", error, request) from error

@@ -379,6 +379,10 @@ def _backwards(parts: list[Tensor], axis: int) -> Tensor:
     return torch.cat(parts[::-1], axis)
 
 
+def _one_more(shape: list[int], value: float, **settings: Any) -> Tensor:
+    return torch.full(shape, value + 1, **settings)
+
+
 def _from_the_other_end(x: Tensor, count: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
     values, places = torch.topk(x, count, axis, not largest)
     return values, places
@@ -401,6 +405,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
     "constant_pad_nd": (lambda m, x: torch.constant_pad_nd(x, [-1, 2]), aten.narrow.default, _the_first),
     "adaptive_max_pool2d": (lambda m, x: F.adaptive_max_pool2d(x, 3), aten.amax.default, aten.amin.default),
     "adaptive_avg_pool2d": (lambda m, x: F.adaptive_avg_pool2d(x, 3), aten.mean.dim, aten.sum.dim_IntList),
+    "zeros_like": (lambda m, x: x + torch.zeros_like(x > 0, dtype=x.dtype), aten.full.default, _one_more),
     "cdist": (lambda m, x: torch.cdist(x, x + 1), aten.sum.dim_IntList, aten.mean.dim),
     "bilinear": (lambda m, x: F.bilinear(x, x, torch.ones(2, 4, 4)), aten.mul.Tensor, aten.add.Tensor),
     "fmod": (lambda m, x: torch.fmod(x, 0.3), aten.abs.default, aten.neg.default),

@@ -56,6 +56,14 @@ def test_what_is_not_taken_is_refused_and_converts_when_it_is_taken_apart(op: st
     assert error_of(REFUSED[op], tmp_path, rewrite=True) < LIMIT
 
 
+def test_zeros_of_another_type_are_not_of_the_first_one(tmp_path: Path) -> None:
+    def attend(x: torch.Tensor) -> torch.Tensor:
+        return x + torch.zeros_like(x > 0, dtype=x.dtype).masked_fill(x > 0, -3.0)
+
+    assert error_of(attend, tmp_path, rewrite=False) > 0.1
+    assert error_of(attend, tmp_path, rewrite=True) < LIMIT
+
+
 def test_what_models_of_the_catalog_call_is_taken() -> None:
     def model(_: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         y = F.silu(F.conv2d(x, torch.ones(4, 4, 3, 3), padding=1)).add_(x[:, :, 1:, 1:].mean())

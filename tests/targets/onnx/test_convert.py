@@ -16,6 +16,18 @@ from tests.conftest import RESEARCH
 
 REQUEST = ModelRequest(f"{RESEARCH / 'additive_net.py'}:build", size=(32, 32))
 
+MASKED = """
+import torch
+
+class Masked(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mask, self.bias = (torch.nn.Parameter(torch.rand(3, 1, 1)) for _ in range(2))
+
+    def forward(self, x):
+        return {"mask": x * self.mask, "bias": x.sin() + self.bias}
+"""
+
 WORKERS = {
     "crashed (exit -11)": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     "failed or changed the outputs: ValueError: bad graph": "raise ValueError('bad graph')",
@@ -42,6 +54,14 @@ def test_products_of_one_tensor_stay_apart(tmp_path: Path) -> None:
         ExportRequest(ModelRequest(f"{RESEARCH / 'window_net.py'}:build"), ("onnx",), folder=tmp_path)
     )
     assert "Split" not in report.artifact.ops
+
+
+def test_an_output_may_be_called_like_a_parameter(tmp_path: Path) -> None:
+    code = tmp_path / "masked.py"
+    code.write_text(MASKED)
+    (report,) = export_model(ExportRequest(ModelRequest(f"{code}:Masked", size=(16, 16)), ("onnx",), folder=tmp_path))
+    assert [output.name for output in report.outputs] == ["mask", "bias"]
+    assert report.parity.status == "passed"
 
 
 def model_of(*nodes: onnx.NodeProto) -> onnx.ModelProto:

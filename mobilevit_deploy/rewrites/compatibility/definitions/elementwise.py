@@ -170,3 +170,9 @@ def cdist(first: Tensor, second: Tensor, p: float = 2.0, compute_mode: int | Non
     if p == 2:
         return (difference * difference).sum(-1).sqrt()
     raise NotImplementedError(f"cdist with p = {p}")
+
+
+@definition(aten.zeros_like.default)
+def zeros_like(x: Tensor, *, dtype: torch.dtype | None = None, **_: object) -> Tensor:
+    """Returns zeros of the type that is asked for."""
+    return torch.full(x.shape, 0.0, dtype=dtype or x.dtype)
