@@ -74,7 +74,7 @@ def test_pixels_are_read_where_they_are_asked_for_and_each_box_has_some(folder: 
         MvdError, match=r"a segmentation in 0\.png that cannot be read: its runs are not those of 60x40"
     ):
         read_outlined(folder, runs, runs, SQUARE)
-    with pytest.raises(MvdError, match=r"no file of COCO's: annotations\.0\.segmentation"):
+    with pytest.raises(MvdError, match=r"no file of COCO's: annotations\[0\]\.segmentation"):
         read_outlined(folder, [[1.0, 2]], SQUARE, SQUARE)
     write_boxes(folder / "boxes.json", changed(lambda content: content["annotations"][0].update(segmentation="?")))
     assert not read(folder).outlined, "of a detector it does not matter what else the file has"
