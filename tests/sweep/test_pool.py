@@ -181,7 +181,7 @@ def test_the_folder_of_another_sweep_is_refused(simulation: Simulation) -> None:
     with pytest.raises(OutputError, match="holds the sweep 'first'"):
         simulation.run(resume=True)
     (simulation.out / "sweep.json").write_text('{"name": 3}')
-    with pytest.raises(OutputError, match="sweep.json in .* cannot be read") as refused:
+    with pytest.raises(OutputError, match=r"sweep\.json in .* cannot be read") as refused:
         simulation.run()
     assert "--resume" in str(refused.value.hint)
     assert [cell.status for cell in simulation.run(resume=True).cells] == ["done"]
