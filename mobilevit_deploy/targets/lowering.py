@@ -72,6 +72,12 @@ def ask_known_calls(child: NativeChild, known: Table) -> KnownCalls:
     return KnownCalls(frozenset(answer["calls"]), table)
 
 
+def has_boolean_mask(node: Node) -> bool:
+    """Tells whether attention has a mask of what is seen: where that is nothing, PyTorch returns zeros."""
+    mask = arguments(node)["attn_mask"]
+    return mask is not None and mask.meta["val"].dtype == torch.bool
+
+
 def divides_otherwise(node: Node) -> bool:
     """Tells whether a pool divides by another number than that of its pixels."""
     return arguments(node)["divisor_override"] is not None

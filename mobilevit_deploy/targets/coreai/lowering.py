@@ -11,7 +11,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreai.child import Child
-from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_boolean_mask, has_complex, takes_parts
 
 aten = torch.ops.aten
 
@@ -37,17 +37,11 @@ def _has_uneven_windows(node: Node) -> bool:
     return any(before % after for before, after in sizes)
 
 
-def _masks(node: Node) -> bool:
-    """Tells whether a mask says which keys are looked at: a query that may look at nothing would look at all."""
-    mask = arguments(node)["attn_mask"]
-    return mask is not None and mask.meta["val"].dtype == torch.bool
-
-
 # Forms that the converter refuses, or the runtime computes wrong; tests/targets/coreai/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.adaptive_avg_pool2d: _has_uneven_windows,  # "dim[2] 8 vs 9"
     aten.index_put: lambda _: True,  # the runtime ends: "Index 1 is out of bounds for dimension 0"
-    aten.scaled_dot_product_attention: _masks,
+    aten.scaled_dot_product_attention: has_boolean_mask,  # a query that may look at nothing would look at all
 }
 
 

@@ -11,7 +11,13 @@ from mobilevit_deploy.graph.axis_movement import MAX_RANK
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import has_projections, register
-from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, has_vector_weight, takes_parts
+from mobilevit_deploy.targets.lowering import (
+    divides_otherwise,
+    has_boolean_mask,
+    has_complex,
+    has_vector_weight,
+    takes_parts,
+)
 
 aten = torch.ops.aten
 
@@ -96,9 +102,7 @@ def _takes_a_whole_number(node: Node) -> bool:
 
 def _shares_heads_or_masks(node: Node) -> bool:
     """Tells whether heads share keys, or a query may look at nothing, which is NaN in coremltools' form."""
-    given = arguments(node)
-    masks = given["attn_mask"] is not None and given["attn_mask"].meta["val"].dtype == torch.bool
-    return masks or bool(given["enable_gqa"])
+    return has_boolean_mask(node) or bool(arguments(node)["enable_gqa"])
 
 
 def _cuts_off(node: Node) -> bool:

@@ -17,7 +17,7 @@ from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import divides_otherwise, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import divides_otherwise, has_boolean_mask, has_complex, takes_parts
 
 aten = torch.ops.aten
 
@@ -61,7 +61,7 @@ def _table() -> Table:
 
 def _has_other_ranks_heads_or_masks(node: Node) -> bool:
     given = arguments(node)
-    if given["attn_mask"] is not None and given["attn_mask"].meta["val"].dtype == torch.bool:
+    if has_boolean_mask(node):
         return True  # a query that may look at nothing looks at everything
     query, key, value = (shape(given[name]) for name in ("query", "key", "value"))
     if not len(query) == len(key) == len(value) == 4:
