@@ -68,6 +68,13 @@ def latency(
         ),
     ] = None,
     huge_pages: Annotated[bool, typer.Option("--huge-pages", help="Let malloc ask for huge pages (Linux).")] = False,
+    recommended: Annotated[
+        bool,
+        typer.Option(
+            "--recommended",
+            help="Use what was found to help: the session's entries that mvd tune noted in a file, and huge pages.",
+        ),
+    ] = False,
     pin: Annotated[
         str, typer.Option(metavar="auto|none|CORES", help="auto: the least busy of the fastest cores; 0,2 or 0-3.")
     ] = "auto",
@@ -93,6 +100,7 @@ def latency(
     size = parse_size(input_size)
     own_options = {"--provider": provider != "cpu", "--option": option}
     here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
+    here_options["--recommended"] = recommended
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
     android_options = {"--delegate": delegate, "--benchmark-binary": benchmark_binary}
     if backend == ANDROID:
@@ -131,7 +139,7 @@ def latency(
         artifacts = find_artifacts(models or [], out, batch, target, progress, size)
         limit = SECONDS if seconds is None else seconds
         request = LatencyRequest(
-            artifacts, backend, place, threads, limit, batch, provider, option or (), huge_pages, pin
+            artifacts, backend, place, threads, limit, batch, provider, option or (), huge_pages, pin, recommended
         )
         reports = measure_latency(request, progress)
         store(reports, latency_document)

@@ -93,6 +93,7 @@ def content_key(
         "card": _card_of(source, name),
         "head": head.model_dump(mode="json") if head else None,
         "recipes": [recipe.model_dump(mode="json", exclude={"tuning", "tuned"}) for recipe in _recipes(request)],
+        "session": [recipe.tuned.session for recipe in _recipes(request) if recipe.tuned],  # it is noted in the file
         "versions": dict(tool_versions() if versions is None else versions),
         "source": _source(),
         **({"more": more} if more else {}),

@@ -18,10 +18,12 @@ from mobilevit_deploy.catalog.model_card import Task
 from mobilevit_deploy.catalog.tensor_input import TYPES, TensorInput, first_image
 from mobilevit_deploy.errors import CaptureError, DoesNotRunError
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.ordered import Ordered
 from mobilevit_deploy.graph.plain import plain_graph
 from mobilevit_deploy.graph.sample import Sample, copies_of, tensors_of
 from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.graph.strides import on_any_strides
+from mobilevit_deploy.graph.taken_names import put_inside, taken_names
 from mobilevit_deploy.graph.torchscript import to_plain_module
 from mobilevit_deploy.graph.untraceable import at, not_traced, of_no_size, reason_of
 from mobilevit_deploy.graph.widening import Widened, refuse_half
@@ -86,12 +88,12 @@ def capture(
     """
     _refuse_fake_quantization(module)
     ran, traced = Widened(), Widened()
-    with ran:
+    with ran, Ordered():
         outputs, renamed = _run_once(
             module, sample, task, tuple(item.name for item in inputs) or (INPUT_NAME,), one_image
         )
     try:
-        with torch.no_grad(), quiet_torch(), traced:
+        with torch.no_grad(), quiet_torch(), traced, Ordered():
             program = _program_of(module, sample)
     except Exception as error:
         raise not_traced(error) from error
@@ -99,13 +101,23 @@ def capture(
     _check_operations(program)
     graph = graph_of(program)
     refuse_half(graph, ran, traced)
-    notes = (*ran.notes, *renamed)
+    notes = (*ran.notes, *renamed, *_notes_of_names(module))
     if not inputs:
         return Captured(graph, TensorSpec(INPUT_NAME, tuple(tensors_of(sample)[0].shape)), outputs, notes)
     _check_all_read(graph, inputs)
     image = first_image(inputs)
     assert image is not None  # check_inputs has looked
     return Captured(graph, TensorSpec(image.name, image.shape), outputs, notes)
+
+
+def _notes_of_names(module: nn.Module) -> tuple[str, ...]:
+    taken = [] if isinstance(module, torch.jit.ScriptModule) else taken_names(module)
+    if not taken:
+        return ()
+    return (
+        f"torch.export has a meaning of its own for the name {taken[0]}: in the file, and in messages, modules are "
+        f"called model.{taken[0]}, and all others likewise",
+    )
 
 
 def _check_all_read(graph: Graph, inputs: Sequence[TensorInput]) -> None:
@@ -121,6 +133,8 @@ def _check_all_read(graph: Graph, inputs: Sequence[TensorInput]) -> None:
 def _program_of(module: nn.Module, sample: Sample) -> ExportedProgram:
     if isinstance(module, torch.jit.ScriptModule):  # no tracer sees its code
         module = to_plain_module(module, sample)
+    elif taken_names(module):
+        module = put_inside(module)
     return torch.export.export(module, copies_of(sample), strict=False)
 
 
@@ -192,11 +206,7 @@ def _run_once(
     for (_, leaf), other in zip(leaves, pytree.tree_leaves(again), strict=True):
         _check_output(leaf)
         if leaf.shape != other.shape or not torch.allclose(leaf.double(), other.double(), rtol=1e-3, atol=1e-6):
-            where = at(_random_line(module, sample))
-            raise CaptureError(
-                f"the model returns something else each time that it runs on one image{where}",
-                "take out what is random in evaluation: torch.rand*, or dropout with training=True",
-            )
+            raise _not_repeated(module, sample)
     names = _names(leaves, task, inputs)
     own = ["_".join(_keys(path)) for path, _ in leaves]
     renamed = [f"{old} is {new}" for old, new in zip(own, names, strict=True) if old and old != new]
@@ -240,6 +250,31 @@ def _check_output(leaf: Tensor) -> None:
         raise CaptureError(
             "PyTorch's own output has NaN or infinite values on a test image", "look at the weights and the model"
         )
+
+
+def _not_repeated(module: nn.Module, sample: Sample) -> CaptureError:
+    """Returns the error for a model that returns something else when it runs on an image again."""
+    before = {name: value.clone() for name, value in _state_of(module)}
+    with torch.no_grad():
+        module(*copies_of(sample))
+    written = [name for name, value in _state_of(module) if name not in before or not torch.equal(value, before[name])]
+    if written:
+        return CaptureError(
+            f"what the model returns depends on the images before: it keeps {', '.join(written)} from one to the next",
+            "a file keeps nothing: take the state as an input and return the new one, or make it anew for every image",
+        )
+    return CaptureError(
+        f"the model returns something else each time that it runs on one image{at(_random_line(module, sample))}",
+        "take out what is random in evaluation: torch.rand*, or dropout with training=True",
+    )
+
+
+def _state_of(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yields the tensors that a model may write to: buffers, and attributes that are tensors."""
+    for path, part in module.named_modules():
+        for name, value in (*part.named_buffers(recurse=False), *vars(part).items()):
+            if isinstance(value, Tensor):
+                yield f"{path}.{name}".lstrip("."), value
 
 
 def _random_line(module: nn.Module, sample: Sample) -> str:

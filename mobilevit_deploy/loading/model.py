@@ -32,6 +32,7 @@ from mobilevit_deploy.loading.plain_module import (
     runs,
     take_by_name,
     take_channels_first,
+    to_evaluation,
     unwrap,
 )
 from mobilevit_deploy.loading.source import FromLibrary, check_vouched, digest_of
@@ -143,7 +144,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         code = find_code(request.name)
         built = _from_code(code, request)
     library = built if isinstance(built, FromLibrary) else None
-    module = unwrap(library.module if library else cast(nn.Module, built)).float().cpu().eval()
+    module = to_evaluation(unwrap(library.module if library else cast(nn.Module, built)).float().cpu())
     shape = shape if card else _input_shape(request, library.card if library else None)
     give_shapes(module, shape)
     told = checkpoint.image_size if checkpoint and not (request.size or request.inputs) else None

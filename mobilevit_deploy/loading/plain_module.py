@@ -42,6 +42,14 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
     return compiled if isinstance(compiled, nn.Module) else None
 
 
+def to_evaluation(module: nn.Module) -> nn.Module:
+    """Returns a module in evaluation mode; that of a captured program is in the mode that it was captured in."""
+    try:
+        return module.eval()
+    except NotImplementedError:  # of torch.export.load(...).module()
+        return module
+
+
 def runs(module: nn.Module, shape: Sequence[int]) -> bool:
     """Tells whether a module runs on an image of zeros of a shape."""
     try:

@@ -129,6 +129,7 @@ class Provenance(BaseModel):
         own_probabilities: the model's own output is a softmax over the classes.
         head: of a model that has one.
         allow_precision_loss: the export was told to write what half precision leaves, however little it is.
+        session: entries of the runtime's session that ``mvd tune`` found to help, ``KEY=VALUE``.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -163,6 +164,7 @@ class Provenance(BaseModel):
     own_probabilities: bool = False
     head: HeadNote | None = None
     allow_precision_loss: bool = False
+    session: tuple[str, ...] = ()
 
     def image_preparation(self) -> Preprocessing | None:
         """Returns how the user's images are prepared, as the export did it; None where the file does not say."""
@@ -196,6 +198,7 @@ STRUCTURED = (
     "allow_precision_loss",
     "own_probabilities",
     "weights_ignore",
+    "session",
     "classes",
     "palette",
     "preprocessing",
@@ -256,6 +259,7 @@ def describe(
         "rewritten": results is not None,
         "rewrites": {result.name: len(result.applied) for result in results or () if result.applied},
         "allow_precision_loss": allow_precision_loss or None,
+        "session": list(recipe.tuned.session) or None if recipe.tuned else None,
         "own_probabilities": app.own_probabilities or None,
         "prune": compression.prune if compression else None,
         "keep_fp32": list(app.keep_fp32) or None,

@@ -111,8 +111,10 @@ def _returns(file: FileDescription) -> str:
 def _classes(file: FileDescription, noted: Provenance | None) -> str:
     if noted is None or noted.task == "features":
         return ""
-    sizes = [spec.shape[-1] for spec in file.outputs if spec.shape]
-    count = noted.head.num_classes if noted.head else len(file.labels) or next(iter(sizes), 0)
+    scores = [spec.shape[-1] for spec in file.outputs[:1] if len(spec.shape) == 2]  # what is no vector has no classes
+    count = noted.head.num_classes if noted.head else len(file.labels) or next(iter(scores), 0)
+    if not count:
+        return ""
     names = noted.classes or file.labels[:count]
     return f"{count}: {shorten(names, MOST_NAMES)}" if len(names) == count else f"{count}, without names"
 

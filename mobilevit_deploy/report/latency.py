@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -37,13 +37,20 @@ def latency_table(reports: Sequence[LatencyReport]) -> RenderableType:
             Text("yes", style="green") if report.stable else Text("no", style="yellow"),
         )
     first, machine = reports[0], reports[0].environment
-    settings = {**machine["session_options"], **machine["provider_options"], **machine["variables"]}
+    settings = {report.artifact.name: _settings(report.environment) for report in reports}
+    shared = next(iter(settings.values())) if len(set(settings.values())) == 1 else ""
     version = machine["versions"][runtime_of(first.backend)]
     note = (
         f"{first.provider or first.backend}, {count_threads(first.threads)}, batch {first.batch}; {machine['cpu']}, "
-        f"{machine['cores_available']} cores available; {first.backend} {version}"
-        + "".join(f"; {key}={value}" for key, value in settings.items())
+        f"{machine['cores_available']} cores available; {first.backend} {version}" + shared
     )
     published = published_notes((report.artifact.name, report.input_shape) for report in reports)
-    advice = [Text(f"may help: {text}", style="dim") for text in first.recommendations]
-    return Group(table, Text(note, style="dim"), *advice, *published)
+    lines = [] if shared else [f"{name}: with {text.removeprefix('; ')}" for name, text in settings.items() if text]
+    lines += [f"may help: {text}" for text in dict.fromkeys(text for item in reports for text in item.recommendations)]
+    return Group(table, Text(note, style="dim"), *(Text(line, style="dim") for line in lines), *published)
+
+
+def _settings(environment: Mapping[str, Any]) -> str:
+    """Returns what was set of a session, to follow the other conditions."""
+    kinds = ("session_options", "provider_options", "variables")
+    return "".join(f"; {key}={value}" for kind in kinds for key, value in environment[kind].items())

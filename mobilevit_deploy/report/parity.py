@@ -15,6 +15,7 @@ from mobilevit_deploy.verification.leg import ARTIFACT, BY_OPERATION, INT8_UNROU
 
 if TYPE_CHECKING:
     from mobilevit_deploy.catalog.recipe import Precision
+    from mobilevit_deploy.verification.differences import Agreement, OutputDifference
     from mobilevit_deploy.verification.leg import Leg
     from mobilevit_deploy.verification.parity import ParityReport
 
@@ -47,7 +48,15 @@ def parity_text(parity: ParityReport, precision: Precision) -> Text:
     own = [leg for leg in parity.legs if leg.subject == ARTIFACT]
     largest = parity.largest_difference
     found = Text("computes what PyTorch computes", style="green")
-    same = min((item.agreement for leg in own for item in leg.decisions), default=1.0)
+    lacking = _uncompared(own)
+    whole = bool(lacking) and len(lacking) == len({item.name for item in _compared(own)})
+    if lacking:
+        found = Text("each operation computes what PyTorch computes" if whole else found.plain, style="green").append(
+            f"; nothing of {', '.join(lacking)} could be compared, for rounding alone turns all of it", style="yellow"
+        )
+    if whole:
+        return found
+    same = min((item.agreement for leg in own for item in leg.decisions if item.name not in lacking), default=1.0)
     if largest is None:
         return found.append(f": {same:.0%} of its decisions are the same", style="default")
     if any(leg.allowance == "detections" for leg in own):
@@ -62,6 +71,19 @@ def parity_text(parity: ParityReport, precision: Precision) -> Text:
         exact = max((output.max_rel for leg in before for output in leg.outputs), default=0.0)
         text += f", {precision_name(precision)}'s share of it {share(max(largest - exact, 0.0))}"
     return found.append(text, style="default")
+
+
+def _compared(own: Sequence[Leg]) -> list[OutputDifference | Agreement]:
+    outputs = [item for leg in own for item in leg.outputs]
+    return [*outputs, *(item for leg in own for item in leg.decisions)]
+
+
+def _uncompared(own: Sequence[Leg]) -> list[str]:
+    """Returns the outputs of which rounding alone turns every place, so that no leg compared anything."""
+    least: dict[str, float] = {}
+    for item in _compared(own):
+        least[item.name] = min(item.unsure, least.get(item.name, 1.0))
+    return [name for name, unsure in least.items() if unsure >= 1.0]
 
 
 def legs_table(parity: ParityReport, title: str) -> RenderableType:

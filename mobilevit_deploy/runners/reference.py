@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mobilevit_deploy.graph.ordered import Ordered
 from mobilevit_deploy.graph.replay import default_dtype
 from mobilevit_deploy.graph.sample import copies_of, sample_of
 from mobilevit_deploy.graph.widening import Widened
@@ -44,7 +45,7 @@ class TorchRunner:
     def run(self, batch: Array) -> Sequence[Array]:
         # Copies: a model that writes into its input must not change the images of the next run.
         given = copies_of(sample_of(batch), self._dtype)
-        with torch.inference_mode(), default_dtype(self._dtype), Widened(self._dtype):
+        with torch.inference_mode(), default_dtype(self._dtype), Widened(self._dtype), Ordered():
             return _arrays(self.module(*given))
 
 
@@ -84,7 +85,7 @@ class PerturbedRunner:
         for item in given:
             if item.is_floating_point():
                 item += self._amplitude * item.abs().max() * self._uniform(item.shape)
-        with torch.inference_mode(), Widened(), _Made(self._move), _RoundedInside(self._move_by):
+        with torch.inference_mode(), Widened(), Ordered(), _Made(self._move), _RoundedInside(self._move_by):
             return _arrays(self.module(*given))
 
     def _move(self, value: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.catalog.calibration import NO_IMAGES
 from mobilevit_deploy.catalog.typed import check_typed
 from mobilevit_deploy.checks.plan import ON_ANDROID, Check, beside
 from mobilevit_deploy.errors import CatalogError, ChoiceError
@@ -193,7 +194,7 @@ def _look_up(check: Check, device: str | None) -> None:
         versions={"--opset": check.opset, "--min-ios": check.min_ios},
     )
     if check.precision == "int8" and not check.calibrate:
-        raise ChoiceError("int8 chooses its ranges by images, and there are none", "options = { calibrate = 'DIR' }")
+        raise ChoiceError(NO_IMAGES, "options = { calibrate = 'DIR' }")
     if device:
         profile = catalog.device(device)
         runs = ON_ANDROID if profile.kind == "android" else profile.targets

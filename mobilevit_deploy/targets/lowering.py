@@ -78,6 +78,11 @@ def has_boolean_mask(node: Node) -> bool:
     return mask is not None and mask.meta["val"].dtype == torch.bool
 
 
+def cuts_off(node: Node) -> bool:
+    """Tells whether a padding is negative on a side."""
+    return min(arguments(node)["pad"], default=0) < 0
+
+
 def divides_otherwise(node: Node) -> bool:
     """Tells whether a pool divides by another number than that of its pixels."""
     return arguments(node)["divisor_override"] is not None

@@ -54,7 +54,8 @@ def warn_of_overflow(
     more = f" and {len(worst) - SHOWN} more modules" if len(worst) > SHOWN else ""
     # What reads such a value must be float32 as well, or it is rounded on the way.
     keeping = dict.fromkeys(path for name, _ in worst[:SHOWN] for path in (name, *readers[name]))
-    options = " ".join(f"--keep-fp32 '{path}'" for path in keeping if path and can_keep)
+    # What forward of the whole model computes is of no module that could be named.
+    options = " ".join(f"--keep-fp32 '{path}'" for path in keeping) if can_keep and all(keeping) else ""
     verb = "beyond" if worst[0][1][0] > FP16_LARGEST else f"within {MARGIN:g} times of"
     return (
         f"half precision ends at {FP16_LARGEST:.0f}, and values come {verb} that: {shown}{more}"

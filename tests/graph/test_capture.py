@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,6 +11,8 @@ from mobilevit_deploy.errors import CaptureError
 from mobilevit_deploy.graph.capture import capture, recapture
 from mobilevit_deploy.graph.graph import module_path
 from mobilevit_deploy.graph.untraceable import reason_of
+from mobilevit_deploy.runners.reference import TorchRunner
+from mobilevit_deploy.runners.rewritten_graph import GraphRunner
 from tests.conftest import capture_model
 from tests.research.additive_net import Branching, Dictionary, TwoInputs, build
 
@@ -117,6 +120,85 @@ def test_the_line_is_named_and_nothing_else_is_printed(module: nn.Module, capfd:
 def test_what_no_artifact_could_be_compared_with(module: nn.Module, message: str) -> None:
     with pytest.raises(CaptureError, match=message):
         capture_model(module, 1, 3, 8, 8)
+
+
+class Running(nn.Module):
+    """Returns the mean of all images that it has seen."""
+
+    def __init__(self, *, buffer: bool) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+        self.layer.register_buffer("seen", torch.zeros(1, 3, 8, 8))
+        if not buffer:
+            del self.layer.seen
+            self.layer.seen = torch.zeros(1, 3, 8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = self.layer.seen
+        assert isinstance(seen, torch.Tensor)  # a module's type says nothing of it
+        mean: torch.Tensor = self.layer(seen.add_(x)) + 0
+        return mean
+
+
+@pytest.mark.parametrize("buffer", [True, False])
+def test_what_is_kept_from_image_to_image_is_not_told_as_random(buffer: bool) -> None:
+    with pytest.raises(CaptureError, match=r"depends on the images before: it keeps layer\.seen") as caught:
+        capture(Running(buffer=buffer), torch.ones(1, 3, 8, 8), "classify")
+    assert "return the new one" in str(caught.value.hint)
+
+
+class Unsorted(nn.Module):
+    """The largest of 4000 values, in no order; PyTorch has another one than ONNX Runtime."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = x.flatten(1)
+        return flat.topk(200, sorted=False).values, torch.topk(flat, 200, 1, False, False)[0]
+
+
+def test_an_order_that_is_left_open_is_that_of_the_values() -> None:
+    x = torch.randn(1, 10, 20, 20, generator=torch.Generator().manual_seed(0))
+    largest, smallest = Unsorted()(x)
+    captured = capture(Unsorted(), x, "classify")
+    for runner in (TorchRunner(Unsorted()), GraphRunner(captured.graph)):
+        found = runner.run(x.numpy())
+        assert np.array_equal(found[0], largest.sort(descending=True).values.numpy())
+        assert np.array_equal(found[1], smallest.sort().values.numpy())
+    assert not torch.equal(largest, largest.sort(descending=True).values), "PyTorch returned them in order by itself"
+
+
+class NamesOfPrograms(nn.Module):
+    """Parts, a weight and a constant whose names a captured program has for something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = nn.Conv2d(3, 4, 1)
+        self.graph = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+        self.register_buffer("meta", torch.arange(4.0).view(4, 1, 1))
+        self.recompile = torch.tensor(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.graph(self.code(x)) * self.meta + self.recompile
+        return y
+
+
+def test_names_that_a_captured_program_has_for_something_else() -> None:
+    model, x = NamesOfPrograms(), torch.randn(1, 3, 8, 8)
+    captured = capture(model, x, "classify")
+    assert torch.equal(captured.graph.run(x)[0], model(x))
+    assert torch.equal(recapture(captured.graph, x).module()(x), model(x))
+    assert "model.code.weight" in captured.graph.weights
+    assert {"model.code", "model.graph.0"} <= {module_path(node) for node in captured.graph.nodes}
+    assert captured.notes == (
+        "torch.export has a meaning of its own for the name code: in the file, and in messages, modules are called "
+        "model.code, and all others likewise",
+    )
+
+
+def test_a_captured_program_is_captured_again() -> None:
+    model, x = build().eval(), torch.randn(1, 3, 32, 32)
+    program = torch.export.export(model, (x,))
+    captured = capture(program.module(), x, "classify")
+    assert torch.equal(captured.graph.run(x)[0], model(x))
 
 
 def test_an_output_whose_size_depends_on_the_image() -> None:

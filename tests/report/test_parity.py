@@ -1,6 +1,7 @@
 """The table of parity: what it says of outputs that are decided, and of those that never change."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console, RenderableType
@@ -67,3 +68,23 @@ def test_a_compressed_detector_that_passes_by_what_is_chosen_is_said_to() -> Non
         "computes what PyTorch computes: 100% of the detections that an app takes of its boxes are the same"
     )
     assert "passed: detections" in shown(legs_table(report, "net.onnx"))
+
+
+def unsure_of(report: ParityReport, *names: str) -> ParityReport:
+    """Returns a report as it is where rounding turns every place of some outputs of whole numbers."""
+    (leg,) = report.legs
+    decisions = tuple(replace(item, unsure=1.0) if item.name in names else item for item in leg.decisions)
+    return replace(report, legs=(replace(leg, decisions=decisions),))
+
+
+def test_what_could_not_be_compared_is_not_said_to_be_the_same() -> None:
+    some = str(parity_text(unsure_of(report_of(0), "labels"), "fp32"))
+    assert some == (
+        "computes what PyTorch computes; nothing of labels could be compared, for rounding alone turns all of it: "
+        "100% of its decisions are the same"
+    )
+    every = str(parity_text(unsure_of(report_of(0), "labels", "zeros"), "fp32"))
+    assert every == (
+        "each operation computes what PyTorch computes; nothing of labels, zeros could be compared, for rounding alone "
+        "turns all of it"
+    )

@@ -109,3 +109,19 @@ def test_what_the_target_does_not_take_is_not_advised(can_keep: bool, advice: st
     runner.run(IMAGE)
     (warning,) = warn_of_overflow(captured.graph, runner.ranges, (), can_keep=can_keep)
     assert warning.endswith(advice)
+
+
+class LargeOutside(Large):
+    """A large value that forward of the whole model computes, behind a module that could be named."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.high(x) + 1.0
+        return out
+
+
+def test_no_module_is_advised_where_the_model_itself_computes_a_large_value() -> None:
+    captured = capture_model(LargeOutside().eval(), 1, 4, 8, 8)
+    runner = GraphRunner(captured.graph)
+    runner.run(IMAGE)
+    (warning,) = warn_of_overflow(captured.graph, runner.ranges, ())
+    assert warning.endswith("; --precision fp32 keeps everything in float32")

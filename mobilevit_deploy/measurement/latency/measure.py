@@ -10,8 +10,15 @@ from mobilevit_deploy.catalog.formats import check_packages, format_of, target_r
 from mobilevit_deploy.errors import MeasurementError, UsageError
 from mobilevit_deploy.measurement.latency.cores import AUTO, choose_cores
 from mobilevit_deploy.measurement.latency.fresh_processes import time_artifact
+from mobilevit_deploy.measurement.latency.noted import noted_entries
 from mobilevit_deploy.measurement.latency.process import Session, worker_of
-from mobilevit_deploy.measurement.latency.settings import CPU, RuntimeSettings, read_settings, recommend
+from mobilevit_deploy.measurement.latency.settings import (
+    CPU,
+    RuntimeSettings,
+    has_huge_pages,
+    read_settings,
+    recommend,
+)
 from mobilevit_deploy.measurement.latency.stability import Conditions, doubts
 from mobilevit_deploy.measurement.latency.statistics import Statistics, summarise
 from mobilevit_deploy.system.environment import check_seconds, choose_threads, count_threads
@@ -40,6 +47,8 @@ class LatencyRequest:
         options: ``KEY=VALUE`` session configuration entries, and provider options as ``provider.KEY=VALUE``.
         huge_pages: whether malloc asks for huge pages.
         pin: ``auto``, ``none`` or core numbers, see ``latency.cores.choose_cores``.
+        recommended: whether each file gets the options that it notes of itself, and huge pages where there are any,
+            beside what is asked for; what is asked for holds where both name an option.
     """
 
     artifacts: Sequence[Path]
@@ -52,6 +61,7 @@ class LatencyRequest:
     options: Sequence[str] = ()
     huge_pages: bool = False
     pin: str = AUTO
+    recommended: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,9 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
         UsageError: options, cores, threads or seconds that cannot be.
     """
     check_backend(request.backend, request.device)
-    settings = read_settings(request.provider, request.options, request.huge_pages)
+    if request.recommended and read_settings(request.provider).provider != CPU:
+        raise UsageError(f"--recommended is for the CPU, not for {request.provider}", "leave it out")
+    read_settings(request.provider, request.options, request.huge_pages)  # refused before anything is measured
     check_seconds(request.seconds)
     threads = choose_threads(request.threads)
     pin = choose_cores(request.pin, threads)
@@ -162,12 +174,21 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
     for i, path in enumerate(request.artifacts, 1):
         progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {count_threads(threads)}")
         worker = worker_of(target_run_by(request.backend))
-        session = Session(path, threads, settings, request.batch, pin, worker=worker)
-        reports.append(_measure_one(session, request))
+        noted = noted_entries(path)
+        session = Session(path, threads, _settings(request, noted), request.batch, pin, worker=worker)
+        reports.append(_measure_one(session, request, noted))
     return reports
 
 
-def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
+def _settings(request: LatencyRequest, noted: Sequence[str]) -> RuntimeSettings:
+    """Returns the settings of one file, which notes some of its own."""
+    if not request.recommended:
+        return read_settings(request.provider, request.options, request.huge_pages)
+    options = (*noted, *request.options)  # of two values of one key the last one holds
+    return read_settings(request.provider, options, request.huge_pages or has_huge_pages())
+
+
+def _measure_one(session: Session, request: LatencyRequest, noted: Sequence[str]) -> LatencyReport:
     sha256, _ = measure_files(session.path)  # reads the file, so that the first load finds it in the system's cache
     environment = {**machine(), **_describe(session.settings), "pin": request.pin, "device": request.device}
     timed = time_artifact(session, request.seconds)
@@ -192,7 +213,7 @@ def _measure_one(session: Session, request: LatencyRequest) -> LatencyReport:
         peak_rss_mb=timed.peak_rss_mb,
         conditions=timed.conditions,
         warnings=warnings,
-        recommendations=recommend(session.settings),
+        recommendations=recommend(session.settings, noted),
         environment={**environment, "affinity": timed.pinned_to, "versions": tool_versions()},
     )
 

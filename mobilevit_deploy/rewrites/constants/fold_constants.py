@@ -5,6 +5,7 @@
     permute(reshape(table[index], (49, 49, heads)), (2, 0, 1))   ->   a weight (heads, 49, 49)
     arange(n), ones(...), meshgrid(...), weight * scale, ...     ->   a weight
     sum(x[:, :0], 1)                                             ->   a weight of zeros
+    x * 2 * scale.item(), scale a weight of 0.5                  ->   x * 1.0
 
 Why it hurts: a relative position bias looked up from its table is a gather, which falls off the Neural
 Engine, and ONNX Runtime looks it up for every image. A weight that the graph computes is also one that no
@@ -31,6 +32,8 @@ from mobilevit_deploy.rewrites.rewrite import Refusal, Rewrite
 aten = torch.ops.aten
 
 LARGEST = 2**18  # elements, 1 MB in float32
+NUMBERS = (torch.SymInt, torch.SymFloat, torch.SymBool)  # that code reads out of a tensor
+ARITHMETIC = ("_operator", "math", "torch")  # modules of what is computed of them
 UNDEFINED = (aten.empty, aten.empty_strided, aten.empty_permuted, aten.new_empty, aten.empty_like)
 
 
@@ -45,7 +48,7 @@ class FoldConstants(Rewrite):
         needed = []
         for node in constant:
             inside = {reader for reader in readers(node) if reader in constant and not _too_large(reader)}
-            if node.op != "call_function" or not isinstance(node.meta["val"], Tensor) or _is_empty(node):
+            if node.op != "call_function" or not isinstance(node.meta["val"], (Tensor, *NUMBERS)) or _is_empty(node):
                 continue
             if set(readers(node)) - inside:
                 needed.append(node)
@@ -56,9 +59,12 @@ class FoldConstants(Rewrite):
             raise Refusal("the constant is an output of the graph")
         if _too_large(node):
             raise Refusal(f"the constant would have {_elements(node)} elements, more than it is made of")
+        if isinstance(node.meta["val"], NUMBERS):
+            _put_number(graph, node)
+            return
         weights = [item for item in _made_of(node) if item.op == "get_attr"]
         name = str(weights[0].target) if weights else "constant"
-        value = _compute(graph, node)
+        value: Tensor = _compute(graph, node)
         with graph.before(node):
             graph.replace(node, graph.add_weight(f"{name}_{op_name(node) or 'part'}", value))
 
@@ -95,6 +101,8 @@ def _is_pure(node: Node) -> bool:
         return False
     if node.target is operator.getitem:
         return True
+    if isinstance(node.meta["val"], NUMBERS) and getattr(node.target, "__module__", "") in ARITHMETIC:
+        return True
     return (
         isinstance(node.target, torch._ops.OpOverload)
         and node.target.overloadpacket not in UNDEFINED
@@ -125,7 +133,19 @@ def _too_large(node: Node) -> bool:
     return _elements(node) > max(LARGEST, made_of)
 
 
-def _compute(graph: Graph, node: Node) -> Tensor:
+def _put_number(graph: Graph, node: Node) -> None:
+    """Lets the readers of a number have the number itself."""
+    sizes = [size for reader in readers(node) for size in getattr(reader.meta.get("val"), "shape", ())]
+    if not all(isinstance(size, int) for size in sizes):
+        raise Refusal("the number is a size")
+    number = _compute(graph, node)
+    for reader in readers(node):
+        given = (reader.args, dict(reader.kwargs))
+        reader.args, reader.kwargs = pytree.tree_map(lambda item: number if item is node else item, given)
+    graph.remove_unread(node)
+
+
+def _compute(graph: Graph, node: Node) -> Any:
     """Runs a node on the weights."""
     values: dict[Node, Any] = {}
     for item in _made_of(node):
@@ -140,5 +160,4 @@ def _compute(graph: Graph, node: Node) -> Tensor:
                     values[source] = torch.empty(0, dtype=source.meta["val"].dtype)
             args, kwargs = pytree.tree_map_only(Node, values.__getitem__, (item.args, item.kwargs))
             values[item], _ = compute(item.target, args, kwargs)
-    result: Tensor = values[node]
-    return result
+    return values[node]

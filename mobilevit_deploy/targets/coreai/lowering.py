@@ -11,7 +11,14 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreai.child import Child
-from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_boolean_mask, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import (
+    KnownCalls,
+    ask_known_calls,
+    divides_otherwise,
+    has_boolean_mask,
+    has_complex,
+    takes_parts,
+)
 
 aten = torch.ops.aten
 
@@ -37,9 +44,15 @@ def _has_uneven_windows(node: Node) -> bool:
     return any(before % after for before, after in sizes)
 
 
+def _hangs_over(node: Node) -> bool:
+    """Tells whether windows of a pool may reach beyond its image; where none does, the mode was cleared before."""
+    return bool(arguments(node)["ceil_mode"]) or divides_otherwise(node)
+
+
 # Forms that the converter refuses, or the runtime computes wrong; tests/targets/coreai/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.adaptive_avg_pool2d: _has_uneven_windows,  # "dim[2] 8 vs 9"
+    aten.avg_pool2d: _hangs_over,  # as above
     aten.index_put: lambda _: True,  # the runtime ends: "Index 1 is out of bounds for dimension 0"
     aten.scaled_dot_product_attention: has_boolean_mask,  # a query that may look at nothing would look at all
 }

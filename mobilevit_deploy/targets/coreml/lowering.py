@@ -12,6 +12,7 @@ from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.targets.coreml.quiet import quiet_coreml
 from mobilevit_deploy.targets.coreml.recurrent import has_projections, register
 from mobilevit_deploy.targets.lowering import (
+    cuts_off,
     divides_otherwise,
     has_boolean_mask,
     has_complex,
@@ -105,12 +106,8 @@ def _shares_heads_or_masks(node: Node) -> bool:
     return has_boolean_mask(node) or bool(arguments(node)["enable_gqa"])
 
 
-def _cuts_off(node: Node) -> bool:
-    return min(arguments(node)["pad"], default=0) < 0
-
-
 def _is_circular_or_cuts_off(node: Node) -> bool:
-    return _cuts_off(node) or bool(arguments(node)["mode"] == "circular")
+    return cuts_off(node) or bool(arguments(node)["mode"] == "circular")
 
 
 def _changes_type(node: Node) -> bool:
@@ -122,7 +119,7 @@ def _changes_type(node: Node) -> bool:
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.affine_grid_generator: lambda _: True,  # a part of MIL's affine, which takes the sampler's other settings only
     aten.avg_pool2d: divides_otherwise,
-    aten.constant_pad_nd: _cuts_off,
+    aten.constant_pad_nd: cuts_off,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
     aten.grid_sampler: _samples_volume,

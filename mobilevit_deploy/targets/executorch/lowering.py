@@ -11,7 +11,7 @@ from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, op_name, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import has_complex, has_vector_weight, takes_parts
+from mobilevit_deploy.targets.lowering import cuts_off, has_complex, has_vector_weight, takes_parts
 
 aten = torch.ops.aten
 
@@ -48,10 +48,6 @@ def _measures_itself(node: Node) -> bool:
     return bool(arguments(node)["training"])
 
 
-def _cuts_off(node: Node) -> bool:
-    return min(arguments(node)["pad"], default=0) < 0
-
-
 # What ExecuTorch takes apart by PyTorch's own rules, and worse than it is taken apart here.
 WRITTEN_OUT: dict[Packet, Callable[[Node], bool]] = {
     # These guard rows that a mask hides whole: six passes over all scores that XNNPACK does not take. It takes two
@@ -63,7 +59,7 @@ WRITTEN_OUT: dict[Packet, Callable[[Node], bool]] = {
 # Calls for which there is a kernel, and not for this form; tests/targets/executorch/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.convolution: _is_volume,  # the kernel runs windows over one and two axes
-    aten.constant_pad_nd: _cuts_off,  # and what PyTorch makes of fold: it is converted, and does not run
+    aten.constant_pad_nd: cuts_off,  # and what PyTorch makes of fold: it is converted, and does not run
     # They sum one value after the other: 2e-5 of the largest value of a norm of 32x32.
     aten.native_batch_norm: _measures_itself,
     aten.native_group_norm: lambda _: True,

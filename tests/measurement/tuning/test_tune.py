@@ -16,6 +16,7 @@ from typer.testing import Result
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import MeasurementError
 from mobilevit_deploy.measurement.comparison.alternate import alternate
+from mobilevit_deploy.measurement.latency.noted import noted_entries
 from mobilevit_deploy.measurement.latency.process import Session
 from mobilevit_deploy.measurement.latency.stability import Conditions
 from mobilevit_deploy.measurement.tuning import timing
@@ -134,6 +135,11 @@ def test_a_search_that_finds_something(tmp_path: Path, recipe: Path, mvd: Mvd) -
     own = catalog.recipe("onnx").rewrites
     assert written.rewrites == tuple(item for item in own if item.name != "split_convolution")
     assert written.tolerances == catalog.recipe("onnx").tolerances
+    # What an app has to set is noted in what the recipe exports.
+    net = ("net.py:build", "--to", "onnx", "--input-size", 8)
+    assert mvd("export", *net, "--recipe", document["recipe"], "-o", "again").exit_code == 0
+    (again,) = Path("again").glob("*.onnx")
+    assert noted_entries(again) == (ENTRY,)
 
 
 def test_an_interruption_leaves_what_is_known_and_the_default_stays_where_nothing_helps(

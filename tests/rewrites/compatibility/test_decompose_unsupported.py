@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.fx import Node
 
 from mobilevit_deploy.graph.graph import Graph, arguments, module_path, op_name
 from mobilevit_deploy.rewrites import decomposition
@@ -79,22 +80,32 @@ def test_elementwise_and_products(apply: Apply, op: str, function: Callable[...,
     check(apply, function, op, 1, 3, 4, 5)
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 12])
+def test_products(apply: Apply, length: int) -> None:
+    check(apply, lambda m, x: x[..., :length].prod(-1), "prod", 2, 3, 4, 12)
+    check(apply, lambda m, x: x[:, :, 0, :length].prod(2, keepdim=True) + x[0, 0, 0, :3].prod(), "prod", 2, 3, 4, 12)
+
+
 @pytest.mark.parametrize("p", [1.0, 2.0, float("inf")])
 def test_distances(apply: Apply, p: float) -> None:
     check(apply, lambda m, x: torch.cdist(x[:, 0], x[:, 1, :3], p), "cdist", 2, 2, 5, 4)
 
 
+def is_plain(pool: Node) -> bool:
+    return not arguments(pool)["divisor_override"] and not arguments(pool)["ceil_mode"]
+
+
 @given(data=st.data())
 @PROPERTY
-def test_a_pool_with_a_divisor_of_its_own(apply: Apply, data: st.DataObject) -> None:
+def test_a_pool_with_windows_that_hang_over_or_a_divisor_of_its_own(apply: Apply, data: st.DataObject) -> None:
     kernel, stride = data.draw(st.integers(2, 4)), data.draw(st.integers(1, 3))
     padding, ceil = data.draw(st.integers(0, kernel // 2)), data.draw(st.booleans())
-    counted, divisor = data.draw(st.booleans()), data.draw(st.integers(1, 5))
+    counted, divisor = data.draw(st.booleans()), data.draw(st.integers(1, 5) if not ceil else st.none() | st.just(3))
     pool = partial(F.avg_pool2d, kernel_size=kernel, stride=stride, padding=padding, ceil_mode=ceil)
     shape = (2, 3, *data.draw(st.tuples(st.integers(4, 7), st.integers(4, 7))))
     rewritten, _ = apply(
         Of(lambda m, x: pool(x, count_include_pad=counted, divisor_override=divisor)),
-        DecomposeUnsupported(lambda node: op_name(node) != "avg_pool2d" or not arguments(node)["divisor_override"]),
+        DecomposeUnsupported(lambda node: op_name(node) != "avg_pool2d" or is_plain(node)),
         *shape,
     )
     assert len(rewritten.applied) == 1
@@ -458,6 +469,7 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
         lambda x, axis, start, length: x.narrow(axis, 0, length),
     ),
     "avg_pool2d": (lambda m, x: F.avg_pool2d(x, 2, divisor_override=3), aten.avg_pool2d.default, F.max_pool2d),
+    "prod": (lambda m, x: x.prod(1), aten.mul.Tensor, aten.add.Tensor),
     "index_put": (
         put(lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2)),
         aten.where.self,

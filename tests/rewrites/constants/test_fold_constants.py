@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,6 +44,10 @@ SPELLINGS: dict[str, tuple[nn.Module, dict[str, int]]] = {
     "expanded": (
         Of(lambda m, x: x + m.layer.bias.expand(3, 2, 9, 9), layer=nn.Linear(1, 9)),
         {"add": 1},
+    ),
+    "number that code reads": (
+        Of(lambda m, x: x * (2 * m.layer.bias[0].item()) + m.layer.bias[1].item(), layer=nn.Linear(1, 2)),
+        {"mul": 1, "add": 1},
     ),
     "number of a type": (Of(lambda m, x: x * (x.new_full((), 0.3) + x.new_ones(1))), {"mul": 1}),
     "no pixel": (
@@ -123,7 +128,7 @@ def _rounded(graph: Any, node: Any) -> torch.Tensor:
     return RIGHT(graph, node).float().double()
 
 
-RIGHT = fold_constants._compute
+RIGHT: Callable[..., torch.Tensor] = fold_constants._compute
 
 
 @pytest.mark.parametrize("wrong", [_negated, _transposed, _rounded])

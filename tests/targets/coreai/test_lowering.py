@@ -28,6 +28,7 @@ LACKING: dict[str, Callable[[torch.Tensor], Any]] = {
     "sort": lambda x: x.sort(-1).values,
     "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 3),
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (3, 5)),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
     "scaled_dot_product_attention": lambda x: F.scaled_dot_product_attention(x, x, x, x @ x.mT > 3),
     "median": lambda x: x.median(-1).values,
     "hypot": lambda x: torch.hypot(x, x + 1),

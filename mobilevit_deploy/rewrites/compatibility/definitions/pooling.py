@@ -23,18 +23,26 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Returns the sum of each window of (..., H, W) over a divisor that is not its number of pixels."""
-    if divisor_override is None:
-        raise NotImplementedError("a mean")
+    """Returns the sum of each window of (..., H, W) over a divisor: one that is given, or the number of its pixels.
+
+    Source: PyTorch's aten/src/ATen/native/cpu/AvgPoolKernel.cpp: padding counts, what a window in ceil mode has beyond
+    it does not.
+    """
+    if divisor_override is None and not ceil_mode:
+        raise NotImplementedError("a mean of whole windows")
     kernel, steps, margins = as_pair(kernel_size), as_pair(stride or kernel_size), as_pair(padding)
     borders: list[int] = []
+    counts: list[Tensor] = []
     for size, window, step, margin in zip(x.shape[-2:], kernel, steps, margins, strict=True):
         windows = (size + 2 * margin - window) // step + 1
         further = windows * step  # where a window begins that hangs over, if it may
-        hangs = ceil_mode and further + window < size + 2 * margin + step and further < size + margin
-        borders = [margin, max(margin, (windows - 1 + hangs) * step + window - size - margin), *borders]
-    mean = F.avg_pool2d(F.pad(x, borders), kernel, steps)
-    return mean * (kernel[0] * kernel[1] / divisor_override)
+        windows += ceil_mode and further + window < size + 2 * margin + step and further < size + margin
+        borders = [margin, max(margin, (windows - 1) * step + window - size - margin), *borders]
+        inside = margin if count_include_pad else 0
+        starts = torch.arange(windows) * step - margin
+        counts.append((starts + window).clamp(max=size + inside) - starts.clamp(min=-inside))
+    total = F.avg_pool2d(F.pad(x, borders), kernel, steps) * (kernel[0] * kernel[1])
+    return total / (divisor_override or (counts[0][:, None] * counts[1]).to(x.dtype))
 
 
 @definition(aten.adaptive_avg_pool2d.default)
