@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.loading.model import LoadedModel
 
 OPSET = 18  # the exporter's default

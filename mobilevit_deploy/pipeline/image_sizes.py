@@ -7,8 +7,9 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from mobilevit_deploy.errors import ConversionError
-from mobilevit_deploy.graph.capture import graph_of, quiet_torch
+from mobilevit_deploy.graph.capture import graph_of
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.runners.base import Array, Runner, difference
 
 # Float32 rounding costs 1e-6 of the largest output. A graph that holds one size's numbers raises, or is off by tenths.

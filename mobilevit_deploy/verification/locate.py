@@ -15,8 +15,9 @@ from torch.fx import Node
 
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.capture import graph_of, quiet_torch
+from mobilevit_deploy.graph.capture import graph_of
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.graph.sample import sample_of
 from mobilevit_deploy.pipeline.origin import takes_channels_last
 from mobilevit_deploy.pipeline.provenance import Provenance

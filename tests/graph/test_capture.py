@@ -147,6 +147,38 @@ def test_what_is_kept_from_image_to_image_is_not_told_as_random(buffer: bool) ->
     assert "return the new one" in str(caught.value.hint)
 
 
+class ReadsItsBuffers(nn.Module):
+    """Reads numbers out of buffers in every way that code has; what hangs on them are sizes, factors and a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 1)
+        self.register_buffer("keep", torch.tensor(3))
+        self.register_buffer("sizes", torch.tensor([4, 16]))
+        self.register_buffer("scale", torch.tensor(0.7))
+        self.register_buffer("signed", torch.tensor(True))
+        self.temperature = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        keep, sizes, scale = (self.get_buffer(name) for name in ("keep", "sizes", "scale"))
+        rows, columns = sizes.tolist()
+        assert rows == int(sizes[0])
+        y = self.layer(x).reshape(1, 4, rows, columns)[:, : int(keep)] * (scale.item() / float(self.temperature))
+        y = y + [1.0, 2.0, 3.0, 4.0][keep]
+        result: torch.Tensor = -y if self.get_buffer("signed") else y
+        return result
+
+
+def test_numbers_that_code_reads_out_of_buffers_are_those_of_the_model() -> None:
+    model, x = ReadsItsBuffers().eval(), torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        expected = model(x)
+    assert torch.equal(capture(model, x, "classify").graph.run(x)[0], expected)
+    model.get_buffer("keep").fill_(2)
+    other = capture(model, x, "classify").graph.run(x)[0]
+    assert other.shape == (1, 2, 4, 16), "the number of an earlier capture"
+
+
 class Unsorted(nn.Module):
     """The largest of 4000 values, in no order; PyTorch has another one than ONNX Runtime."""
 

@@ -11,9 +11,10 @@ from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from mobilevit_deploy.errors import CaptureError
-from mobilevit_deploy.graph.capture import graph_of, quiet_torch, recapture
+from mobilevit_deploy.graph.capture import graph_of, recapture
 from mobilevit_deploy.graph.functional import StillRead, remove_writes
 from mobilevit_deploy.graph.graph import Graph, module_path, writes
+from mobilevit_deploy.graph.quiet import quiet_torch
 
 aten = torch.ops.aten
 

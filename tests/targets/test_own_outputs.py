@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from mobilevit_deploy.graph.capture import capture, quiet_torch, recapture
+from mobilevit_deploy.graph.capture import capture, recapture
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.targets.coreai.half import convert_to_half
 from mobilevit_deploy.targets.own_outputs import give_outputs_own_values
 from tests.rewrites.conftest import Of

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mobilevit_deploy.graph.capture import capture, graph_of, quiet_torch, recapture
+from mobilevit_deploy.graph.capture import capture, graph_of, recapture
 from mobilevit_deploy.graph.graph import Graph
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.runners.base import Array, Observed, difference
 from mobilevit_deploy.verification.divergence import OWN_DIFFERENCE, Sides
 

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from mobilevit_deploy.errors import ArtifactError, CheckpointError, ModelCodeError, UsageError
 from mobilevit_deploy.export.export import export_model
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.loading.checkpoint import Selection
 from mobilevit_deploy.loading.model import ModelRequest, load_model
 from mobilevit_deploy.pipeline import provenance

@@ -158,7 +158,8 @@ def tune_model(
         progress("writing the recipe and its file")
         precision = winner.precision(base)
         name = f"{artifact_stem(model, precision)}.tuned{format_of(target).suffix}"
-        artifact, warnings = _publish(exports.request_of(winner, file), file, name, trials.made(winner))
+        timed = None if session else trials.made(winner)  # with what it notes of a session the file is another
+        artifact, warnings = _publish(exports.request_of(winner, file), file, name, timed)
     tried = [Tried(item, trials.ratio(item.changes)) for item in trials.all_made() if item.changes]
     return TuneReport(
         request=request,

@@ -12,10 +12,11 @@ from torch.export import ExportedProgram
 from torch.fx import Node
 
 from mobilevit_deploy.errors import ArtifactError, ConversionError
-from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.graph import module_path, op_name
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import read_notes, write_notes
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.graph.source_lines import user_line
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import (

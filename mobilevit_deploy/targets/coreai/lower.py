@@ -13,7 +13,7 @@ from coreai_torch import TorchConverter, get_decomp_table
 from coreai_torch._aten_to_core import _aten_to_core_resolver
 from torch.fx import Node
 
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.targets.coreai import nodes
 from mobilevit_deploy.targets.own_outputs import give_outputs_own_values
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 
 
 @contextmanager

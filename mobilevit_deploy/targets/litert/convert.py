@@ -10,10 +10,11 @@ from typing import Literal
 import torch
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.capture import Steps, TensorSpec, quiet_torch
+from mobilevit_deploy.graph.capture import Steps, TensorSpec
 from mobilevit_deploy.graph.graph import op_name
 from mobilevit_deploy.graph.module_notes import KEY as MODULES
 from mobilevit_deploy.graph.module_notes import read_notes, write_notes
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.system.hashing import measure_files
 from mobilevit_deploy.targets.artifact import (
     Artifact,

@@ -19,7 +19,7 @@ from litert_torch.model import DEFAULT_SIGNATURE_NAME
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.targets.own_outputs import give_outputs_own_values
 
 MARK = "mvd"

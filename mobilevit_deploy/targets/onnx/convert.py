@@ -17,8 +17,9 @@ import torch
 from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.errors import ArtifactError, ConversionError
-from mobilevit_deploy.graph.capture import TensorSpec, quiet_torch
+from mobilevit_deploy.graph.capture import TensorSpec
 from mobilevit_deploy.graph.module_notes import common_path
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.graph.sample import tensors_of
 from mobilevit_deploy.system.child_process import CHILD
 from mobilevit_deploy.system.hashing import measure_files

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mobilevit_deploy.graph.capture import quiet_torch, recapture
+from mobilevit_deploy.graph.capture import recapture
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.rewrites.normalization import flatten_group_norm
 from mobilevit_deploy.rewrites.normalization.decompose_group_norm import DecomposeGroupNorm
 from mobilevit_deploy.rewrites.normalization.flatten_group_norm import FlattenGroupNorm

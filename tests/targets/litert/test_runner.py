@@ -14,7 +14,7 @@ from torch import nn
 from typer.testing import Result
 
 from mobilevit_deploy.errors import ArtifactError
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.measurement.latency import LatencyRequest, measure_latency
 from mobilevit_deploy.runners.base import NotMeasured, difference
 from mobilevit_deploy.targets.litert import child

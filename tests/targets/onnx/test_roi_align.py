@@ -12,7 +12,7 @@ from onnx import helper
 from torch import Tensor, nn
 
 from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.targets.onnx.roi_align import write_roi_align
 
 TOLERANCE = (

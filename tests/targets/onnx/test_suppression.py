@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
-from mobilevit_deploy.graph.capture import quiet_torch
+from mobilevit_deploy.graph.quiet import quiet_torch
 from mobilevit_deploy.targets.onnx import suppression
 from mobilevit_deploy.targets.onnx.suppression import write_suppression
 
