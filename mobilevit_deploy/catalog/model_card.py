@@ -10,6 +10,8 @@ from mobilevit_deploy.catalog.quantization_rule import QuantizationRule
 from mobilevit_deploy.errors import ChoiceError
 
 Task = Literal["classify", "features", "segment", "detect", "instances"]
+Layout = Literal["nchw", "nhwc"]  # of what a file takes
+WeightsChoice = Literal["auto", "ema", "raw"]  # of a checkpoint that has the average of the weights beside them
 
 
 class InputRule(Card):

@@ -1,4 +1,4 @@
-"""The TOML file of ``mvd check``."""
+"""The TOML file of ``mvd check``; read without PyTorch, so that a slip in it is told at once."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,20 +7,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.calibration import STRUCTURED
 from mobilevit_deploy.catalog.cards import Delegate
 from mobilevit_deploy.catalog.formats import formats
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.image_size import parse_image_size
-from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.catalog.model_card import Layout, Task, WeightsChoice
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.images.annotations import Annotations
-from mobilevit_deploy.loading.checkpoint import Selection
-from mobilevit_deploy.loading.model import Layout, ModelRequest
-from mobilevit_deploy.loading.model_head import HeadOptions
-from mobilevit_deploy.loading.weights_inside import WeightsChoice
-from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.system.text_files import read_limited
 from mobilevit_deploy.system.wrong_values import wrong_values
 
@@ -218,37 +212,6 @@ class Check(Part):
     def title(self) -> str:
         """Returns what reports call it."""
         return self.name or f"{self.model} to {self.to}{f' {self.precision}' if self.precision else ''}"
-
-    def request(self, folder: Path, cache: Path | None) -> ExportRequest:
-        """Returns the export, into a folder, from a cache of kept ones."""
-        accuracy = self.limits.accuracy
-        model = ModelRequest(
-            name=self.model,
-            task=self.task,
-            checkpoint=self.checkpoint,
-            selection=Selection(self.weights, self.key, self.prefix, self.ignore),
-            num_classes=self.num_classes,
-            size=self.input_size,
-            pretrained=self.pretrained,
-            vouched=self.trained,
-            arguments=self.model_args,
-            layout=self.layout,
-            batch=self.batch,
-            head=HeadOptions(self.output, declaration=catalog.head_declaration(self.head) if self.head else None),
-        )
-        return ExportRequest(
-            model,
-            (self.to,),
-            recipe=self.recipe,
-            precision=self.precision,
-            opset=self.opset,
-            min_ios=self.min_ios,
-            folder=folder,
-            images=accuracy.images if accuracy else None,
-            annotations=accuracy.annotations if accuracy else Annotations(),
-            cache=cache,
-            calibrate=self.calibrate if self.precision == "int8" else None,
-        )
 
 
 class CheckFile(Part):

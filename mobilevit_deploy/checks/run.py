@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilevit_deploy.checks.android import judge_android
+from mobilevit_deploy.checks.export_request import export_of
 from mobilevit_deploy.checks.judge import judge_parity, judge_report
 from mobilevit_deploy.checks.latency import judge_latency, update_baseline
 from mobilevit_deploy.checks.neural_engine import judge_neural_engine
@@ -105,7 +106,7 @@ def export_and_judge(
     """
     limits = check.limits
     try:
-        (report,) = export_model(check.request(folder, cache), progress)
+        (report,) = export_model(export_of(check, folder, cache), progress)
     except ParityFailedError as error:
         (report,) = error.reports
         return report, (judge_parity(report.parity),)

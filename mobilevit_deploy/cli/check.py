@@ -25,6 +25,9 @@ def check(
     json: Json = False,
 ) -> None:
     """Export and judge a list of models, for CI: exit code 3 when a gate fails."""
+    from mobilevit_deploy.checks.plan import read_checks
+
+    read_checks(file)  # a slip in it is told before PyTorch is imported
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.checks import summary

@@ -62,6 +62,10 @@ def sweep(
             raise typer.BadParameter("it is empty: a variable that is not set?", param_hint=f"'{name}'")
     if scheduler and jobs:
         raise typer.BadParameter("--jobs is for this machine: leave it out with --scheduler", param_hint="'--jobs'")
+    from mobilevit_deploy.sweep.cells import cells_of
+    from mobilevit_deploy.sweep.plan import read_sweep
+
+    cells_of(read_sweep(file), file.parent)  # a slip in it is told before PyTorch is imported
     with console.progress() as progress:
         progress("importing PyTorch")
         from mobilevit_deploy.sweep import summary

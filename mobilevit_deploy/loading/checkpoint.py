@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mobilevit_deploy.catalog.model_card import WeightsChoice
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import JOIN_SHARDS, RESAVE, find_files
 from mobilevit_deploy.loading.file_content import Content, read_files
@@ -20,7 +21,7 @@ from mobilevit_deploy.loading.names import name_forms
 from mobilevit_deploy.loading.records import Record
 from mobilevit_deploy.loading.special_tensors import special_tensor
 from mobilevit_deploy.loading.training_arguments import trained_size
-from mobilevit_deploy.loading.weights_inside import StateDict, WeightsChoice, find_state_dicts, names_beside
+from mobilevit_deploy.loading.weights_inside import StateDict, find_state_dicts, names_beside
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.vanishing import still_there
 

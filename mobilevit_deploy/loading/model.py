@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.head_card import HeadCard
-from mobilevit_deploy.catalog.model_card import LibraryCard, ModelCard, Preprocessing, Task
+from mobilevit_deploy.catalog.model_card import Layout, LibraryCard, ModelCard, Preprocessing, Task
 from mobilevit_deploy.catalog.tensor_input import TensorInput, first_image
 from mobilevit_deploy.errors import ChoiceError, UsageError
 from mobilevit_deploy.loading.catalog_model import build_card, lacks_of_card, recognise
@@ -40,7 +40,6 @@ from mobilevit_deploy.loading.user_code import ModelCode, find_code
 from mobilevit_deploy.loading.weights_origin import WeightsOrigin
 
 DEFAULT_SIZE = 224
-Layout = Literal["nchw", "nhwc"]  # of what a file takes
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
+from mobilevit_deploy.catalog.model_card import WeightsChoice
 from mobilevit_deploy.errors import CheckpointError
 from mobilevit_deploy.loading.checkpoint_files import RESAVE
 from mobilevit_deploy.loading.inert.arrays import tensor_of
 from mobilevit_deploy.loading.inert.values import Placeholder
 from mobilevit_deploy.loading.names import unwrapped
-
-WeightsChoice = Literal["auto", "ema", "raw"]
 
 DEEPEST = 6  # containers around the weights; Lightning with an average has three
 DEEPEST_MODULE = 64  # modules in modules

@@ -8,7 +8,7 @@ from typing import Any
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import format_of
-from mobilevit_deploy.catalog.model_card import Task
+from mobilevit_deploy.catalog.model_card import Task, WeightsChoice
 from mobilevit_deploy.catalog.recipe import Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput
 from mobilevit_deploy.errors import ArtifactError, CatalogError, CheckpointError, printable
@@ -16,7 +16,7 @@ from mobilevit_deploy.loading.checkpoint import Selection, checkpoint_digest
 from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.loading.model_head import HeadOptions
 from mobilevit_deploy.loading.source import find_source
-from mobilevit_deploy.loading.weights_inside import WeightsChoice, is_average
+from mobilevit_deploy.loading.weights_inside import is_average
 from mobilevit_deploy.pipeline.provenance import Provenance, parse
 from mobilevit_deploy.targets.artifact import FileDescription, report_name
 from mobilevit_deploy.targets.registry import describe_file

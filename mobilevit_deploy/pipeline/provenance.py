@@ -12,12 +12,12 @@ from mobilevit_deploy.catalog.decision import Suppression, SuppressionRule
 from mobilevit_deploy.catalog.formats import tool_versions
 from mobilevit_deploy.catalog.head_card import Output
 from mobilevit_deploy.catalog.head_declaration import HeadDeclaration
-from mobilevit_deploy.catalog.model_card import Preprocessing, Task
+from mobilevit_deploy.catalog.model_card import Layout, Preprocessing, Task
 from mobilevit_deploy.catalog.recipe import Precision, Recipe
 from mobilevit_deploy.catalog.tensor_input import TensorInput, check_inputs, parse_input
 from mobilevit_deploy.errors import ArtifactError, printable
 from mobilevit_deploy.loading.class_names import LONGEST_NAME
-from mobilevit_deploy.loading.model import Layout, LoadedModel
+from mobilevit_deploy.loading.model import LoadedModel
 from mobilevit_deploy.loading.model_head import HeadOptions, ModelHead
 from mobilevit_deploy.loading.weights_origin import VOUCHED
 from mobilevit_deploy.rewrites.rewrite import RewriteResult

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.catalog.formats import tool_versions
+from mobilevit_deploy.checks.export_request import export_of
 from mobilevit_deploy.errors import CatalogError, MvdError
 from mobilevit_deploy.export.cache import content_key
 from mobilevit_deploy.loading.source import find_source
@@ -40,7 +41,7 @@ def digests_of(cells: Sequence[PlannedCell], folder: Path) -> dict[str, str]:
             "code": [[str(path), hash_of(folder / path)] for path in code],
         }
         try:
-            found[cell.id] = content_key(cell.check.request(Path(), None), measured, hash_of, versions)
+            found[cell.id] = content_key(export_of(cell.check, Path(), None), measured, hash_of, versions)
         except MvdError as error:
             raise CatalogError(f"{cell.id}: {error.message}", error.hint) from error
     return found

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilevit_deploy.catalog import catalog
+from mobilevit_deploy.checks.export_request import export_of
 from mobilevit_deploy.errors import MvdError
 from mobilevit_deploy.inspection import Inspection, inspect_model
 from mobilevit_deploy.inspection.sarif import sarif_document
@@ -37,7 +38,7 @@ def sarif_of_sweep(
         if check.model.partition(":")[0].endswith(".py"):
             check = check.model_copy(update={"model": str(folder / check.model)})
         try:
-            inspections += inspect_model(check.request(Path(), None), progress)
+            inspections += inspect_model(export_of(check, Path(), None), progress)
         except MvdError as error:
             problems.append(f"{check.model} was not inspected for {check.to}: {error.message}")
     return sarif_document(inspections, Path.cwd()), problems

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mobilevit_deploy.checks.export_request import export_of
 from mobilevit_deploy.checks.plan import read_checks
 from mobilevit_deploy.errors import CatalogError
 
@@ -50,8 +51,8 @@ def test_a_whole_file_with_paths_beside_it(tmp_path: Path) -> None:
     assert first.checkpoint == tmp_path / "best.pth"
     assert first.limits.latency is not None
     assert first.limits.latency.baseline == tmp_path / "base/xs.json"
-    request = first.request(tmp_path / "out", None)
-    assert (request.model.size, second.request(tmp_path, None).model.size) == ((64, 96), (64, 64))
+    request = export_of(first, tmp_path / "out", None)
+    assert (request.model.size, export_of(second, tmp_path, None).model.size) == ((64, 96), (64, 64))
     assert request.images == tmp_path / "digits.npz"
     assert second.limits.neural_engine is not None
     assert second.limits.neural_engine.min_share == 0.95
@@ -130,5 +131,5 @@ def test_images_for_int8_are_beside_the_file_or_a_word(tmp_path: Path) -> None:
         '[[check]]\nname = "b"\nmodel = "m"\nto = "onnx"\nprecision = "int8"\ncalibrate = "structured"\n'
         '[[check]]\nname = "c"\nmodel = "m"\nto = "onnx"\nprecision = "fp32"\ncalibrate = "images"\n'
     )
-    first, second, third = (check.request(tmp_path, None) for check in read_checks(tmp_path / "checks.toml"))
+    first, second, third = (export_of(check, tmp_path, None) for check in read_checks(tmp_path / "checks.toml"))
     assert (first.calibrate, second.calibrate, third.calibrate) == (tmp_path / "images", Path("structured"), None)

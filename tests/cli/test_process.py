@@ -119,6 +119,17 @@ def test_what_was_typed_wrong_is_refused_before_anything_is_imported() -> None:
     assert [said for said in wrong if said.lower() not in told] == []
 
 
+def test_a_slip_in_a_file_of_exports_is_told_before_anything_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "check.toml").write_text('[[check]]\nmodel = "cas_vit_xs"\nto = "onnx"\nlimits = { max_bites = 3 }\n')
+    (tmp_path / "sweep.toml").write_text('[matrix]\nmodels = ["cas_vit_x"]\ntargets = ["onnx"]\n')
+    commands = (["check", str(tmp_path / "check.toml")], ["sweep", str(tmp_path / "sweep.toml")])
+    imported, errors = imported_by(*commands)
+    assert not set(HEAVY) & imported
+    assert errors.count("exit 1\n") == len(commands), errors
+    assert "did you mean max_bytes?" in errors
+    assert "did you mean 'cas_vit_xs'?" in errors
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m mobilevit_deploy export --help | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.capture import capture
-from mobilevit_deploy.loading.plain_module import TensorOutputs, give_shapes, unwrap
+from mobilevit_deploy.loading.plain_module import TensorOutputs, give_shapes, to_evaluation, unwrap
 
 IMAGE = torch.randn(1, 3, 8, 8)
 
@@ -127,3 +127,11 @@ def test_lazy_layers_get_their_shapes() -> None:
     assert [tuple(value.shape) for value in module.parameters()] == [(4, 3, 3, 3), (4,), (2, 144), (2,)]
     plain = Returning(lambda x: 1 / 0).eval()
     give_shapes(plain, (1, 3, 8, 8))  # which is not run
+
+
+def test_a_captured_program_stays_in_the_mode_that_it_was_captured_in() -> None:
+    program = torch.export.export(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Dropout()).eval(), (IMAGE,)).module()
+    assert to_evaluation(program) is program
+    assert torch.equal(program(IMAGE), program(IMAGE))
+    layer = nn.Dropout()
+    assert not to_evaluation(layer).training

@@ -110,7 +110,9 @@ def screens(reports: list[ExportReport]) -> Mapping[str, RenderableType]:
         "export-v": export_summary(reports, published=True, verbose=True),
         "verify": verify_summary(_verified(reports[1])),
         "inspect": Group(inspection_table(_inspected(), verbose=True)),
-        "latency": latency_table([_measured("cas_vit_xs-224x224-fp32.onnx"), _measured("saevit_0p8g-64x64-int8.onnx")]),
+        "latency": latency_table(
+            [measured_latency("cas_vit_xs-224x224-fp32.onnx"), measured_latency("saevit_0p8g-64x64-int8.onnx")]
+        ),
         "profile": profile_table(_profiled(), depth=3),
         "quantize": export_summary([_quantized(reports[0])], published=True),
         "check": summary.summary(_checked()),
@@ -155,7 +157,7 @@ def _inspected() -> Inspection:
     return Inspection("cas_vit_xs", "coreml", ops, {"conv2d": 165}, {"conv": 165}, (finding,) * 2, (finding,))
 
 
-def _measured(name: str) -> Any:
+def measured_latency(name: str) -> Any:
     """Returns what the table reads of a latency."""
     versions = {"onnxruntime": "1.31.1"}
     machine = {
