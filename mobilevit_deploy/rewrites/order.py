@@ -19,6 +19,7 @@ from mobilevit_deploy.rewrites.attention.split_unbound_convolution import SplitU
 from mobilevit_deploy.rewrites.compatibility.add_bias import AddBias
 from mobilevit_deploy.rewrites.compatibility.decompose_unsupported import DecomposeUnsupported, Takes, takes_all
 from mobilevit_deploy.rewrites.compatibility.flatten_softmax import FlattenSoftmax
+from mobilevit_deploy.rewrites.compatibility.raise_masks import RaiseMasks
 from mobilevit_deploy.rewrites.compatibility.replace_alpha import ReplaceAlpha
 from mobilevit_deploy.rewrites.compatibility.replace_ceil_mode import ReplaceCeilMode
 from mobilevit_deploy.rewrites.compatibility.replace_clamp import ReplaceClamp
@@ -26,6 +27,7 @@ from mobilevit_deploy.rewrites.compatibility.replace_complex import ReplaceCompl
 from mobilevit_deploy.rewrites.compatibility.replace_instance_norm import ReplaceInstanceNorm
 from mobilevit_deploy.rewrites.compatibility.replace_interpolation import ReplaceInterpolation
 from mobilevit_deploy.rewrites.compatibility.replace_log_softmax import ReplaceLogSoftmax
+from mobilevit_deploy.rewrites.compatibility.replace_masked_rows import ReplaceMaskedRows
 from mobilevit_deploy.rewrites.compatibility.replace_max_pool3d import ReplaceMaxPool3d
 from mobilevit_deploy.rewrites.compatibility.replace_max_unpool import ReplaceMaxUnpool
 from mobilevit_deploy.rewrites.compatibility.replace_reciprocal import ReplaceReciprocal
@@ -72,6 +74,8 @@ REWRITES: tuple[Rewrite, ...] = (
     MergeSlices(),  # as above
     FoldConstants(),  # before all that reads weights: a weight that the graph computes is none to them
     ReplaceMaxUnpool(),
+    ReplaceMaskedRows(),  # after fold_constants, which makes a weight of a mask; before what takes an attention apart
+    RaiseMasks(),  # likewise after fold_constants
     FuseGelu(),
     DecomposeTanhGelu(),
     FuseSilu(),

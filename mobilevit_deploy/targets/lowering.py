@@ -83,6 +83,11 @@ def cuts_off(node: Node) -> bool:
     return min(arguments(node)["pad"], default=0) < 0
 
 
+def measures_the_batch(node: Node) -> bool:
+    """Tells whether a batch norm takes the statistics of what it is given, as in training."""
+    return bool(arguments(node)["training"])
+
+
 def divides_otherwise(node: Node) -> bool:
     """Tells whether a pool divides by another number than that of its pixels."""
     return arguments(node)["divisor_override"] is not None

@@ -6,25 +6,16 @@ it, as it does in float32: it is meant, and no loss.
 
 from collections.abc import Collection, Iterator, Mapping
 
-import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import Graph, arguments, is_call, module_path, op_name
+from mobilevit_deploy.graph.graph import Graph, module_path, op_name
+from mobilevit_deploy.graph.masking import masking_nodes
 from mobilevit_deploy.runners.rewritten_graph import Range, finite_range
-
-aten = torch.ops.aten
 
 FP16_LARGEST = 65504.0  # IEEE 754 binary16; what is larger becomes infinity
 # Images of a few kinds do not show the largest value that a model can reach: within two bits of the end is too near.
 MARGIN = 4.0
 SHOWN = 5
-SOFTMAX = (aten.softmax, aten._softmax, aten._safe_softmax)
-# What takes scores, or a mask, to a softmax, and leaves a low value low.
-PASSING = (
-    *(aten.add, aten.where, aten.masked_fill, aten.minimum, aten.clone, aten.contiguous, aten.to, aten._to_copy),
-    *(aten.view, aten.reshape, aten.expand, aten.permute, aten.transpose, aten.unsqueeze, aten.squeeze, aten.flatten),
-    *(aten.slice, aten.select, aten.cat, aten.repeat, aten.unflatten),
-)
 
 
 def warn_of_overflow(
@@ -65,24 +56,14 @@ def warn_of_overflow(
 
 def _magnitudes(graph: Graph, ranges: Mapping[Node, Range]) -> Iterator[tuple[Node, float]]:
     """Yields what the nodes reached, and the largest weight under the node that reads it."""
-    masking: dict[Node, bool] = {}
-    for node in reversed(graph.nodes):
-        masking[node] = bool(node.users) and all(_masks(node, reader, masking) for reader in node.users)
+    masking = masking_nodes(graph)
     for node in graph.nodes:
         weight = graph.weight(node)
         found = ranges.get(node) if weight is None else finite_range(weight)
         if found is None:
             continue
         lowest, highest = found
-        meant = masking[node] and highest > -FP16_LARGEST / MARGIN  # else nothing is left to weigh
+        meant = node in masking and highest > -FP16_LARGEST / MARGIN  # else nothing is left to weigh
         magnitude = highest if meant else max(highest, -lowest)
         readers = [node] if weight is None else [reader for reader in node.users if reader.op == "call_function"]
         yield from ((reader, magnitude) for reader in readers)
-
-
-def _masks(node: Node, reader: Node, masking: Mapping[Node, bool]) -> bool:
-    """Tells whether all that a reader makes of a low value of a node is a weight of nothing in a softmax."""
-    if is_call(reader, aten.scaled_dot_product_attention):
-        given = arguments(reader)
-        return given["attn_mask"] is node and node not in (given["query"], given["key"], given["value"])
-    return is_call(reader, *SOFTMAX) or (is_call(reader, *PASSING) and masking[reader])

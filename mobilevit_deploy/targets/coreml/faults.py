@@ -71,6 +71,12 @@ FAULTS = (
         "takes the logarithm of a softmax for log_softmax, which small probabilities do not survive",
         "replace_log_softmax",
     ),
+    Fault(
+        (aten.atan2,),
+        _always,
+        "loses half a turn of atan2(0, x) where x is negative, as the angles of a Fourier transform are",
+        "decompose_unsupported",
+    ),
     Fault((aten.rms_norm,), _always, "scales the epsilon of an RMS norm by its input", "replace_rms_norm"),
     Fault(
         (aten.instance_norm,),

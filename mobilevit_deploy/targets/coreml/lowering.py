@@ -17,6 +17,7 @@ from mobilevit_deploy.targets.lowering import (
     has_boolean_mask,
     has_complex,
     has_vector_weight,
+    measures_the_batch,
     takes_parts,
 )
 
@@ -74,6 +75,10 @@ def _lacks_arguments(node: Node) -> bool:
     return len(node.args) < len(arguments(node))
 
 
+def _names_no_axis(node: Node) -> bool:
+    return node.target in (aten.mean.default, aten.sum.default, aten.max.default, aten.min.default)
+
+
 def _overlaps(node: Node) -> bool:
     """Tells whether windows overlap, or have gaps or margins."""
     given = arguments(node)
@@ -118,7 +123,9 @@ def _changes_type(node: Node) -> bool:
 # Forms of registered ops that coremltools 9.0 refuses or gets wrong; tests/targets/coreml/test_lowering.py holds them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.affine_grid_generator: lambda _: True,  # a part of MIL's affine, which takes the sampler's other settings only
+    aten.atan2: lambda _: True,  # see faults.py
     aten.avg_pool2d: divides_otherwise,
+    aten.batch_norm: measures_the_batch,
     aten.constant_pad_nd: cuts_off,
     aten.einsum: _is_general,
     aten.col2im: _overlaps,
@@ -127,6 +134,8 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.linear: has_vector_weight,
     aten.lstm: has_projections,
     **dict.fromkeys((aten.cosine_similarity, aten.cross, aten.hardtanh, aten.roll), _lacks_arguments),
+    # Without axes of its own, and behind a transposition, coremltools' reduce_transposes fails: KeyError 'axes'.
+    **dict.fromkeys((aten.mean, aten.sum, aten.max, aten.min), _names_no_axis),
     **dict.fromkeys((aten.asinh, aten.acosh), lambda _: True),  # registered, and not in MIL
     **dict.fromkeys((aten.max_pool1d, aten.max_pool2d), _has_no_stride),
     aten.max_pool2d_with_indices: _returns_places,

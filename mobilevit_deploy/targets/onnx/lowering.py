@@ -17,7 +17,13 @@ from mobilevit_deploy.architectures.operations.roi_align import ROI_ALIGN
 from mobilevit_deploy.architectures.operations.suppression import SUPPRESS
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import divides_otherwise, has_boolean_mask, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import (
+    divides_otherwise,
+    has_boolean_mask,
+    has_complex,
+    measures_the_batch,
+    takes_parts,
+)
 
 aten = torch.ops.aten
 
@@ -96,6 +102,7 @@ def _is_named_otherwise(_node: Node) -> bool:
 # them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.avg_pool2d: divides_otherwise,
+    aten.batch_norm: measures_the_batch,  # it is written with the running statistics
     aten.histc: _spans_the_image,
     aten.index_put: _masks_some_axes,
     aten.lstm: _has_projections,

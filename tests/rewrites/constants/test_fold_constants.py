@@ -46,7 +46,7 @@ SPELLINGS: dict[str, tuple[nn.Module, dict[str, int]]] = {
         {"add": 1},
     ),
     "number that code reads": (
-        Of(lambda m, x: x * (2 * m.layer.bias[0].item()) + m.layer.bias[1].item(), layer=nn.Linear(1, 2)),
+        Of(lambda m, x: x * (2 * m.layer.bias.sum().item()) + m.layer.bias.amax().item(), layer=nn.Linear(1, 2)),
         {"mul": 1, "add": 1},
     ),
     "number of a type": (Of(lambda m, x: x * (x.new_full((), 0.3) + x.new_ones(1))), {"mul": 1}),

@@ -49,6 +49,7 @@ FAULTY: dict[str, tuple[nn.Module | Function, str]] = {
     "reciprocal": (lambda x: 1 / _positive(x), "adds 1e-4 to the input of a reciprocal"),
     "rsqrt": (lambda x: (_positive(x) * 1e-10).rsqrt(), "adds 1e-12 to the input of rsqrt"),
     "log softmax": (lambda x: (x * 100).log_softmax(1), "logarithm of a softmax"),
+    "half a turn": (lambda x: torch.atan2(x.relu(), x), "loses half a turn"),
     "rms norm": (Of(lambda m, x: m.norm(x), norm=nn.RMSNorm((8, 9), eps=1e-3)), "scales the epsilon of an RMS norm"),
     "running statistics": (nn.InstanceNorm2d(4, track_running_stats=True), "loses the running statistics"),
     "deviation": (lambda x: x * x.std(), "loses the correction of a variance"),

@@ -37,6 +37,8 @@ REFUSED: dict[str, Function] = {
     "constant_pad_nd": lambda x: torch.constant_pad_nd(x, [-1, 2], 0.5),
     "pad": lambda x: F.pad(F.pad(x, (1, 2, 0, 1), mode="circular"), (-2, 1)),
     "unfold": lambda x: x.unfold(2, 3, 2),
+    "batch_norm": lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4), training=True),
+    "mean": lambda x: x + (x.permute(0, 2, 3, 1) * 2).relu().mean(),
     "hypot": lambda x: torch.hypot(x, x + 1),
     "asinh": torch.asinh,
     "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 2, 1, True, divisor_override=4),
@@ -66,7 +68,7 @@ def test_zeros_of_another_type_are_not_of_the_first_one(tmp_path: Path) -> None:
 
 def test_what_models_of_the_catalog_call_is_taken() -> None:
     def model(_: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        y = F.silu(F.conv2d(x, torch.ones(4, 4, 3, 3), padding=1)).add_(x[:, :, 1:, 1:].mean())
+        y = F.silu(F.conv2d(x, torch.ones(4, 4, 3, 3), padding=1)).add_(x[:, :, 1:, 1:].mean((0, 1, 2, 3)))
         return F.linear(F.gelu(y.flatten(2)).transpose(1, 2), torch.ones(3, 4)).softmax(-1)
 
     captured = capture_model(Of(model), 1, 4, 8, 8)

@@ -11,6 +11,7 @@ from mobilevit_deploy.rewrites.compatibility.definitions import (
     pooling,
     products,
     recurrent,
+    reductions,
     volumes,
     writing,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "pooling",
     "products",
     "recurrent",
+    "reductions",
     "volumes",
     "writing",
 ]

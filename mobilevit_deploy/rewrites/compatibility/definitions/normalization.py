@@ -27,6 +27,24 @@ def instance_norm(
     return _scale(_normalize(x, list(range(2, x.dim())), eps), weight, bias)
 
 
+@definition(torch.ops.aten.batch_norm.default)
+def batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor:
+    """Normalises each channel of (N, C, ...) by its mean and variance over the batch, then weight and bias."""
+    if not training:
+        raise NotImplementedError("a batch norm by running statistics")
+    return _scale(_normalize(x, [0, *range(2, x.dim())], eps), weight, bias)
+
+
 @definition(torch.ops.aten.group_norm.default)
 def group_norm(
     x: Tensor,

@@ -1,4 +1,4 @@
-"""Matrix products over two axes, for converters that have them for some shapes only, and products along an axis."""
+"""Matrix products over two axes, for converters that have them for some shapes of more axes only."""
 
 import torch
 import torch.nn.functional as F
@@ -18,24 +18,3 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.ndim < 3:
         raise NotImplementedError("two axes are the least")
     return F.linear(x.reshape(-1, x.shape[-1]), weight, bias).reshape(*x.shape[:-1], weight.shape[0])
-
-
-@definition(aten.prod.dim_int)
-def prod(x: Tensor, dim: int, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
-    """Returns the product of the numbers along an axis: of the halves, of the halves of that, and so on."""
-    length = x.shape[dim]
-    if dtype not in (None, x.dtype) or length == 0:
-        raise NotImplementedError("a product of another type, or of nothing")
-    while length > 1:
-        half, odd = divmod(length, 2)
-        pairs = x.narrow(dim, 0, half) * x.narrow(dim, half, half)
-        x = torch.cat([pairs, x.narrow(dim, 2 * half, 1)], dim) if odd else pairs
-        length = half + odd
-    return x if keepdim else x.squeeze(dim)
-
-
-@definition(aten.prod.default)
-def prod_of_all(x: Tensor, *, dtype: torch.dtype | None = None) -> Tensor:
-    """Returns the product of all numbers."""
-    result: Tensor = aten.prod.dim_int(x.flatten(), 0, dtype=dtype)
-    return result
