@@ -6,6 +6,7 @@ cannot be traced. It is the same for every image, so the code is given the numbe
 
 import operator
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -53,6 +54,9 @@ class KnownNumbers(TorchFunctionMode):
 
     def _value(self, tensor: object) -> Any:
         """Returns what a tensor holds, nested lists of numbers; None where that is not known."""
+        sizes = tuple(tensor.shape) if isinstance(tensor, Tensor) else ()
+        if not all(isinstance(size, int) for size in sizes) or prod(sizes) > LARGEST:
+            return None  # a map, which most are: looking for its name would take longer than what is done to it
         name = next((name for name, item in _tensors(self._module) if item is tensor), None)
         part = next((value for item, value in self._parts if item is tensor), None)
         return self._values.get(name, part) if name else part

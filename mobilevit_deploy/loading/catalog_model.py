@@ -187,10 +187,11 @@ def model_of_file(path: Path, selection: Selection | None = None) -> tuple[str, 
     """
     found = recognise(read_checkpoint(path, selection))
     if found is None:
+        own = "a function that returns torch.export.load(...).module() is one too; " if path.suffix == ".pt2" else ""
         raise CheckpointError(
             f"the weights in {path.name} fit none of mvd's models",
             f"name the model: mvd export MODEL --checkpoint {path}, where MODEL is path/to/file.py:function, "
-            "timm:NAME or another; mvd list has those of mvd",
+            f"timm:NAME or another; {own}mvd list has those of mvd",
         )
     return found
 

@@ -93,6 +93,10 @@ def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"other\.pth fit none of mvd's models") as caught:
         model_of_file(tmp_path / "other.pth")
     assert "mvd export MODEL --checkpoint" in str(caught.value.hint)
+    torch.export.save(torch.export.export(nn.Conv2d(3, 8, 3), (torch.zeros(1, 3, 8, 8),)), tmp_path / "other.pt2")
+    with pytest.raises(CheckpointError, match=r"other\.pt2 fit none of mvd's models") as caught:
+        model_of_file(tmp_path / "other.pt2")
+    assert "a function that returns torch.export.load(...).module() is one too" in str(caught.value.hint)
 
 
 def test_a_module_that_asks_for_the_version_of_its_form(tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ from torch.fx import Node
 from mobilevit_deploy.graph.graph import Packet, arguments, is_call, shape
 from mobilevit_deploy.rewrites.decomposition import Table
 from mobilevit_deploy.targets.litert.child import Child
-from mobilevit_deploy.targets.lowering import KnownCalls, ask_known_calls, has_complex, takes_parts
+from mobilevit_deploy.targets.lowering import (
+    KnownCalls,
+    ask_known_calls,
+    has_complex,
+    measures_the_batch,
+    takes_parts,
+)
 
 aten = torch.ops.aten
 
@@ -56,6 +62,7 @@ def _has_single_columns(node: Node) -> bool:
 
 # Calls that litert-torch 0.10 has a form for, and not in this way; tests/targets/litert/test_lowering.py has them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
+    aten.batch_norm: measures_the_batch,  # the program then returns the statistics as well
     aten.conv_transpose2d: _cuts_its_borders,  # "failed to legalize operation 'mhlo.convolution'"
     aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _cuts_its_borders(node),
     aten.linear: _has_single_columns,  # "'tfl.batch_matmul' op found invalid output rank, expected 3 but got 4"

@@ -30,6 +30,8 @@ def refused(module: nn.Module) -> list[str]:
         ("histc", Of(lambda m, x: torch.histc(x, 4))),
         ("index_put", Of(lambda m, x: torch.ops.aten.index_put(x, [None, torch.arange(4) > 1], x.mean()))),
         ("avg_pool2d", Of(lambda m, x: F.avg_pool2d(x, 3, divisor_override=4))),
+        # It would be written with the running statistics.
+        ("batch_norm", Of(lambda m, x: F.batch_norm(x, torch.zeros(4), torch.ones(4), training=True))),
         ("rsub", Of(lambda m, x: 1 - x)),  # it would be called sub, and the next sub, sub_1
         ("hypot", Of(lambda m, x: torch.hypot(x, x))),
     ],
