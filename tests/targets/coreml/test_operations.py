@@ -89,7 +89,7 @@ AGREES: dict[str, nn.Module | Function] = {
         (x * 4).int() // -3,
         (x.abs() * 3).to(torch.uint8),
     ),
-    "angles": lambda x: (torch.atan2(x, x.flip(3)), torch.erf(x), torch.log1p(_positive(x)), torch.expm1(x), x.tan()),
+    "angles": lambda x: (torch.atan(x), torch.erf(x), torch.log1p(_positive(x)), torch.expm1(x), x.tan()),
     "clamps": lambda x: (x.clamp(min=0.1), x.clamp(0.5, 0.2), x.clamp(-0.5, 0.2), x.clamp(min=x.flip(1))),
     "choices": lambda x: (
         torch.where(x > 0, 1.0, -2.0),
