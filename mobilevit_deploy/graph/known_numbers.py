@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -35,7 +36,8 @@ class KnownNumbers(TorchFunctionMode):
         """
         super().__init__()
         self._module = module
-        self._values = {name: item.tolist() for name, item in _tensors(module) if item.numel() <= LARGEST}
+        small = {name: item for name, item in _tensors(module) if item.numel() <= LARGEST}
+        self._values = {name: item.tolist() for name, item in small.items() if item.layout is torch.strided}
         self._parts: list[tuple[Tensor, Any]] = []  # of known tensors, with what they hold
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -158,6 +158,7 @@ class ReadsItsBuffers(nn.Module):
         self.register_buffer("scale", torch.tensor(0.7))
         self.register_buffer("signed", torch.tensor(True))
         self.temperature = nn.Parameter(torch.tensor(2.0))
+        self.register_buffer("unread", torch.eye(2).to_sparse())  # it has no list of numbers
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         keep, sizes, scale = (self.get_buffer(name) for name in ("keep", "sizes", "scale"))
