@@ -29,6 +29,7 @@ class Sabotaged(Rewrite):
     def rewrite(self, graph: Graph, node: Node) -> None:
         before, weights = set(graph.nodes), set(map(id, graph.weights.values()))
         self._rewrite.rewrite(graph, node)
+        graph.remove_dead()  # what no output depends on, as an imaginary part, nobody notices
         inserted = [item for item in graph.nodes if item not in before and _is_number(item) and item.users]
         written = [name for name, value in graph.weights.items() if id(value) not in weights]
         written = [name for name in written if graph.weights[name].is_floating_point()]
