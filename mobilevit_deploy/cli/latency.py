@@ -99,8 +99,12 @@ def latency(
     backend = backend or backend_of(models or (), device)
     size = parse_size(input_size)
     own_options = {"--provider": provider != "cpu", "--option": option}
-    here_options = {"--threads": threads, "--huge-pages": huge_pages, "--pin": pin != "auto"}
-    here_options["--recommended"] = recommended
+    here_options = {
+        "--threads": threads,
+        "--huge-pages": huge_pages,
+        "--pin": pin != "auto",
+        "--recommended": recommended,
+    }
     phone_options = {"--compute-units": compute_units, "--team": team, "--load-limit": load_limit}
     android_options = {"--delegate": delegate, "--benchmark-binary": benchmark_binary}
     if backend == ANDROID:

@@ -12,6 +12,7 @@ from mobilevit_deploy.graph.graph import Graph, arguments, is_call
 
 aten = torch.ops.aten
 
+LOWEST = torch.finfo(torch.float16).min  # of a score that is masked: finite in half precision, too
 SOFTMAX = (aten.softmax, aten._softmax, aten._safe_softmax)
 # What takes scores, or a mask, to a softmax, and leaves a low value low.
 PASSING = (

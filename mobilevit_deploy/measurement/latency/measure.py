@@ -162,9 +162,9 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
         UsageError: options, cores, threads or seconds that cannot be.
     """
     check_backend(request.backend, request.device)
-    if request.recommended and read_settings(request.provider).provider != CPU:
+    settings = read_settings(request.provider, request.options, request.huge_pages)
+    if request.recommended and settings.provider != CPU:
         raise UsageError(f"--recommended is for the CPU, not for {request.provider}", "leave it out")
-    read_settings(request.provider, request.options, request.huge_pages)  # refused before anything is measured
     check_seconds(request.seconds)
     threads = choose_threads(request.threads)
     pin = choose_cores(request.pin, threads)
@@ -175,15 +175,14 @@ def measure_latency(request: LatencyRequest, progress: Progress = lambda _stage:
         progress(f"measuring {path.name} ({i} of {len(request.artifacts)}), {count_threads(threads)}")
         worker = worker_of(target_run_by(request.backend))
         noted = noted_entries(path)
-        session = Session(path, threads, _settings(request, noted), request.batch, pin, worker=worker)
+        own = _recommended(request, noted) if request.recommended else settings
+        session = Session(path, threads, own, request.batch, pin, worker=worker)
         reports.append(_measure_one(session, request, noted))
     return reports
 
 
-def _settings(request: LatencyRequest, noted: Sequence[str]) -> RuntimeSettings:
-    """Returns the settings of one file, which notes some of its own."""
-    if not request.recommended:
-        return read_settings(request.provider, request.options, request.huge_pages)
+def _recommended(request: LatencyRequest, noted: Sequence[str]) -> RuntimeSettings:
+    """Returns the settings of one file with those that it notes of itself, and huge pages where there are any."""
     options = (*noted, *request.options)  # of two values of one key the last one holds
     return read_settings(request.provider, options, request.huge_pages or has_huge_pages())
 

@@ -15,11 +15,11 @@ def noted_entries(path: Path) -> tuple[str, ...]:
     A session has entries that name files and libraries, which no file may choose. A file that takes no image, or says
     nothing that can be read, is measured all the same: it notes nothing.
     """
-    target = target_of(path)
+    tuning = catalog.recipe(target_of(path)).tuning
+    if tuning is None or not tuning.session:
+        return ()
     try:
         noted = provenance.parse(describe_file(path).metadata, path.name)
     except ArtifactError:
         return ()
-    tuning = catalog.recipe(target).tuning
-    known = tuning.session if tuning else ()
-    return tuple(entry for entry in known if noted and entry in noted.session)
+    return tuple(entry for entry in tuning.session if noted and entry in noted.session)

@@ -19,12 +19,11 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from mobilevit_deploy.graph.graph import Graph, is_call
-from mobilevit_deploy.graph.masking import masking_nodes
+from mobilevit_deploy.graph.masking import LOWEST, masking_nodes
 from mobilevit_deploy.rewrites.rewrite import Rewrite
 
 aten = torch.ops.aten
 
-LOWEST = torch.finfo(torch.float16).min
 RAISED = LOWEST / 2  # scores are added to it, and more masks
 MAKING = (aten.masked_fill, aten.where, aten.full, aten.full_like)
 # A factor is one of what is masked, 0 or 1, if it is so low that no small score times it could be one.

@@ -45,7 +45,7 @@ def _has_uneven_windows(node: Node) -> bool:
 
 
 def _hangs_over(node: Node) -> bool:
-    """Tells whether windows of a pool may reach beyond its image; where none does, the mode was cleared before."""
+    """Tells whether a pool's windows may reach beyond its image, or it divides by a number of its own."""
     return bool(arguments(node)["ceil_mode"]) or divides_otherwise(node)
 
 

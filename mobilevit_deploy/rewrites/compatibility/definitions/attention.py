@@ -5,11 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from mobilevit_deploy.graph.masking import LOWEST
 from mobilevit_deploy.rewrites.decomposition import definition
 
 aten = torch.ops.aten
-
-LOWEST = torch.finfo(torch.float16).min  # of a score that is masked: finite in half precision, too
 
 
 @definition(aten.scaled_dot_product_attention.default)
