@@ -17,6 +17,7 @@ from mobilevit_deploy.targets.lowering import (
     divides_otherwise,
     has_boolean_mask,
     has_complex,
+    measures_the_batch,
     takes_parts,
 )
 
@@ -31,7 +32,7 @@ def takes(node: Node) -> bool:
 
 def _registered(node: Node) -> bool:
     if is_call(node, aten.native_batch_norm):  # which is another op in an exported program
-        return not arguments(node)["training"]
+        return not measures_the_batch(node)
     return not _is_refused(node) and str(node.target) in _known().calls
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch.fx import Node
 
-from mobilevit_deploy.graph.graph import Packet, arguments, is_call, op_name, shape
+from mobilevit_deploy.graph.graph import Packet, is_call, op_name, shape
 from mobilevit_deploy.rewrites.decomposition import Table
-from mobilevit_deploy.targets.lowering import cuts_off, has_complex, has_vector_weight, takes_parts
+from mobilevit_deploy.targets.lowering import cuts_off, has_complex, has_vector_weight, measures_the_batch, takes_parts
 
 aten = torch.ops.aten
 
@@ -44,10 +44,6 @@ def _is_volume(node: Node) -> bool:
     return len(shape(node)) > 4
 
 
-def _measures_itself(node: Node) -> bool:
-    return bool(arguments(node)["training"])
-
-
 # What ExecuTorch takes apart by PyTorch's own rules, and worse than it is taken apart here.
 WRITTEN_OUT: dict[Packet, Callable[[Node], bool]] = {
     # These guard rows that a mask hides whole: six passes over all scores that XNNPACK does not take. It takes two
@@ -61,7 +57,7 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.convolution: _is_volume,  # the kernel runs windows over one and two axes
     aten.constant_pad_nd: cuts_off,  # and what PyTorch makes of fold: it is converted, and does not run
     # They sum one value after the other: 2e-5 of the largest value of a norm of 32x32.
-    aten.native_batch_norm: _measures_itself,
+    aten.native_batch_norm: measures_the_batch,
     aten.native_group_norm: lambda _: True,
 }
 
