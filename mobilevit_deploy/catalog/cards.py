@@ -36,6 +36,7 @@ class TargetFormat(Card):
         worker: module in the target's package that times them on this machine; None where nothing does.
         no_latency: why nothing does.
         settings: of that worker's runtime which a user may set.
+        runtimes: that a file can be written for alone, see ``--for``; none where all files are for whatever reads them.
         language: of the code that ``mvd snippet`` writes where none is named; None where it writes none.
     """
 
@@ -56,6 +57,7 @@ class TargetFormat(Card):
     worker: str | None = None
     no_latency: str | None = None
     settings: tuple[Literal["provider", "option"], ...] = ()
+    runtimes: tuple[str, ...] = ()
     language: str | None = None
 
     @model_validator(mode="after")

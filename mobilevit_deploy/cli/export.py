@@ -34,6 +34,7 @@ from mobilevit_deploy.cli.options import (
     Model,
     ModelArg,
     NumClasses,
+    OneRuntime,
     Opset,
     Output,
     PrecisionName,
@@ -127,6 +128,7 @@ def export(
     ] = None,
     calibrate: Calibrate = None,
     int8_io: Int8Io = False,
+    for_: OneRuntime = None,
     sensitivity: Sensitivity = False,
     images: Images = None,
     max_images: MaxImages = DEFAULT_IMAGES,
@@ -251,6 +253,7 @@ def export(
                 prune=prune,
                 sizes=others,
                 int8_io=int8_io,
+                runtime=for_,
             ),
         )
         failure = None

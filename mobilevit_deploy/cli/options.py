@@ -245,6 +245,14 @@ Sensitivity = Annotated[
 Int8Io = Annotated[
     bool, typer.Option("--int8-io", help="LiteRT, int8: the file takes and returns int8 too. Default: float32.")
 ]
+OneRuntime = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="RUNTIME",
+        help="ONNX, fp32: in the operators of this runtime alone, onnxruntime-cpu, which loads it faster.",
+    ),
+]
 MaxImages = Annotated[int, typer.Option("--max-images", min=1, help="Take no more of them, spread over the classes.")]
 Team = Annotated[
     str | None,

@@ -16,7 +16,7 @@ from mobilevit_deploy.export.card import write_card
 from mobilevit_deploy.export.document import write_report
 from mobilevit_deploy.export.replaced import warn_of_replaced
 from mobilevit_deploy.export.report import ExportReport
-from mobilevit_deploy.export.side_by_side import export_targets
+from mobilevit_deploy.export.side_by_side import computed_beside, export_targets
 from mobilevit_deploy.graph.capture import recapture
 from mobilevit_deploy.loading.model import load_model
 from mobilevit_deploy.pipeline import provenance
@@ -121,7 +121,10 @@ def export_model(request: ExportRequest, progress: Progress = lambda _stage: Non
             model = load_model(wanted)
         with clock.stage("capture", "capturing the graph with torch.export"):
             images = request.images_request(next((plan.labels for plan in plans if plan.labels), None))
-            prepared = prepare(model, images, request.calibrate, request.app.preprocessing(model.preprocessing))
+            with computed_beside(model, len(plans), request.jobs) as computed:
+                prepared = prepare(model, images, request.calibrate, request.app.preprocessing(model.preprocessing))
+                if prepared.model is model:  # and not one that takes another layout
+                    prepared = replace(prepared, computed=computed())
             for plan in plans:
                 check_app(plan, prepared)
         baseline = None

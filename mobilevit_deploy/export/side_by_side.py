@@ -1,6 +1,7 @@
 """The targets of one export: one after the other, or side by side where cores and memory are enough."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import psutil
@@ -8,8 +9,11 @@ import torch
 
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.export.report import ExportReport
+from mobilevit_deploy.loading.model import LoadedModel
+from mobilevit_deploy.pipeline.prepare import structured_images
+from mobilevit_deploy.runners.reference import Computed, TorchRunner, digest_of
 from mobilevit_deploy.system.environment import available_cores
-from mobilevit_deploy.system.side_by_side import CAN_FORK, EndedError, Tell, run_side_by_side
+from mobilevit_deploy.system.side_by_side import CAN_FORK, EndedError, Tell, beside, run_side_by_side
 
 # What one target takes beside what all share: its packages, and the weights in float64 (twice), in a proof's copy, in
 # the file and in what reads it. Not measured: an upper guess, for a target that waits costs less than a full memory.
@@ -31,7 +35,7 @@ def export_targets(
     Raises:
         MvdError: what the first target that failed raised; ConversionError where its process was ended.
     """
-    at_once = min(len(exports), jobs or possible_jobs(weights)) if CAN_FORK else 1
+    at_once = _jobs_for(len(exports), weights, jobs)
     if at_once < 2:
         return [export(tell) for export in exports.values()]
     try:
@@ -41,6 +45,38 @@ def export_targets(
             f"{list(exports)[error.place]}: its process {error}",
             "--jobs 1 exports one target after the other, which takes less memory",
         ) from error
+
+
+@contextmanager
+def computed_beside(model: LoadedModel, targets: int, jobs: int | None) -> Iterator[Callable[[], Computed | None]]:
+    """Computes in a fork what the model comes to in float64, while this process captures its graph.
+
+    Of several targets side by side, each of which would compute it with one thread as well; others have more threads.
+    Gives what waits for it: None where nothing was computed, or the model does not run so.
+
+    Args:
+        model: as loaded.
+        targets: how many.
+        jobs: how many at once; None for as many as cores and free memory allow.
+    """
+    weights = sum(tensor.nbytes for tensor in model.module.state_dict().values())
+    if _jobs_for(targets, weights, jobs) < 2:
+        yield lambda: None
+        return
+    with beside(partial(_compute, model)) as computed:
+        yield computed
+
+
+def _compute(model: LoadedModel) -> Computed:
+    torch.set_num_threads(1)  # see below
+    runner, size = TorchRunner(model.module, torch.float64), model.input_shape[0]
+    images = structured_images(model)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
+    return {digest_of(part): runner.run(part) for part in parts}
+
+
+def _jobs_for(targets: int, weights: int, jobs: int | None) -> int:
+    return min(targets, jobs or possible_jobs(weights)) if CAN_FORK else 1
 
 
 def possible_jobs(weights: int) -> int:

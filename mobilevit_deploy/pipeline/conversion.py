@@ -39,7 +39,8 @@ def convert_for_target(
     Raises:
         ConversionError: the converter refused the graph.
     """
-    path = folder / f"{artifact_stem(prepared.model, plan.precision)}{format_of(plan.recipe.target).suffix}"
+    form = "-".join(filter(None, (plan.precision, plan.app.runtime)))
+    path = folder / f"{artifact_stem(prepared.model, form)}{format_of(plan.recipe.target).suffix}"
     try:
         return _convert_sizes(plan, prepared, ready, path, intermediates)
     except ConversionError as error:
@@ -143,7 +144,7 @@ def _convert_functions(
         return find_target(plan.recipe.target).combine(artifacts, _metadata(plan, prepared, ready), path, plan.version)
 
 
-def artifact_stem(model: LoadedModel, precision: str) -> str:
-    """Returns the name of a model's artifact without its suffix."""
+def artifact_stem(model: LoadedModel, form: str) -> str:
+    """Returns the name of a model's artifact without its suffix, of a precision, and of what else it is made for."""
     _, _, height, width = model.input_shape
-    return f"{model.name}-{height}x{width}-{precision}{'' if model.weights.trained else UNTRAINED}"
+    return f"{model.name}-{height}x{width}-{form}{'' if model.weights.trained else UNTRAINED}"

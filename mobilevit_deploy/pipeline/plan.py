@@ -72,6 +72,10 @@ def plan_target(request: TargetRequest) -> Plan:
     floor = Floor.of(request.target, version)
     if app.int8_io and precision != "int8":
         raise UsageError("--int8-io is for int8", "add --precision int8, and --calibrate DIR|FILE for its ranges")
+    if app.runtime and app.runtime not in known.runtimes:
+        raise UsageError(f"there is no runtime {app.runtime!r}", f"give --for {' or '.join(known.runtimes)}")
+    if app.runtime and precision != "fp32":
+        raise UsageError(f"--for {app.runtime} with --precision {precision}", "leave one of them out")
     compression = choose_compression(recipe, precision, app.prune, floor)
     if compression:
         check_installed(compression)

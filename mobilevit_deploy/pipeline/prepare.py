@@ -33,6 +33,7 @@ from mobilevit_deploy.pipeline.plan import Plan
 from mobilevit_deploy.pipeline.rewriting import rewrite_captured
 from mobilevit_deploy.rewrites.rewrite import RewriteResult
 from mobilevit_deploy.runners.app_interface import Borders
+from mobilevit_deploy.runners.reference import Computed
 from mobilevit_deploy.targets.app_options import (
     CARD_LABELS,
     AppInterface,
@@ -63,6 +64,7 @@ class Prepared:
         given: the user's own, if there are any.
         calibration: those that int8 is calibrated on.
         preprocessing: of images, by the user or the model's card; None where nobody said it.
+        computed: what the model is known to come to in float64.
     """
 
     model: LoadedModel
@@ -71,6 +73,7 @@ class Prepared:
     given: GivenImages | None = None
     calibration: Calibration | None = None
     preprocessing: Preprocessing | None = None
+    computed: Computed | None = None
 
     @property
     def example(self) -> Sample:
@@ -198,6 +201,7 @@ def ready_for_target(plan: Plan, prepared: Prepared) -> ReadyForTarget:
         head.chosen_by if head else None,
         plan.app.int8_io,
         prepared.model.task == "classify" and returns_probabilities(captured),
+        plan.app.runtime,
     )
     outputs, bordered = prepared.captured.outputs, graph
     if app.image:

@@ -150,4 +150,5 @@ class ExportRequest:
             prune=None,
             sizes=(),
             int8_io=False,
+            runtime=None,
         )

@@ -1,6 +1,8 @@
 """The reference: the PyTorch module as it was loaded, before any rewrite, in float64; and what it loses in float32."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,22 +33,39 @@ LONG = 1024
 NEAREST = 1  # of grid_sampler's modes
 
 
+Computed = Mapping[bytes, Sequence[Array]]  # the outputs of a module in float64, by the digest of a batch
+
+
 class TorchRunner:
     """Runs a module in evaluation mode on the CPU."""
 
     name = "torch"
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-        """Takes a module; for another dtype than its own float32 a copy is made."""
-        self.module = module if dtype == torch.float32 else copy_module(module).to(dtype)
+    def __init__(self, module: nn.Module, dtype: torch.dtype = torch.float32, computed: Computed | None = None) -> None:
+        """Takes a module; for another dtype than its own float32 a copy is made, once it has to run.
+
+        Args:
+            module: in evaluation mode.
+            dtype: that it computes in.
+            computed: what it is known to come to in this dtype.
+        """
+        self._given = module
         self.settings: Mapping[str, str] = {}
         self._dtype = dtype
+        self._computed = computed or {}
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """The module that is run."""
+        return self._given if self._dtype == torch.float32 else copy_module(self._given).to(self._dtype)
 
     def run(self, batch: Array) -> Sequence[Array]:
+        if self._computed and (known := self._computed.get(digest_of(batch))) is not None:
+            return known
         # Copies: a model that writes into its input must not change the images of the next run.
-        given = copies_of(sample_of(batch), self._dtype)
+        given, module = copies_of(sample_of(batch), self._dtype), self.module
         with torch.inference_mode(), default_dtype(self._dtype), Widened(self._dtype), Ordered():
-            return _arrays(self.module(*given))
+            return _arrays(module(*given))
 
 
 class PerturbedRunner:
@@ -191,6 +210,11 @@ class _RoundedInside(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyT
                 normal = apply(normal, own if func is aten.layer_norm.default else own.view(-1, *[1] * (x.ndim - 2)))
         moved: Tensor = normal
         return moved
+
+
+def digest_of(batch: Array) -> bytes:
+    """Returns the SHA-256 of a batch, its type and shape included."""
+    return hashlib.sha256(f"{batch.dtype} {batch.shape}".encode() + batch.tobytes()).digest()
 
 
 def _arrays(outputs: object) -> list[Array]:

@@ -11,8 +11,8 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
@@ -74,6 +74,40 @@ def run_side_by_side(tasks: Sequence[Task[Result]], jobs: int, tell: Tell = lamb
     return _Run(tasks, tell).run(jobs)
 
 
+@contextmanager
+def beside(task: Callable[[], Result]) -> Iterator[Callable[[], Result | None]]:
+    """Runs a task in a fork while this process goes on, and ends it with the block.
+
+    Gives what waits for its result: None where it failed, for whoever needs it to do it again and see why.
+    """
+    receiver, process = _fork(lambda _tell: task())
+
+    def result() -> Result | None:
+        try:
+            kind, value = receiver.recv()
+        except EOFError:
+            return None
+        return value if kind == "returned" else None
+
+    try:
+        yield result
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+
+
+def _fork(task: Task[Any]) -> tuple[Connection, Any]:
+    """Begins a task in a process of its own; returns what it tells, and the process."""
+    receiver, sender = get_context("fork").Pipe(duplex=False)
+    process = get_context("fork").Process(target=_work, args=(task, sender))
+    with warnings.catch_warnings():  # of forks beside threads; a child uses none of them
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    sender.close()  # so that the end of the child is the end of its lines
+    return receiver, process
+
+
 @dataclass
 class _Child(Generic[Result]):
     process: Any
@@ -105,13 +139,8 @@ class _Run(Generic[Result]):
         return [self._results[place] for place in range(len(self._tasks))]
 
     def _start(self, place: int) -> None:
-        receiver, sender = get_context("fork").Pipe(duplex=False)
-        process = get_context("fork").Process(target=_work, args=(self._tasks[place], sender))
-        with warnings.catch_warnings():  # of forks beside threads; a child uses none of them
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
+        receiver, process = _fork(self._tasks[place])
         self._running[place] = _Child(process, receiver)
-        sender.close()  # so that the end of the child is the end of its lines
 
     def _listen(self) -> None:
         ready = wait([child.lines for child in self._running.values()])

@@ -36,6 +36,7 @@ class AppOptions:
         prune: share of the weights to set to zero.
         sizes: other image sizes, (height, width), that the package takes as well.
         int8_io: take and return int8, with a scale and a zero point, in place of float32.
+        runtime: the only one that is to read the file, in which it may have operators of its own.
     """
 
     image_input: bool = False
@@ -47,6 +48,7 @@ class AppOptions:
     prune: float | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     int8_io: bool = False
+    runtime: str | None = None
 
     def given(self) -> list[str]:
         """Returns the options that were given, as they are typed."""
@@ -60,6 +62,7 @@ class AppOptions:
             "--prune": self.prune is not None,
             "--sizes": self.sizes,
             "--int8-io": self.int8_io,
+            "--for": self.runtime,
         }
         return [option for option, value in values.items() if value]
 
@@ -126,6 +129,7 @@ class AppInterface:
         chosen_by: how an app chooses among the boxes that the graph returns.
         int8_io: whether arrays are int8, with a scale and a zero point.
         own_probabilities: whether the model itself returns probabilities, to which no softmax is added.
+        runtime: the only one that reads the file.
     """
 
     image: ImageInput | None = None
@@ -136,6 +140,7 @@ class AppInterface:
     chosen_by: Suppression | None = None
     int8_io: bool = False
     own_probabilities: bool = False
+    runtime: str | None = None
 
     def input_name(self, own: str) -> str:
         """Returns what the input is called: the image of a detector as Vision's users know it, others as they are."""

@@ -24,7 +24,7 @@ from mobilevit_deploy.pipeline.prepare import (
 )
 from mobilevit_deploy.runners.app_interface import Borders
 from mobilevit_deploy.runners.base import Array, NotMeasured, Opener, Runner
-from mobilevit_deploy.runners.reference import TorchRunner
+from mobilevit_deploy.runners.reference import Computed, TorchRunner
 from mobilevit_deploy.runners.rewritten_graph import GraphRunner
 from mobilevit_deploy.targets.artifact import Artifact
 from mobilevit_deploy.targets.registry import open_without, optimizers_of, runners_for, unrounded
@@ -63,6 +63,7 @@ def expect(
     names: Sequence[str],
     borders: Borders,
     description: str = PYTORCH,
+    computed: Computed | None = None,
 ) -> Expected:
     """Runs PyTorch, in float64, on the images as an artifact with these borders sees them.
 
@@ -76,6 +77,7 @@ def expect(
         names: of the outputs.
         borders: of the artifact.
         description: of PyTorch on these images, where they are no structured ones.
+        computed: what the module is known to come to in float64.
     """
 
     def perturbed(unit: float) -> Iterator[tuple[Opener, float]]:
@@ -84,7 +86,7 @@ def expect(
             yield partial(_open_with, borders, opener), 1.0
 
     def run(dtype: torch.dtype, description: str) -> Expected:
-        runner = borders.reference(TorchRunner(module, dtype))
+        runner = borders.reference(TorchRunner(module, dtype, computed if dtype == torch.float64 else None))
         detections = isinstance(borders.decision, Suppression)
         return Expected(
             runner, borders.images(images), batch, names, perturbed, description,
@@ -117,7 +119,9 @@ def expect_for_target(prepared: Prepared, ready: ReadyForTarget, known: Known) -
     """
     model, names, borders = prepared.model, tuple(output.name for output in ready.outputs), borders_of(ready)
     if (borders, names) not in known:
-        known[borders, names] = expect(model.module, prepared.images, model.input_shape[0], names, borders)
+        known[borders, names] = expect(
+            model.module, prepared.images, model.input_shape[0], names, borders, computed=prepared.computed
+        )
     return known[borders, names]
 
 

@@ -13,8 +13,9 @@ import pytest
 from mobilevit_deploy.errors import ConversionError
 from mobilevit_deploy.export import side_by_side
 from mobilevit_deploy.export.export import export_model
-from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.loading.model import LoadedModel, ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.runners.reference import Computed
 from mobilevit_deploy.system.hashing import sha256_of
 from mobilevit_deploy.system.side_by_side import CAN_FORK, Line
 from mobilevit_deploy.targets.onnx import convert
@@ -53,6 +54,25 @@ def test_the_files_are_the_same_as_one_after_the_other(request_of: ExportRequest
     assert [report.parity.status for report in beside] == ["passed", "passed"]
     assert {line.place for line in lines if isinstance(line, Line)} == {0, 1}
     assert set(beside[0].seconds) == set(after[0].seconds)
+
+
+def test_what_the_fork_computes_is_what_files_are_compared_with(
+    request_of: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is wrong, PyTorch's own float32 is as far from it as the files, and that is said."""
+    compute = side_by_side._compute
+
+    def spoiled(model: LoadedModel) -> Computed:
+        return {key: [output * 1.001 for output in outputs] for key, outputs in compute(model).items()}
+
+    def found(jobs: int) -> list[bool]:
+        reports = export_model(replace(request_of, jobs=jobs))
+        return [report.parity.ill_conditioned is not None for report in reports]
+
+    assert found(2) == [False, False]
+    monkeypatch.setattr(side_by_side, "_compute", spoiled)
+    assert found(2) == [True, True]
+    assert found(1) == [False, False]
 
 
 def test_a_process_that_is_killed_leaves_nothing(request_of: ExportRequest, monkeypatch: pytest.MonkeyPatch) -> None:

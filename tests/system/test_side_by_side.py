@@ -5,13 +5,16 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mobilevit_deploy.errors import ConversionError, environment_fault
-from mobilevit_deploy.system.side_by_side import CAN_FORK, EndedError, Line, Task, Tell, run_side_by_side
+from mobilevit_deploy.system.side_by_side import CAN_FORK, EndedError, Line, Task, Tell, beside, run_side_by_side
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="one after the other where a process cannot be forked safely")
 
@@ -159,3 +162,35 @@ def test_an_interruption_ends_them(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_side_by_side(tasks, 2, interrupt)
     assert not is_running(tmp_path)
+
+
+def test_one_beside_this_process(tmp_path: Path) -> None:
+    def wait() -> int:
+        wait_for(tmp_path / "begun")
+        return os.getpid()
+
+    with beside(wait) as result:
+        (tmp_path / "begun").touch()
+        assert result() not in (None, os.getpid())
+
+
+def fail() -> None:
+    raise ValueError("whoever needs it sees why")
+
+
+@pytest.mark.parametrize("task", [fail, lambda: os._exit(1), lambda: os.kill(os.getpid(), signal.SIGKILL)])
+def test_one_that_fails_has_no_result(task: Callable[[], None]) -> None:
+    with beside(task) as result:
+        assert result() is None
+
+
+def test_one_that_nobody_waits_for_is_ended(tmp_path: Path) -> None:
+    def sleep() -> None:
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        (tmp_path / "begun").touch()
+        time.sleep(600)
+
+    with suppress(KeyboardInterrupt), beside(sleep):
+        wait_for(tmp_path / "begun")
+        raise KeyboardInterrupt
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

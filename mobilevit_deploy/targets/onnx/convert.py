@@ -47,6 +47,7 @@ from mobilevit_deploy.targets.onnx.module_paths import (
     read_path,
     write_path,
 )
+from mobilevit_deploy.targets.onnx.one_runtime import CPU, optimize_for_cpu, own_operators
 from mobilevit_deploy.targets.onnx.quantize import quantize
 from mobilevit_deploy.targets.operations import Operation, Tensor
 from mobilevit_deploy.targets.quantization import QuantizationResult
@@ -77,6 +78,12 @@ def convert(request: ConversionRequest) -> Artifact:
     quantization = None
     if request.precision != "fp32":
         model, intermediates, quantization = _change_precision(model, request)
+    warnings = [warning] if warning else []
+    if request.app.runtime == CPU:
+        plain_model, model = model, optimize_for_cpu(model)
+        _restore_module_paths(model, plain_model)
+        if own := own_operators(model.graph.node):
+            warnings.append(f"for ONNX Runtime's CPU provider: no other runtime reads {', '.join(own)}")
     model.producer_name, model.producer_version = "mobilevit_deploy", __version__
     onnx.helper.set_model_props(model, {**request.metadata, **note(contents_of(model))})
     onnx.save(model, str(request.path))
@@ -84,7 +91,6 @@ def convert(request: ConversionRequest) -> Artifact:
     simplified.unlink(missing_ok=True)
     _check(request.path)
     sha256, size = measure_files(request.path)
-    warnings = (warning,) if warning else ()
     return Artifact(
         path=request.path,
         target="onnx",
@@ -93,7 +99,7 @@ def convert(request: ConversionRequest) -> Artifact:
         bytes=size,
         outputs=request.outputs,
         quantization=quantization,
-        warnings=warnings,
+        warnings=tuple(warnings),
         intermediates=intermediates,
     )
 
