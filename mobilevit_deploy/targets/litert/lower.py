@@ -5,13 +5,14 @@ tensors are called after Python's classes. What it does behind that is called he
 Source: litert-torch 0.10.0, _convert/core.py
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from litert_torch import fx_infra
-from litert_torch._convert.core import _run_convert_passes
+from litert_torch._convert import fx_passes
+from litert_torch._convert.core import _run_convert_passes, generative_fx_passes
 from litert_torch._convert.litert_converter import exported_programs_to_flatbuffer
 from litert_torch.backend.experimental import torch_tfl
 from litert_torch.backend.lowerings.registry import global_registry
@@ -56,14 +57,44 @@ def convert(program: str, path: str, inputs: Sequence[str], outputs: Sequence[st
     for op in IN_PLACE:
         fx_infra.decomp.add_pre_lower_decomp(op, torch_tfl.decomps[op])
     with quiet_torch():
-        exported = torch.export.load(program)
-        give_outputs_own_values(exported)
-        _mark(exported)
-        exported = fx_infra.safe_run_decompositions(exported, fx_infra.decomp.pre_convert_decomp(), can_skip=False)
-        exported = _run_convert_passes(exported)
+        try:
+            exported = _prepared(program, _run_convert_passes)
+        except Exception as error:  # of its pass that puts channels last, or of another one
+            try:
+                exported = _prepared(program, _passes_without_layout)
+            except Exception:  # so it is not that one
+                raise error from None
         _name_outputs(exported, outputs)
         content = exported_programs_to_flatbuffer([exported], [_Signature(inputs)]).to_bytes()
     Path(path).write_bytes(content)
+
+
+def _prepared(program: str, passes: Callable[[ExportedProgram], ExportedProgram]) -> ExportedProgram:
+    """Returns a program as the converter takes it."""
+    exported = torch.export.load(program)
+    give_outputs_own_values(exported)
+    _mark(exported)
+    exported = fx_infra.safe_run_decompositions(exported, fx_infra.decomp.pre_convert_decomp(), can_skip=False)
+    return passes(exported)
+
+
+def _passes_without_layout(program: ExportedProgram) -> ExportedProgram:
+    """Runs the converter's passes but the one that puts channels last once for all, and not at each operation.
+
+    That one takes a slice or a repetition whose result another order of axes has as well for one that it knows, and
+    then refuses the sum of both: "Attempting to broadcast a dimension of length 4" (litert-torch 0.10.0).
+    """
+    program = generative_fx_passes.run_generative_passes(program)
+    passes = [
+        fx_passes.LowerTorchAOPass(),
+        fx_passes.EliminateDeadCodePass(),
+        fx_passes.CanonicalizePass(),
+        fx_passes.ReduceViewRankPass(),
+        fx_passes.BuildAtenCompositePass(),
+        fx_passes.RemoveNonUserOutputsPass(),
+        fx_passes.CastInputsBf16ToF32Pass(),
+    ]
+    return fx_infra.run_passes(program, passes)
 
 
 def _mark(program: ExportedProgram) -> None:

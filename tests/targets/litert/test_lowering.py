@@ -104,6 +104,13 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
     assert max(errors) < 1e-6
 
 
+SHIFTED = nn.Sequential(nn.Conv2d(4, 8, 1), Of(lambda m, x: F.glu(x, 1) + x.tensor_split(4, 1)[0].repeat(1, 2, 1, 1)))
+
+
+def test_what_its_layout_pass_mistakes_is_converted_without_that_pass(tmp_path: Path) -> None:
+    assert max(errors_of(SHIFTED, tmp_path)) < 1e-6
+
+
 def test_the_faults_are_still_there(tmp_path: Path) -> None:
     """Of litert-torch 0.10 and LiteRT 2.3: without the rewrites these are wrong, or refused."""
     nearest = Of(lambda m, x: F.interpolate(x, (8, 8), mode="nearest"))
