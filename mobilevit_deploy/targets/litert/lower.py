@@ -94,7 +94,8 @@ def _passes_without_layout(program: ExportedProgram) -> ExportedProgram:
         fx_passes.RemoveNonUserOutputsPass(),
         fx_passes.CastInputsBf16ToF32Pass(),
     ]
-    return fx_infra.run_passes(program, passes)
+    found: ExportedProgram = fx_infra.run_passes(program, passes)
+    return found
 
 
 def _mark(program: ExportedProgram) -> None:

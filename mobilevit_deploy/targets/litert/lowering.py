@@ -35,8 +35,13 @@ def _registered(node: Node) -> bool:
 
 
 def _cuts_its_borders(node: Node) -> bool:
-    """Tells whether a transposed convolution is padded otherwise than TFLite's SAME does it; VALID is no padding."""
+    """Tells whether a transposed convolution is padded otherwise than TFLite's SAME does it; VALID is no padding.
+
+    Or whether its kernel has gaps, of which TFLite's operator knows nothing.
+    """
     given = arguments(node)
+    if any(_of(given["dilation"], i) > 1 for i in range(2)):
+        return True
     kernel, stride, padding, more = (given[name] for name in ("weight", "stride", "padding", "output_padding"))
     sizes = shape(kernel)[2:]
     axes = [(size, *(_of(option, i) for option in (stride, padding, more))) for i, size in enumerate(sizes)]

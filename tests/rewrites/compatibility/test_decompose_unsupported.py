@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.fx import Node
@@ -261,6 +261,22 @@ def test_borders_cut_off_a_transposed_convolution(apply: Apply, data: st.DataObj
     assert result.applied, result.refused
     (call,) = rewritten.graph.calls(aten.conv_transpose2d)
     assert arguments(call)["padding"] == [0, 0]
+
+
+@given(data=st.data())
+@PROPERTY
+def test_a_transposed_convolution_whose_kernel_has_gaps(apply: Apply, data: st.DataObject) -> None:
+    kernel, apart, stride = (data.draw(st.tuples(*2 * [st.integers(1, 3)])) for _ in range(3))
+    padding = data.draw(st.sampled_from([0, 1]))
+    assume(max(apart) > 1 and all((size - 1) * gap >= padding for size, gap in zip(kernel, apart, strict=True)))
+    layer = nn.ConvTranspose2d(4, 6, kernel, stride, padding, groups=data.draw(st.sampled_from([1, 2])), dilation=apart)
+    lacks = DecomposeUnsupported(
+        lambda node: op_name(node) != "conv_transpose2d" or max(arguments(node)["dilation"]) == 1
+    )
+    result, rewritten = apply(Of(lambda m, x: m.layer(x), layer=layer), lacks, 1, 4, 5, 6)
+    assert result.applied, result.refused
+    (call,) = rewritten.graph.calls(aten.conv_transpose2d)
+    assert arguments(call)["dilation"] == [1, 1]
 
 
 def test_the_smallest_values_by_the_largest(apply: Apply) -> None:

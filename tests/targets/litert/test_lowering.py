@@ -89,6 +89,7 @@ def errors_of(module: nn.Module, folder: Path, *rewrites: Rewrite) -> list[float
 def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
     layers: dict[str, nn.Module] = {"wide": nn.ConvTranspose2d(4, 6, 3, 2, 1, 1), "linear": nn.Linear(4, 3)}
     layers["grouped"] = nn.ConvTranspose2d(4, 6, 3, 2, 1, groups=2)
+    layers["apart"] = nn.ConvTranspose2d(4, 6, 4, 3, 2, dilation=2)
 
     def model(m: nn.Module, x: torch.Tensor) -> Any:
         sorted_values = x.sort(-1).values, x.topk(2, largest=False).values, x.topk(2).values
@@ -97,10 +98,11 @@ def test_what_is_taken_apart_is_right(tmp_path: Path) -> None:
         norms = F.group_norm(x, 2), F.instance_norm(x), F.adaptive_max_pool2d(x, 3), NOT_TAKEN["batch_norm"](x)
         columns = [m.linear(x.mean(axes, True).permute(0, 2, 3, 1)) for axes in (3, (2, 3))]  # type: ignore[operator]
         added = [NOT_TAKEN[name](x) for name in ("col2im", "index_put")]
-        return *sorted_values, *resized, smooth, *norms, *columns, *added, m.wide(x), m.grouped(x)  # type: ignore[operator]
+        deconvolutions = [m.get_submodule(name)(x) for name in ("wide", "grouped", "apart")]
+        return *sorted_values, *resized, smooth, *norms, *columns, *added, *deconvolutions
 
     errors = errors_of(Of(model, **layers), tmp_path, *chosen_rewrites(catalog.recipe("litert"), takes))
-    assert len(errors) == 2 * 17
+    assert len(errors) == 2 * 18
     assert max(errors) < 1e-6
 
 
