@@ -122,7 +122,8 @@ def fit_weights(
     tied = _tied(expected, [name for name in missing if name not in counters], matched)
     missing = [name for name in missing if name not in counters and name not in tied]
     if missing or unmatched:
-        raise names_differ(checkpoint, missing, unmatched, matched.values(), len(expected), next_step)
+        shapes = _other_shapes({name: found[key] for name, key in matched.items()}, expected)
+        raise names_differ(checkpoint, missing, unmatched, matched.values(), len(expected), next_step, shapes)
     check_records(checkpoint.tensors, checkpoint.records)
     tensors = {name: found[key] for name, key in matched.items()}
     tensors |= {name: tensors[other] for name, other in tied.items()}
@@ -207,17 +208,21 @@ def _check_shapes(
     expected: Mapping[str, Tensor],
     next_step: Callable[[], str | None],
 ) -> None:
+    if shapes := _other_shapes(tensors, expected):
+        raise CheckpointError(
+            "\n".join([f"{checkpoint.path.name} has tensors of other shapes:", *shapes]),
+            next_step() or "check the model name and --num-classes",
+        )
+
+
+def _other_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Returns a line for each tensor of another shape than the model's, the first few of them."""
     shapes = [
         f"  {name}: the model has {tuple(expected[name].shape)}, the checkpoint {tuple(tensor.shape)}"
         for name, tensor in tensors.items()
-        if tensor.shape != expected[name].shape
+        if tensor.shape != expected[name].shape and not name.endswith(COUNTER)
     ]
-    if shapes:
-        more = [f"  {len(shapes) - SHOWN} more"] if len(shapes) > SHOWN else []
-        raise CheckpointError(
-            "\n".join([f"{checkpoint.path.name} has tensors of other shapes:", *shapes[:SHOWN], *more]),
-            next_step() or "check the model name and --num-classes",
-        )
+    return [*shapes[:SHOWN], *([f"  {len(shapes) - SHOWN} more"] if len(shapes) > SHOWN else [])]
 
 
 def _check_values(checkpoint: Checkpoint, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

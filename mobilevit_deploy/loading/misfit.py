@@ -24,6 +24,7 @@ def names_differ(
     own: Collection[str],
     wanted: int,
     next_step: Callable[[], str | None],
+    shapes: Sequence[str] = (),
 ) -> CheckpointError:
     """Returns the error for names that differ.
 
@@ -34,6 +35,7 @@ def names_differ(
         own: names that it has for the model's.
         wanted: how many the model has.
         next_step: what to try, where that is known.
+        shapes: lines on those that fit by name and are of another shape.
     """
     source = f" (under {checkpoint.key})" if checkpoint.key else ""
     objects = [name for name in missing if name in checkpoint.objects]
@@ -53,6 +55,8 @@ def names_differ(
             lines.append(f"  {kind}: {name}" + (f" (nearest: {near[0]})" if near else ""))
         if len(names) > SHOWN:
             lines.append(f"  {kind}: {len(names) - SHOWN} more")
+    if shapes:
+        lines += ["  of other shapes:", *(f"  {line}" for line in shapes)]
     if checkpoint.others:
         lines.append(f"  the file has other weights: {names_of(checkpoint.others)}")
     hint = next_step() or (None if missing else _how_to_ignore(unmatched, own))

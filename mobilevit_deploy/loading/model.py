@@ -280,7 +280,7 @@ def _origin(checkpoint: Checkpoint, fitted: Fitted, selection: Selection) -> Wei
         path=str(checkpoint.path),
         sha256=checkpoint.sha256,
         key=checkpoint.key,
-        not_loaded=(*checkpoint.not_loaded, *fitted.not_loaded),
+        not_loaded=tuple(dict.fromkeys((*checkpoint.not_loaded, *fitted.not_loaded))),
         not_read=checkpoint.not_read,
         prefix=selection.prefix,
         ignore=selection.ignore,

@@ -75,6 +75,11 @@ class ExportRequest:
             options = " and ".join(given)
             able = [f"--to {name}" for name, known in formats().items() if known.writes(given)]
             raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", f"add {' or '.join(able)}")
+        if self.app.runtime and not any(format_of(name).runtimes for name in self.targets):
+            others = " or ".join(f"--to {name}" for name, known in formats().items() if known.runtimes)
+            raise UsageError(
+                f"--for {self.app.runtime} is for another target than {' and '.join(self.targets)}", f"add {others}"
+            )
         return [
             TargetRequest(
                 target=name,
@@ -82,7 +87,7 @@ class ExportRequest:
                 precision=self.precision,
                 version=versions.get(format_of(name).version or ""),
                 rewrite=self.rewrite,
-                app=self.app if name in takers else self._app_of_others(),
+                app=self._app_for(name, taken=name in takers),
                 calibrated=self.calibrate is not None,
                 sensitivity=self.sensitivity,
                 allow_precision_loss=self.allow_precision_loss,
@@ -141,14 +146,16 @@ class ExportRequest:
         """Tells whether a target's file computes in float32 throughout."""
         return catalog.recipe(self.recipe or target).choose_precision(self.precision) == "fp32"
 
-    def _app_of_others(self) -> AppOptions:
-        """Returns what of an app's options concerns a target that takes none: what its files only say."""
+    def _app_for(self, target: str, *, taken: bool) -> AppOptions:
+        """Returns what of an app's options concerns a target; of one that takes none, what its files only say."""
+        app = self.app if format_of(target).runtimes else replace(self.app, runtime=None)
+        if taken:
+            return app
         return replace(
-            self.app,
+            app,
             image_input=False,
-            keep_fp32=self.app.keep_fp32 if self.precision == "int8" else (),
+            keep_fp32=app.keep_fp32 if self.precision == "int8" else (),
             prune=None,
             sizes=(),
             int8_io=False,
-            runtime=None,
         )

@@ -62,7 +62,6 @@ class AppOptions:
             "--prune": self.prune is not None,
             "--sizes": self.sizes,
             "--int8-io": self.int8_io,
-            "--for": self.runtime,
         }
         return [option for option, value in values.items() if value]
 

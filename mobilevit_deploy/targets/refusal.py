@@ -49,7 +49,7 @@ def refused(
         first: ways out that only this target knows, nearer than others.
     """
     text = cause if isinstance(cause, str) else root_cause(cause)
-    node = named_in(text, request.program) or _lacking(target, request.program)
+    node = named_in(text, request.program) or _at_work(cause, request.program) or _lacking(target, request.program)
     if node is None:
         calls = _calls(request.program)
         ways = _others(lambda name: all(map(takes_of(name), calls)), "all of it", target, request)
@@ -92,6 +92,21 @@ def ways_out(node: Node, target: str, request: ConversionRequest) -> Iterator[st
     yield from _others(lambda name: _has_form(node, name), "it", target, request)
     if count > NEAR:
         yield end
+
+
+def _at_work(cause: BaseException | str, program: ExportedProgram) -> Node | None:
+    """Returns the call that a converter was at when it raised, as its own frames tell: an assertion says nothing."""
+    calls = {node.name: node for node in _calls(program)}
+    found = None
+    error = None if isinstance(cause, str) else cause
+    while error is not None:
+        frame = error.__traceback__
+        while frame is not None:
+            name = getattr(frame.tb_frame.f_locals.get("node"), "name", None)
+            found = calls.get(name, found) if isinstance(name, str) else found
+            frame = frame.tb_next
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _lacking(target: str, program: ExportedProgram) -> Node | None:

@@ -64,6 +64,15 @@ def test_nothing_is_filled_in(tmp_path: Path) -> None:
     assert "unexpected: network.0.0.attn.dwc.wieght (nearest: network.0.0.attn.dwc.weight)" in message
 
 
+def test_other_shapes_are_told_beside_other_names(tmp_path: Path) -> None:
+    weights = weights_of()
+    weights["more"] = weights["norm.bias"]
+    weights["norm.weight"] = torch.ones(3)
+    with pytest.raises(CheckpointError, match="names fit") as caught:
+        load(tmp_path, weights)
+    assert "norm.weight: the model has (220,), the checkpoint (3,)" in caught.value.message
+
+
 def test_a_counter_that_inference_does_not_use_may_be_absent(tmp_path: Path) -> None:
     weights = weights_of()
     del weights["norm.num_batches_tracked"]

@@ -101,6 +101,16 @@ def _writes_by_index(node: Node) -> bool:
     return bool(others) or first is None or first.meta["val"].dtype != torch.bool or shape(first) != shape(node)
 
 
+def _divides_by_one(node: Node) -> bool:
+    """Tells whether numbers of floating point are divided by 1, and rounded down."""
+    return bool(node.args[1] == 1 and node.meta["val"].is_floating_point())
+
+
+def _has_whole_bound(node: Node) -> bool:
+    """Tells whether numbers of floating point have a whole number for their bound: coremltools asserts one type."""
+    return isinstance(node.args[1], int) and node.meta["val"].is_floating_point()
+
+
 def _takes_a_whole_number(node: Node) -> bool:
     """Tells whether where() has a whole number first, and others second: coremltools makes no one type of them."""
     return node.target is aten.where.ScalarSelf and isinstance(node.args[1], int)
@@ -128,7 +138,9 @@ REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.batch_norm: measures_the_batch,
     aten.constant_pad_nd: cuts_off,
     aten.einsum: _is_general,
+    **dict.fromkeys((aten.clamp_min, aten.clamp_max), _has_whole_bound),
     aten.col2im: _overlaps,
+    aten.floor_divide: _divides_by_one,  # is left out of a program in half precision, and with it the rounding
     aten.grid_sampler: _samples_volume,
     aten.index_put: _writes_by_index,
     aten.linear: has_vector_weight,

@@ -6,7 +6,7 @@ Nothing here is model-specific.
 import subprocess
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -211,12 +211,26 @@ def _export(request: ConversionRequest, path: Path) -> None:
                 verbose=False,
             )
             assert program is not None  # without a path, the exporter returns the program
-            for output in request.outputs:  # a model may call an output as it calls a parameter
-                if weight := program.model.graph.initializers.get(output.name):
-                    weight.name = f"{output.name}.weight"
+            _leave_names_to_outputs(program.model.graph, {output.name for output in request.outputs})
             program.save(str(path))
     except Exception as error:
         raise refused("onnx", "PyTorch's ONNX exporter refused the graph", error, request) from error
+
+
+def _leave_names_to_outputs(graph: Any, names: Collection[str]) -> None:
+    """Renames weights and results that are called as an output is, of the exporter's graph.
+
+    A model may call an output as it calls a parameter, or as the graph calls an operation: ``softmax``, ``conv2d``. A
+    weight that is itself an output keeps its name.
+    """
+    outputs = {id(value) for value in graph.outputs}
+    for weight in [graph.initializers[name] for name in names if name in graph.initializers]:
+        if id(weight) not in outputs:
+            weight.name = f"{weight.name}.weight"
+    for node in graph:
+        for value in node.outputs:
+            if value.name in names and id(value) not in outputs:
+                value.name = f"{value.name}.inner"
 
 
 @contextmanager

@@ -494,6 +494,9 @@ SPOILED: dict[str, tuple[Callable[..., Any], Any, Any]] = {
         lambda x, axis, start, length: x.narrow(axis, 0, length),
     ),
     "avg_pool2d": (lambda m, x: F.avg_pool2d(x, 2, divisor_override=3), aten.avg_pool2d.default, F.max_pool2d),
+    "floor_divide": (lambda m, x: x * 3 // 1, aten.floor.default, aten.ceil.default),
+    "clamp_min": (lambda m, x: x.clamp_min(0), aten.clamp.default, lambda x, low: x.clamp(max=low)),
+    "clamp_max": (lambda m, x: x.clamp_max(0), aten.clamp.default, lambda x, low, high: x.clamp(min=high)),
     "prod": (lambda m, x: x.prod(1), aten.mul.Tensor, aten.add.Tensor),
     "index_put": (
         put(lambda y: y.__setitem__((slice(None), [2, 0]), y[:, :2] * 2)),

@@ -1,5 +1,6 @@
 """Which calls coremltools takes: its registry, and the forms that it refuses, held to its converter."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import torch.nn.functional as F
 
 from mobilevit_deploy.catalog import catalog
 from mobilevit_deploy.errors import ConversionError
+from mobilevit_deploy.export.export import ParityFailedError, export_model
 from mobilevit_deploy.graph.graph import op_name
+from mobilevit_deploy.loading.model import ModelRequest
+from mobilevit_deploy.pipeline.request import ExportRequest
 from mobilevit_deploy.rewrites.order import chosen_rewrites
 from mobilevit_deploy.targets.coreml.lowering import takes
 from tests.conftest import capture_model
@@ -41,6 +45,8 @@ REFUSED: dict[str, Function] = {
     "mean": lambda x: x + (x.permute(0, 2, 3, 1) * 2).relu().mean(),
     "hypot": lambda x: torch.hypot(x, x + 1),
     "asinh": torch.asinh,
+    "clamp_min": lambda x: x.clamp_min(0),
+    "clamp_max": lambda x: x.clamp_max(1),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 2, 1, True, divisor_override=4),
     "acosh": lambda x: torch.acosh(1 + x.abs()),
     "where": lambda x: torch.where(x > 0, 1, x),
@@ -77,3 +83,20 @@ def test_what_models_of_the_catalog_call_is_taken() -> None:
 
 def test_the_recipe_has_what_takes_the_rest_apart() -> None:
     assert "decompose_unsupported" in {rewrite.name for rewrite in chosen_rewrites(catalog.recipe("coreml"), takes)}
+
+
+def test_a_floor_division_by_1_keeps_its_rounding_in_half_precision(tmp_path: Path) -> None:
+    code = tmp_path / "floored.py"
+    code.write_text(
+        "def floored():\n    from tests.rewrites.conftest import Of\n    return Of(lambda m, x: (x * 3) // 1)\n"
+    )
+    request = ExportRequest(ModelRequest(f"{code}:floored", size=(8, 9)), ("coreml",), folder=tmp_path / "out")
+    (report,) = export_model(request)
+    assert report.parity.status == "passed"
+    with pytest.raises(ParityFailedError):
+        export_model(replace(request, rewrite=False))
+
+
+def test_an_assertion_of_the_converter_is_told_with_its_operation(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"AssertionError \(from clamp_min, line \d+ of "):
+        error_of(lambda x: x.relu().clamp_min(0).sigmoid(), tmp_path, rewrite=False)

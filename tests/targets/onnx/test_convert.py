@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from mobilevit_deploy.export.export import export_model
 from mobilevit_deploy.loading.model import ModelRequest
 from mobilevit_deploy.pipeline.request import ExportRequest
+from mobilevit_deploy.targets.app_options import AppOptions
 from mobilevit_deploy.targets.onnx import convert as onnx_target
 from mobilevit_deploy.targets.onnx.module_paths import read_path, write_path
 from tests.conftest import RESEARCH
@@ -61,6 +62,32 @@ def test_an_output_may_be_called_like_a_parameter(tmp_path: Path) -> None:
     code.write_text(MASKED)
     (report,) = export_model(ExportRequest(ModelRequest(f"{code}:Masked", size=(16, 16)), ("onnx",), folder=tmp_path))
     assert [output.name for output in report.outputs] == ["mask", "bias"]
+    assert report.parity.status == "passed"
+
+
+NAMED = """
+import torch
+from torch import nn
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.anchors = nn.Conv2d(3, 4, 3), nn.Parameter(torch.rand(4, 4))
+
+    def forward(self, x):
+        y = self.conv(x)
+        return {"conv2d": y.softmax(1), "softmax": y.mean((2, 3)), "boxes": self.anchors, "shared": self.anchors + 1}
+"""
+
+
+@pytest.mark.parametrize("runtime", [None, "onnxruntime-cpu"])
+def test_an_output_may_be_called_like_an_operation_and_may_be_a_parameter(tmp_path: Path, runtime: str | None) -> None:
+    code = tmp_path / "named.py"
+    code.write_text(NAMED, encoding="utf-8")
+    model = ModelRequest(f"{code}:Named", size=(16, 16))
+    (report,) = export_model(ExportRequest(model, ("onnx",), folder=tmp_path / "out", app=AppOptions(runtime=runtime)))
+    names = [output.name for output in onnx.load(str(report.artifact.path)).graph.output]
+    assert names == ["conv2d", "softmax", "boxes", "shared"]
     assert report.parity.status == "passed"
 
 

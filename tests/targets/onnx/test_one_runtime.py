@@ -72,6 +72,7 @@ def test_a_graph_that_the_runtime_refuses() -> None:
         (["--to", "onnx", "--for", "tensorrt"], "give --for onnxruntime-cpu"),
         (["--to", "onnx", "--for", CPU, "--precision", "fp16"], "--precision fp16"),
         (["--to", "coreml", "--for", CPU], "add --to onnx"),
+        (["--to", "onnx", "--for", CPU, "--image-input"], "--image-input cannot be written to onnx"),
     ],
 )
 def test_what_does_not_go_with_it(mvd: Callable[..., Result], options: list[str], words: str) -> None:

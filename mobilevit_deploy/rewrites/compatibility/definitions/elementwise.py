@@ -19,6 +19,26 @@ def fmod(x: Tensor, divisor: Tensor | Number) -> Tensor:
     return x.sign() * torch.remainder(x.abs(), size)
 
 
+@definition(aten.floor_divide.default)
+def floor_divide(x: Tensor, divisor: Tensor | Number) -> Tensor:
+    """Returns the largest whole numbers below ``x``, of a division by 1."""
+    if isinstance(divisor, Tensor) or divisor != 1:
+        raise NotImplementedError("another divisor is a division that is rounded")
+    return x.floor()
+
+
+@definition(aten.clamp_min.default)
+def clamp_min(x: Tensor, bound: Number) -> Tensor:
+    """Returns what is no less than a bound of the tensor's own kind of numbers."""
+    return x.clamp(min=float(bound))
+
+
+@definition(aten.clamp_max.default)
+def clamp_max(x: Tensor, bound: Number) -> Tensor:
+    """Returns what is no more than that."""
+    return x.clamp(max=float(bound))
+
+
 @definition(aten.expm1.default)
 def expm1(x: Tensor) -> Tensor:
     """Returns exp(x) - 1; it keeps 16 digits of 1, where PyTorch's keeps them of the result."""
