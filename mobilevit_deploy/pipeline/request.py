@@ -74,7 +74,8 @@ class ExportRequest:
         if given and not takers:
             options = " and ".join(given)
             able = [f"--to {name}" for name, known in formats().items() if known.writes(given)]
-            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", f"add {' or '.join(able)}")
+            hint = f"add {' or '.join(able)}" if able else "leave one of them out: no target takes all of it"
+            raise UsageError(f"{options} cannot be written to {' and '.join(self.targets)}", hint)
         if self.app.runtime and not any(format_of(name).runtimes for name in self.targets):
             others = " or ".join(f"--to {name}" for name, known in formats().items() if known.runtimes)
             raise UsageError(

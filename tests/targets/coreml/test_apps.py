@@ -313,6 +313,9 @@ def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     only_onnx = mvd(*common, *more[:2], "--to", "onnx")
     assert only_onnx.exit_code == 2
     assert "--image-input and --mean and --std cannot be written to onnx" in only_onnx.stderr
+    nobody = mvd(*common, *more[:2], "--prune", "0.5", "--precision", "int8", "--calibrate", "structured", "--int8-io")
+    assert nobody.exit_code == 2
+    assert "leave one of them out: no target takes all of it" in nobody.stderr
     wrong = mvd(*common[:-1], "red", "--to", "coreml")
     assert wrong.exit_code == 2
     both = mvd(*common, *more[:2], "--to", "onnx", "--to", "coreml", "--json")

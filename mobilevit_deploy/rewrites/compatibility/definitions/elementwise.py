@@ -22,7 +22,7 @@ def fmod(x: Tensor, divisor: Tensor | Number) -> Tensor:
 @definition(aten.floor_divide.default)
 def floor_divide(x: Tensor, divisor: Tensor | Number) -> Tensor:
     """Returns the largest whole numbers below ``x``, of a division by 1."""
-    if isinstance(divisor, Tensor) or divisor != 1:
+    if isinstance(divisor, Tensor) or divisor != 1 or not x.is_floating_point():
         raise NotImplementedError("another divisor is a division that is rounded")
     return x.floor()
 
@@ -30,13 +30,17 @@ def floor_divide(x: Tensor, divisor: Tensor | Number) -> Tensor:
 @definition(aten.clamp_min.default)
 def clamp_min(x: Tensor, bound: Number) -> Tensor:
     """Returns what is no less than a bound of the tensor's own kind of numbers."""
-    return x.clamp(min=float(bound))
+    return x.clamp(min=_of_its_kind(bound, x))
 
 
 @definition(aten.clamp_max.default)
 def clamp_max(x: Tensor, bound: Number) -> Tensor:
     """Returns what is no more than that."""
-    return x.clamp(max=float(bound))
+    return x.clamp(max=_of_its_kind(bound, x))
+
+
+def _of_its_kind(number: Number, x: Tensor) -> Number:
+    return float(number) if x.is_floating_point() else number
 
 
 @definition(aten.expm1.default)
