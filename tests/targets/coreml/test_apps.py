@@ -300,6 +300,13 @@ def test_labels_are_for_one_output_of_one_image(tmp_path: Path, labels: Path) ->
         export(tmp_path / "out", AppOptions(labels=labels), batch=2)
 
 
+def test_options_that_no_target_takes_together() -> None:
+    options = AppOptions(prune=0.5, int8_io=True)
+    with pytest.raises(UsageError, match="--prune and --int8-io cannot be written to onnx") as caught:
+        ExportRequest(ModelRequest("cas_vit_xs"), ("onnx",), app=options).target_requests()
+    assert caught.value.hint == "leave one of them out: no target takes all of it"
+
+
 def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     common = ("export", f"{NET}:build", "--input-size", 16, "--image-input", "--mean", "0.4,0.5,0.6")
     more = ("--std", "0.2,0.25,0.3", "--color", "bgr", "--labels", labels, "--keep-fp32", "head", "--precision", "w8")
@@ -313,9 +320,6 @@ def test_the_command_line(mvd: Callable[..., Result], labels: Path) -> None:
     only_onnx = mvd(*common, *more[:2], "--to", "onnx")
     assert only_onnx.exit_code == 2
     assert "--image-input and --mean and --std cannot be written to onnx" in only_onnx.stderr
-    nobody = mvd(*common, *more[:2], "--prune", "0.5", "--precision", "int8", "--calibrate", "structured", "--int8-io")
-    assert nobody.exit_code == 2
-    assert "leave one of them out: no target takes all of it" in nobody.stderr
     wrong = mvd(*common[:-1], "red", "--to", "coreml")
     assert wrong.exit_code == 2
     both = mvd(*common, *more[:2], "--to", "onnx", "--to", "coreml", "--json")
