@@ -34,11 +34,8 @@ def _registered(node: Node) -> bool:
     return str(node.target) in _known().calls
 
 
-def _cuts_its_borders(node: Node) -> bool:
-    """Tells whether a transposed convolution is padded otherwise than TFLite's SAME does it; VALID is no padding.
-
-    Or whether its kernel has gaps, of which TFLite's operator knows nothing.
-    """
+def _is_cut_or_has_gaps(node: Node) -> bool:
+    """Tells whether a transposed convolution has gaps in its kernel, or other padding than TFLite's SAME and VALID."""
     given = arguments(node)
     if any(_of(given["dilation"], i) > 1 for i in range(2)):
         return True
@@ -68,8 +65,8 @@ def _has_single_columns(node: Node) -> bool:
 # Calls that litert-torch 0.10 has a form for, and not in this way; tests/targets/litert/test_lowering.py has them.
 REFUSED: dict[Packet, Callable[[Node], bool]] = {
     aten.batch_norm: measures_the_batch,  # the program then returns the statistics as well
-    aten.conv_transpose2d: _cuts_its_borders,  # "failed to legalize operation 'mhlo.convolution'"
-    aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _cuts_its_borders(node),
+    aten.conv_transpose2d: _is_cut_or_has_gaps,  # "failed to legalize operation 'mhlo.convolution'"
+    aten.convolution: lambda node: bool(arguments(node)["transposed"]) and _is_cut_or_has_gaps(node),
     aten.linear: _has_single_columns,  # "'tfl.batch_matmul' op found invalid output rank, expected 3 but got 4"
     aten.col2im: lambda _: True,  # becomes a scatter that adds, as the next one does
     aten.index_put: lambda node: bool(arguments(node)["accumulate"]),  # "Only update, Add, ... are currently supported"
