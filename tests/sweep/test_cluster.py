@@ -122,10 +122,14 @@ def test_a_client_that_goes_takes_its_cells_along(simulation: Simulation, schedu
             os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        simulation.run(scheduler=scheduler)
-    thread.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            simulation.run(scheduler=scheduler)
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_for(lambda: not list(making(simulation.folder)))
     assert ["MALLOC_TRIM_THRESHOLD_" in names for names in environments] == [False, False, True], "see OF_CELLS"
 
